@@ -1,0 +1,283 @@
+/* Looks at bytes without owning them, and gathers bytes under a ceiling. */
+#include "common/base/bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct view view_of(const char *string)
+{
+    return (struct view){string, string ? strlen(string) : 0};
+}
+
+struct view view_from(const void *data, size_t length)
+{
+    return (struct view){data, length};
+}
+
+bool view_equal(struct view a, struct view b)
+{
+    return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+bool view_equal_string(struct view a, const char *string)
+{
+    return view_equal(a, view_of(string));
+}
+
+bool view_equal_nocase(struct view a, struct view b)
+{
+    return a.length == b.length && (a.length == 0 || strncasecmp(a.data, b.data, a.length) == 0);
+}
+
+bool view_starts_with(struct view whole, struct view start)
+{
+    return whole.length >= start.length &&
+           (start.length == 0 || memcmp(whole.data, start.data, start.length) == 0);
+}
+
+bool view_ends_with(struct view whole, struct view end)
+{
+    return whole.length >= end.length &&
+           (end.length == 0 ||
+            memcmp(whole.data + whole.length - end.length, end.data, end.length) == 0);
+}
+
+int view_compare(struct view a, struct view b)
+{
+    size_t shorter = a.length < b.length ? a.length : b.length;
+    int order = shorter ? memcmp(a.data, b.data, shorter) : 0;
+
+    if (order != 0)
+        return order;
+    return (a.length > b.length) - (a.length < b.length);
+}
+
+struct view view_slice(struct view whole, size_t start, size_t length)
+{
+    if (start > whole.length)
+        start = whole.length;
+    if (length > whole.length - start)
+        length = whole.length - start;
+    return (struct view){whole.data ? whole.data + start : NULL, length};
+}
+
+size_t view_find(struct view whole, char byte)
+{
+    const char *found = whole.length ? memchr(whole.data, byte, whole.length) : NULL;
+
+    return found ? (size_t)(found - whole.data) : SIZE_MAX;
+}
+
+struct view view_trim(struct view whole)
+{
+    while (whole.length && (whole.data[0] == ' ' || whole.data[0] == '\t')) {
+        whole.data++;
+        whole.length--;
+    }
+    while (whole.length &&
+           (whole.data[whole.length - 1] == ' ' || whole.data[whole.length - 1] == '\t'))
+        whole.length--;
+    return whole;
+}
+
+bool view_split(struct view *rest, char separator, struct view *part)
+{
+    size_t at;
+
+    if (!rest->data)
+        return false;
+    at = view_find(*rest, separator);
+    if (at == SIZE_MAX) {
+        *part = *rest;
+        *rest = (struct view){NULL, 0};
+    } else {
+        *part = view_slice(*rest, 0, at);
+        *rest = (struct view){rest->data + at + 1, rest->length - at - 1};
+    }
+    return true;
+}
+
+enum error view_to_u64(struct view digits, uint64_t max, uint64_t *value)
+{
+    uint64_t sum = 0;
+
+    if (digits.length == 0)
+        return ERROR_INVALID;
+    for (size_t i = 0; i < digits.length; i++) {
+        unsigned digit = (unsigned char)digits.data[i] - (unsigned)'0';
+
+        if (digit > 9)
+            return ERROR_INVALID;
+        if (sum > (UINT64_MAX - digit) / 10)
+            return ERROR_TOO_BIG;
+        sum = sum * 10 + digit;
+    }
+    if (sum > max)
+        return ERROR_TOO_BIG;
+    *value = sum;
+    return ERROR_NONE;
+}
+
+char *view_duplicate(struct view v)
+{
+    char *copy = malloc(v.length + 1);
+
+    REQUIRE(copy != NULL);
+    if (v.length)
+        memcpy(copy, v.data, v.length);
+    copy[v.length] = '\0';
+    return copy;
+}
+
+void buffer_init(struct buffer *buffer, size_t ceiling)
+{
+    REQUIRE(ceiling < SIZE_MAX / 2);
+    *buffer = (struct buffer){.ceiling = ceiling};
+}
+
+void buffer_release(struct buffer *buffer)
+{
+    free(buffer->data);
+    buffer_init(buffer, buffer->ceiling);
+}
+
+void buffer_clear(struct buffer *buffer)
+{
+    buffer->length = 0;
+    buffer->error = ERROR_NONE;
+    if (buffer->data)
+        buffer->data[0] = '\0';
+}
+
+char *buffer_reserve(struct buffer *buffer, size_t more)
+{
+    size_t needed, capacity;
+    char *grown;
+
+    if (buffer->error != ERROR_NONE)
+        return NULL;
+    if (more > buffer->ceiling - buffer->length) {
+        buffer->error = ERROR_TOO_BIG;
+        return NULL;
+    }
+    needed = buffer->length + more + 1; /* the NUL behind */
+    if (needed <= buffer->capacity)
+        return buffer->data + buffer->length;
+    capacity = buffer->capacity ? buffer->capacity : 64;
+    while (capacity < needed)
+        capacity *= 2;
+    if (capacity > buffer->ceiling + 1)
+        capacity = buffer->ceiling + 1;
+    grown = realloc(buffer->data, capacity);
+    if (!grown) {
+        buffer->error = ERROR_NO_MEMORY;
+        return NULL;
+    }
+    buffer->data = grown;
+    buffer->capacity = capacity;
+    buffer->data[buffer->length] = '\0';
+    return buffer->data + buffer->length;
+}
+
+void buffer_commit(struct buffer *buffer, size_t written)
+{
+    REQUIRE(buffer->length + written < buffer->capacity || written == 0);
+    buffer->length += written;
+    if (buffer->data)
+        buffer->data[buffer->length] = '\0';
+}
+
+void buffer_append(struct buffer *buffer, const void *data, size_t length)
+{
+    char *room = buffer_reserve(buffer, length);
+
+    if (!room || length == 0)
+        return;
+    memcpy(room, data, length);
+    buffer_commit(buffer, length);
+}
+
+void buffer_append_view(struct buffer *buffer, struct view v)
+{
+    buffer_append(buffer, v.data, v.length);
+}
+
+void buffer_append_string(struct buffer *buffer, const char *string)
+{
+    buffer_append_view(buffer, view_of(string));
+}
+
+void buffer_append_byte(struct buffer *buffer, char byte)
+{
+    buffer_append(buffer, &byte, 1);
+}
+
+void buffer_append_u64(struct buffer *buffer, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    buffer_append(buffer, digits + at, sizeof(digits) - at);
+}
+
+void buffer_append_i64(struct buffer *buffer, int64_t value)
+{
+    if (value < 0) {
+        buffer_append_byte(buffer, '-');
+        buffer_append_u64(buffer, (uint64_t)0 - (uint64_t)value);
+    } else {
+        buffer_append_u64(buffer, (uint64_t)value);
+    }
+}
+
+void buffer_append_format(struct buffer *buffer, const char *format, ...)
+{
+    va_list arguments;
+    char *room;
+    int length;
+
+    va_start(arguments, format);
+    length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    REQUIRE(length >= 0);
+    room = buffer_reserve(buffer, (size_t)length);
+    if (!room)
+        return;
+    va_start(arguments, format);
+    vsnprintf(room, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    buffer_commit(buffer, (size_t)length);
+}
+
+void buffer_consume(struct buffer *buffer, size_t length)
+{
+    REQUIRE(length <= buffer->length);
+    if (length == 0)
+        return;
+    memmove(buffer->data, buffer->data + length, buffer->length - length);
+    buffer->length -= length;
+    buffer->data[buffer->length] = '\0';
+}
+
+struct view buffer_view(const struct buffer *buffer)
+{
+    return (struct view){buffer->data, buffer->length};
+}
+
+char *buffer_take(struct buffer *buffer, size_t *length)
+{
+    char *taken = buffer->data ? buffer->data : calloc(1, 1);
+
+    REQUIRE(taken != NULL);
+    if (length)
+        *length = buffer->length;
+    buffer_init(buffer, buffer->ceiling);
+    return taken;
+}

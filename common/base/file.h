@@ -1,0 +1,25 @@
+/* Whole files: read under a ceiling, written so that a crash leaves the old or the new one, never a
+ * part. */
+#ifndef COMMON_BASE_FILE_H
+#define COMMON_BASE_FILE_H
+
+#include "common/base/bytes.h"
+
+#include <sys/types.h>
+
+/* Appends the file's bytes; ERROR_TOO_BIG beyond the buffer's ceiling, ERROR_NOT_FOUND,
+ * ERROR_DENIED, ERROR_IO. */
+enum error file_read(const char *path, struct buffer *out) MUST_CHECK;
+/* Temporary file in the same folder, write, fsync, rename, fsync of the folder. */
+enum error file_write(const char *path, struct view bytes, mode_t mode) MUST_CHECK;
+bool file_exists(const char *path);
+/* Makes the folder and its parents; an existing folder is fine (its mode stays). */
+enum error folder_make(const char *path, mode_t mode) MUST_CHECK;
+/* Removes the folder and all below it; never follows a symbolic link; absent is fine. */
+enum error folder_remove(const char *path) MUST_CHECK;
+/* Calls visit for each name in the folder, in byte order, without "." and ".."; stops early on
+ * false. */
+enum error folder_list(const char *path, bool (*visit)(const char *name, void *context),
+                       void *context) MUST_CHECK;
+
+#endif
