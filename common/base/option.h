@@ -4,8 +4,8 @@
  *
  * Rows name a field of the program's config struct by offset. The variable is PREFIX_NAME in upper
  * case
- * (`--base-domain` of proxyd: PROXYD_BASE_DOMAIN) or `variable` when the row names another
- * (ORCHESTRATOR_DATA_DIR). A row may have `fallback_variable`, asked after it (PROXYD_BASE_DOMAIN,
+ * (`--base-domain` of a program with prefix FRONT: FRONT_BASE_DOMAIN) or `variable` when the row names another
+ * (ORCHESTRATOR_DATA_DIR). A row may have `fallback_variable`, asked after it (FRONT_BASE_DOMAIN,
  * then ORCHESTRATOR_BASE_DOMAIN). A secret row also exists as `--name-file` / VARIABLE_FILE (the
  * path of a file that holds it; one trailing line end is dropped) and is never printed.
  */
@@ -36,8 +36,8 @@ struct option_row {
 };
 
 struct option_table {
-    const char *program; /* "proxyd" */
-    const char *prefix;  /* "PROXYD" */
+    const char *program; /* "front" */
+    const char *prefix;  /* "FRONT" */
     const char *summary; /* one sentence for --help */
     const struct option_row *rows;
     size_t count;

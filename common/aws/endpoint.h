@@ -1,0 +1,26 @@
+/* Region and endpoint of an AWS service, from the SDKs' own variables. Pure: the variables come by
+ * callback (getenv in the programs). */
+#ifndef COMMON_AWS_ENDPOINT_H
+#define COMMON_AWS_ENDPOINT_H
+
+#include "common/base/arena.h"
+#include "common/base/bytes.h"
+
+struct endpoint {
+    struct view url;    /* "https://lambda.us-east-1.amazonaws.com", no trailing slash; a custom
+                           endpoint's path prefix is kept */
+    struct view host;   /* for Host and the signature: port only when not the default */
+    struct view path;   /* "" or "/prefix" */
+    struct view region; /* AWS_REGION, then AWS_DEFAULT_REGION */
+    bool tls;
+};
+
+/* `service` is "lambda", "s3", "sts", "logs". Order: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL,
+ * the service's own address (China regions: .amazonaws.com.cn);
+ * AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT honoured.
+ * ERROR_NOT_FOUND: no region; ERROR_INVALID: a URL that is none. One sentence in `problem`. */
+enum error endpoint_resolve(const char *service, const char *(*variable)(const char *name),
+                            struct arena *arena, struct endpoint *endpoint,
+                            struct buffer *problem) MUST_CHECK;
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * Which app a request is for, and which version of it: pure, the look-ups are callbacks. The data
+ * plane serves with it, the control plane explains with it.
+ */
+#ifndef COMMON_CONTRACT_ROUTE_H
+#define COMMON_CONTRACT_ROUTE_H
+
+#include "common/base/arena.h"
+#include "common/base/bytes.h"
+
+struct route_rules {
+    const struct view *base_domains; /* lower case, or "*" */
+    size_t base_domain_count;
+    bool path_routing;
+};
+
+struct route_query {
+    struct view host; /* as sent */
+    struct view path; /* raw, without query */
+};
+
+/* One path of a domain, as the look-up gives it. */
+struct route_domain_path {
+    struct view prefix, app;
+    bool strip;
+};
+
+/* Finds the domain of exactly this key ("shop.example.com", "*.example.com"): ERROR_NOT_FOUND, or
+ * the paths (valid until the next call). */
+typedef enum error (*route_find_domain)(struct view key, const struct route_domain_path **paths,
+                                        size_t *count, void *context);
+
+enum route_by { ROUTE_BY_NOTHING, ROUTE_BY_DOMAIN, ROUTE_BY_BASE_DOMAIN, ROUTE_BY_PATH };
+
+struct route_found {
+    enum route_by by;
+    struct view app;      /* in the arena */
+    struct view domain;   /* the key that matched */
+    struct view path;     /* raw path to forward: stripped where the rule says so; never empty */
+    struct view stripped; /* what was taken off, "" otherwise */
+    uint32_t version;     /* asked for by a preview host; 0: by traffic */
+};
+
+/* Order: exact domain, wildcard domains (longest first), base domains, path. In a domain the
+ * longest prefix wins. ERROR_NOT_FOUND: nobody's; ERROR_INVALID: unlawful host or path; errors of
+ * the look-up pass through. */
+enum error route_find(const struct route_rules *rules, const struct route_query *query,
+                      route_find_domain find_domain, void *context, struct arena *arena,
+                      struct route_found *found) MUST_CHECK;
+
+#define TRAFFIC_TOTAL 10000
+/* Index of the weight that `bucket` (0–9999) falls into; weights add up to 10,000. SIZE_MAX when
+ * there is none. */
+size_t traffic_pick(const uint16_t *weights, size_t count, uint32_t bucket);
+
+#endif

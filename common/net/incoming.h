@@ -1,0 +1,138 @@
+/*
+ * HTTP requests that come in: evhttp behind the guard, one `struct incoming` per event loop.
+ *
+ * Every connection is read through the guard before evhttp parses a byte. A request is handed over
+ * when it is whole (head and body). The user answers exactly once (incoming_reply, or
+ * incoming_stream_begin … _end), from any later turn of the same loop or from inside the callback;
+ * the request is gone after that call (for streams after _end or _abort). A client that leaves
+ * while the answer is pending is told by on_gone; the user must still answer (the answer is
+ * dropped). Not thread-safe: all calls come from the loop's thread.
+ *
+ * Refusals by the guard end through on_refused, so that the user can log and count them; the answer
+ * is ours. All limits are on by default. Only incoming.c (and its gate) include event2/http.h.
+ */
+#ifndef COMMON_NET_INCOMING_H
+#define COMMON_NET_INCOMING_H
+
+#include "common/base/bytes.h"
+#include "common/net/guard.h"
+
+struct event_base;
+struct incoming;
+struct incoming_request;
+
+struct incoming_limits {
+    struct guard_limits guard;
+    int64_t head_timeout_ms;      /* whole head, from its first byte: 408. default 10 s */
+    int64_t idle_timeout_ms;      /* kept-alive connection without a byte: closed. default 75 s */
+    int64_t body_timeout_ms;      /* whole body at the least: default 30 s, and … */
+    int64_t body_min_bytes_per_s; /* … longer while this rate is kept. default 1000 */
+    int64_t write_timeout_ms;     /* no byte of the answer taken for so long: cut. default 30 s */
+    unsigned max_connections;     /* default 10,000; beyond: accepting pauses */
+    unsigned max_connections_per_address; /* default 1,000; beyond: closed at once. 0: no limit */
+};
+extern const struct incoming_limits incoming_default_limits;
+
+struct incoming_refusal {
+    enum guard_reason reason;
+    int status;
+    struct view peer_address;   /* "203.0.113.7" */
+    struct view method, target; /* what is known of them; may be empty */
+    const char *request_id;     /* the id that the answer names */
+};
+
+/* What the head alone allows to decide, before the body is read (and before 100 Continue). */
+struct incoming_head {
+    struct view method, target, host;
+    struct view content_type;
+    uint64_t content_length; /* UINT64_MAX when chunked */
+};
+
+struct incoming_handlers {
+    /* A whole request. Owned by the user until answered. */
+    void (*on_request)(struct incoming_request *request, void *context);
+    /* The guard refused; may be NULL. */
+    void (*on_refused)(const struct incoming_refusal *refusal, void *context);
+    /* At the end of the head: the largest body to take for this request, in bytes (at most
+     * guard.max_body_bytes); may be NULL. Return 0 to take none: a request with a body then gets
+     * 413. */
+    uint64_t (*body_limit)(const struct incoming_head *head, void *context);
+    /* Writes the answer body for a refusal (a problem document); may be NULL: a short JSON problem
+     * is made. */
+    void (*refusal_body)(const struct incoming_refusal *refusal, struct buffer *body,
+                         void *context);
+};
+
+struct incoming *incoming_new(struct event_base *base, const struct incoming_limits *limits,
+                              const struct incoming_handlers *handlers, void *context);
+/* Binds and listens: TCP_NODELAY, SO_REUSEADDR, and SO_REUSEPORT when asked. `address` is
+ * "HOST:PORT" or "[IPv6]:PORT"; port 0 allowed. On failure one sentence goes to `problem`. */
+enum error incoming_listen(struct incoming *incoming, const char *address, bool reuse_port,
+                           struct buffer *problem) MUST_CHECK;
+/* What was really bound, "127.0.0.1:43211"; borrowed. */
+const char *incoming_address(const struct incoming *incoming);
+/* Stops accepting (what is queued in the kernel is still accepted first), closes idle connections,
+ * answers the rest with `Connection: close`. */
+void incoming_drain(struct incoming *incoming);
+/* Connections open, and requests handed over but not yet answered. */
+unsigned incoming_connections(const struct incoming *incoming);
+unsigned incoming_pending(const struct incoming *incoming);
+/* Times that evhttp and the guard disagreed on a message; must stay 0. */
+uint64_t incoming_disagreements(const struct incoming *incoming);
+/* Ends all connections; requests still pending are dropped (their on_gone is not called, their
+ * handles die). */
+void incoming_free(struct incoming *incoming);
+
+/* Reading a request; views are borrowed until it is answered. */
+struct view incoming_method(const struct incoming_request *request);
+struct view incoming_target(
+    const struct incoming_request *request); /* origin-form as sent: "/a%20b?x=1" or "*" */
+struct view incoming_host(const struct incoming_request *request); /* Host as sent */
+bool incoming_is_http_1_0(const struct incoming_request *request);
+struct view incoming_body(struct incoming_request *request);               /* contiguous */
+struct view incoming_peer_address(const struct incoming_request *request); /* "203.0.113.7" */
+uint16_t incoming_peer_port(const struct incoming_request *request);
+uint16_t incoming_local_port(const struct incoming_request *request);
+/* Microseconds (monotonic): first byte of the head seen; whole request there. */
+uint64_t incoming_started_us(const struct incoming_request *request);
+uint64_t incoming_received_us(const struct incoming_request *request);
+/* The first header of that name (any case); false when absent. */
+bool incoming_header(const struct incoming_request *request, const char *name, struct view *value);
+/* All headers in the order sent: index from 0; false past the end. */
+bool incoming_header_at(const struct incoming_request *request, size_t index, struct view *name,
+                        struct view *value);
+/* on_gone is called at most once, from the loop, when the client leaves before the answer. */
+void incoming_watch(struct incoming_request *request, void (*on_gone)(void *context),
+                    void *context);
+
+struct incoming_header {
+    struct view name, value;
+};
+
+/*
+ * Answers with a whole body. `headers` must be lawful: names and values are checked, an unlawful
+ * one is our bug. Content-Length, Date and Connection are ours: do not pass them. No body goes out
+ * for HEAD, 204 and 304 (Content-Length of the body is kept for HEAD). With `free_body` non-NULL
+ * the body is sent by reference and freed with it when written; else it is copied.
+ */
+void incoming_reply(struct incoming_request *request, int status,
+                    const struct incoming_header *headers, size_t header_count, struct view body,
+                    void (*free_body)(const void *data, size_t length, void *context),
+                    void *free_context);
+/* The connection is closed after the answer. Call before answering. */
+void incoming_close_after(struct incoming_request *request);
+
+/* Answers in pieces (chunked for 1.1, until close for 1.0). `on_writable` is called from the loop
+ * when what was written has gone to the kernel below a low mark (64 KiB): the user's signal to send
+ * on. */
+void incoming_stream_begin(struct incoming_request *request, int status,
+                           const struct incoming_header *headers, size_t header_count,
+                           void (*on_writable)(void *context), void *context);
+void incoming_stream_write(struct incoming_request *request, struct view bytes);
+/* Bytes handed over and not yet taken by the kernel. */
+size_t incoming_stream_unsent(const struct incoming_request *request);
+void incoming_stream_end(struct incoming_request *request);
+/* Cuts the connection so that the client sees the truncation. */
+void incoming_stream_abort(struct incoming_request *request);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * The one page that names databases, key shapes and field tags of the route store.
+ *
+ * Databases and keys:
+ *   meta      "meta"            -> generation, installation; there once something was published
+ *   settings  "settings"        -> base domains, public URL, path routing
+ *   routes    app name          -> route record
+ *   domains   host, lower case  -> domain record; wildcards as "*.example.com"
+ *
+ * Values: one format byte (1), then fields of (tag u16, length u32, bytes), integers big-endian.
+ * Unknown tags are skipped; tags from 0x8000 up are critical: a reader that does not know one refuses
+ * the record (ERROR_FROM_FUTURE). Tags are never reused. Fields that repeat (versions, paths) hold a
+ * nested row of fields.
+ */
+#ifndef COMMON_STORE_LAYOUT_H
+#define COMMON_STORE_LAYOUT_H
+
+#define LAYOUT_FORMAT       1
+#define LAYOUT_CRITICAL_TAG 0x8000
+
+#define LAYOUT_META     "meta"
+#define LAYOUT_SETTINGS "settings"
+#define LAYOUT_ROUTES   "routes"
+#define LAYOUT_DOMAINS  "domains"
+
+enum layout_meta_tag {
+    META_GENERATION = 1,   /* u64: rises with each publishing transaction */
+    META_INSTALLATION = 2, /* text: UUID */
+    META_PUBLISHED_AT = 3, /* u64: ms since 1970 */
+};
+
+enum layout_settings_tag {
+    SETTINGS_BASE_DOMAIN = 1,  /* text, repeats */
+    SETTINGS_PUBLIC_URL = 2,   /* text */
+    SETTINGS_PATH_ROUTING = 3, /* u8: 0 or 1 */
+};
+
+enum layout_route_tag {
+    ROUTE_APP = 1,     /* text */
+    ROUTE_SLOT = 2,    /* u32: dense number for shared counters */
+    ROUTE_ENABLED = 3, /* u8 */
+    ROUTE_VERSION = 4, /* nested, repeats: enum layout_version_tag */
+    ROUTE_MAX_IN_FLIGHT =
+        5, /* u32; absent: the daemon's default. These act at once, they are not a version's */
+    ROUTE_RATE_MILLI = 6,     /* u64: requests per 1000 s; absent: none */
+    ROUTE_BURST = 7,          /* u32 */
+    ROUTE_DEADLINE_MS = 8,    /* u32; absent: the version's timeout + 1 s */
+    ROUTE_MAX_BODY_BYTES = 9, /* u64; absent: the daemon's default */
+    ROUTE_STICKY = 10,        /* u8: 0 none, 1 cookie, 2 address */
+    ROUTE_REVISION = 11,      /* u64: of the app's record in state */
+};
+
+enum layout_version_tag {
+    VERSION_NUMBER = 1,         /* u32 */
+    VERSION_WEIGHT = 2,         /* u16: parts of 10,000; 0: reachable by preview only */
+    VERSION_FUNCTION = 3,       /* text: function name or ARN, without qualifier */
+    VERSION_QUALIFIER = 4,      /* text: Lambda version */
+    VERSION_PAYLOAD_FORMAT = 5, /* u8: 1 = 1.0, 2 = 2.0, 3 = alb */
+    VERSION_RESPONSE_MODE = 6,  /* u8: 0 buffered, 1 stream, 2 auto */
+    VERSION_MULTI_VALUE = 7,    /* u8: alb multi-value headers */
+    VERSION_TIMEOUT_S = 8,      /* u32: the function's own timeout */
+};
+
+enum layout_domain_tag {
+    DOMAIN_HOST = 1,            /* text */
+    DOMAIN_PATH = 2,            /* nested, repeats */
+    DOMAIN_TLS_FINGERPRINT = 3, /* text */
+};
+
+enum layout_path_tag {
+    PATH_PREFIX = 1, /* text */
+    PATH_APP = 2,    /* text */
+    PATH_STRIP = 3,  /* u8 */
+};
+
+#endif

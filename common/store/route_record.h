@@ -1,0 +1,91 @@
+/*
+ * The records that the control plane publishes and the data plane reads: meta, settings, route,
+ * domain. Plain structs, encode, decode, validate.
+ *
+ * Decoding copies into the arena; every bound is checked; a damaged record is ERROR_DAMAGED, one
+ * with an unknown critical field ERROR_FROM_FUTURE. What decodes is valid (weights add up, names
+ * lawful), so readers need no second check.
+ */
+#ifndef COMMON_STORE_ROUTE_RECORD_H
+#define COMMON_STORE_ROUTE_RECORD_H
+
+#include "common/base/arena.h"
+#include "common/base/bytes.h"
+
+#define ROUTE_WEIGHT_TOTAL 10000
+#define ROUTE_MAX_VERSIONS 100
+#define ROUTE_MAX_RECORD   65536
+
+enum route_payload_format { ROUTE_PAYLOAD_1_0 = 1, ROUTE_PAYLOAD_2_0 = 2, ROUTE_PAYLOAD_ALB = 3 };
+enum route_response_mode { ROUTE_BUFFERED = 0, ROUTE_STREAM = 1, ROUTE_AUTO = 2 };
+enum route_sticky { ROUTE_STICKY_NONE = 0, ROUTE_STICKY_COOKIE = 1, ROUTE_STICKY_ADDRESS = 2 };
+
+struct route_version {
+    uint32_t number;
+    uint16_t weight; /* of ROUTE_WEIGHT_TOTAL */
+    struct view function;
+    struct view qualifier;
+    enum route_payload_format payload_format;
+    enum route_response_mode response_mode;
+    bool multi_value;
+    uint32_t timeout_s;
+};
+
+struct route_record {
+    struct view app;
+    uint32_t slot;
+    bool enabled;
+    uint64_t revision;
+    struct route_version
+        *versions; /* weights add up to ROUTE_WEIGHT_TOTAL, or there is no version */
+    size_t version_count;
+    /* 0 = not set: the daemon's default */
+    uint32_t max_in_flight;
+    uint64_t rate_milli;
+    uint32_t burst;
+    uint32_t deadline_ms;
+    uint64_t max_body_bytes;
+    enum route_sticky sticky;
+};
+
+void route_record_encode(struct buffer *out, const struct route_record *record);
+enum error route_record_decode(struct arena *arena, struct view bytes,
+                               struct route_record *record) MUST_CHECK;
+/* What both sides must agree on; one sentence in `problem` when not. */
+enum error route_record_validate(const struct route_record *record,
+                                 struct buffer *problem) MUST_CHECK;
+
+struct domain_path {
+    struct view prefix, app;
+    bool strip;
+};
+struct domain_record {
+    struct view host;
+    struct domain_path *paths;
+    size_t path_count;
+    struct view tls_fingerprint;
+};
+void domain_record_encode(struct buffer *out, const struct domain_record *record);
+enum error domain_record_decode(struct arena *arena, struct view bytes,
+                                struct domain_record *record) MUST_CHECK;
+
+struct settings_record {
+    struct view *base_domains;
+    size_t base_domain_count;
+    struct view public_url;
+    bool path_routing;
+};
+void settings_record_encode(struct buffer *out, const struct settings_record *record);
+enum error settings_record_decode(struct arena *arena, struct view bytes,
+                                  struct settings_record *record) MUST_CHECK;
+
+struct meta_record {
+    uint64_t generation;
+    struct view installation;
+    uint64_t published_at_ms;
+};
+void meta_record_encode(struct buffer *out, const struct meta_record *record);
+enum error meta_record_decode(struct arena *arena, struct view bytes,
+                              struct meta_record *record) MUST_CHECK;
+
+#endif
