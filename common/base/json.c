@@ -1,0 +1,837 @@
+/* Reads and writes JSON: a strict scan before cJSON builds a tree, and a writer that streams. */
+#include "common/base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "common/base/escape.h"
+
+#define MAX_DEPTH     100u
+#define WHOLE_LIMIT   9007199254740992.0 /* 2^53: up to here a double holds every whole number */
+#define QUADRATIC_FEW 16 /* members up to which comparing all with all beats sorting */
+
+/*
+ * The scan. cJSON is lenient (control bytes in strings, "01", "1.", any byte up to 32 as space) and
+ * deeper than we like, so the grammar of RFC 8259 is checked here, byte by byte, before it runs.
+ */
+struct scan {
+    struct view text;
+    size_t at;
+    unsigned depth_left;
+    size_t names;  /* member names seen */
+    size_t wanted; /* of which name to keep the place; SIZE_MAX: of none */
+    size_t wanted_at;
+};
+
+static unsigned char peek(const struct scan *scan)
+{
+    return scan->at < scan->text.length ? (unsigned char)scan->text.data[scan->at] : 0;
+}
+
+static bool accept(struct scan *scan, char byte)
+{
+    if (scan->at >= scan->text.length || scan->text.data[scan->at] != byte)
+        return false;
+    scan->at++;
+    return true;
+}
+
+static void skip_space(struct scan *scan)
+{
+    while (peek(scan) == ' ' || peek(scan) == '\n' || peek(scan) == '\t' || peek(scan) == '\r')
+        scan->at++;
+}
+
+static bool scan_digits(struct scan *scan)
+{
+    size_t start = scan->at;
+
+    while (peek(scan) >= '0' && peek(scan) <= '9')
+        scan->at++;
+    return scan->at > start;
+}
+
+static bool scan_number(struct scan *scan)
+{
+    accept(scan, '-');
+    if (!accept(scan, '0') && !scan_digits(scan))
+        return false;
+    if (accept(scan, '.') && !scan_digits(scan))
+        return false;
+    if (accept(scan, 'e') || accept(scan, 'E')) {
+        if (!accept(scan, '+'))
+            accept(scan, '-');
+        return scan_digits(scan);
+    }
+    return true;
+}
+
+/* The four digits of \uXXXX; -1 when they are not. */
+static int scan_code_unit(struct scan *scan)
+{
+    int unit = 0;
+
+    for (int i = 0; i < 4; i++) {
+        unsigned char digit = peek(scan);
+
+        if (digit >= '0' && digit <= '9')
+            unit = unit * 16 + digit - '0';
+        else if ((digit | 0x20) >= 'a' && (digit | 0x20) <= 'f')
+            unit = unit * 16 + (digit | 0x20) - 'a' + 10;
+        else
+            return -1;
+        scan->at++;
+    }
+    return unit;
+}
+
+/* What follows a back-slash. NUL and surrogates without their other half are refused. */
+static bool scan_escape(struct scan *scan)
+{
+    unsigned char letter = peek(scan);
+    int unit;
+
+    if (letter == 0)
+        return false;
+    scan->at++;
+    if (letter != 'u')
+        return strchr("\"\\/bfnrt", letter) != NULL;
+    unit = scan_code_unit(scan);
+    if (unit <= 0 || (unit >= 0xDC00 && unit <= 0xDFFF))
+        return false;
+    if (unit < 0xD800 || unit > 0xDFFF)
+        return true;
+    if (!accept(scan, '\\') || !accept(scan, 'u'))
+        return false;
+    unit = scan_code_unit(scan);
+    return unit >= 0xDC00 && unit <= 0xDFFF;
+}
+
+static bool scan_string(struct scan *scan)
+{
+    if (!accept(scan, '"'))
+        return false;
+    for (;;) {
+        while (peek(scan) >= 0x20 && peek(scan) != '"' && peek(scan) != '\\')
+            scan->at++;
+        if (accept(scan, '"'))
+            return true;
+        if (!accept(scan, '\\') || !scan_escape(scan))
+            return false;
+    }
+}
+
+static bool scan_word(struct scan *scan, struct view word)
+{
+    if (!view_starts_with(view_slice(scan->text, scan->at, SIZE_MAX), word))
+        return false;
+    scan->at += word.length;
+    return true;
+}
+
+static bool scan_value(struct scan *scan);
+
+static bool scan_member(struct scan *scan)
+{
+    skip_space(scan);
+    if (scan->names++ == scan->wanted)
+        scan->wanted_at = scan->at;
+    if (!scan_string(scan))
+        return false;
+    skip_space(scan);
+    return accept(scan, ':') && scan_value(scan);
+}
+
+/* An object or an array, its opening byte accepted. */
+static bool scan_container(struct scan *scan, bool object)
+{
+    char end = object ? '}' : ']';
+
+    if (scan->depth_left == 0)
+        return false;
+    scan->depth_left--;
+    skip_space(scan);
+    if (!accept(scan, end)) {
+        do {
+            if (!(object ? scan_member(scan) : scan_value(scan)))
+                return false;
+        } while (accept(scan, ','));
+        if (!accept(scan, end))
+            return false;
+    }
+    scan->depth_left++;
+    return true;
+}
+
+/* A value and the white space around it. */
+static bool scan_value(struct scan *scan)
+{
+    bool good;
+
+    skip_space(scan);
+    switch (peek(scan)) {
+    case '{':
+    case '[':
+        good = scan_container(scan, scan->text.data[scan->at++] == '{');
+        break;
+    case '"':
+        good = scan_string(scan);
+        break;
+    case 't':
+        good = scan_word(scan, VIEW("true"));
+        break;
+    case 'f':
+        good = scan_word(scan, VIEW("false"));
+        break;
+    case 'n':
+        good = scan_word(scan, VIEW("null"));
+        break;
+    default:
+        good = scan_number(scan);
+        break;
+    }
+    skip_space(scan);
+    return good;
+}
+
+static bool scan_text(struct scan *scan, struct view text, unsigned max_depth, size_t wanted)
+{
+    *scan = (struct scan){.text = text, .depth_left = max_depth, .wanted = wanted};
+    return scan_value(scan) && scan->at == text.length;
+}
+
+/* Near which byte UTF-8 breaks: the longest good start, found by halving. */
+static size_t utf8_good_start(struct view text)
+{
+    size_t low = 0, high = text.length;
+
+    while (low < high) {
+        size_t middle = low + (high - low + 1) / 2;
+        size_t cut = middle;
+
+        while (cut > low && cut < text.length && ((unsigned char)text.data[cut] & 0xC0) == 0x80)
+            cut--;
+        if (cut > low && utf8_valid(view_slice(text, low, cut - low)))
+            low = cut;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+/* Trees. A struct json is a cJSON under a name that keeps cJSON out of our headers. */
+
+static const cJSON *node(const struct json *value)
+{
+    return (const cJSON *)value;
+}
+
+static cJSON *node_mutable(struct json *value)
+{
+    return (cJSON *)value;
+}
+
+/* The made node, or the end of the process: trees are small and built by ourselves. */
+static struct json *made(cJSON *value)
+{
+    REQUIRE(value != NULL);
+    return (struct json *)value;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const cJSON *const *left = a;
+    const cJSON *const *right = b;
+
+    return strcmp((*left)->string, (*right)->string);
+}
+
+/* One of two members of the same name directly in this object, or NULL. */
+static const cJSON *duplicate_in(const cJSON *object)
+{
+    size_t count = 0, filled = 0;
+    const cJSON **members;
+    const cJSON *found = NULL;
+
+    for (const cJSON *member = object->child; member; member = member->next) {
+        count++;
+        for (const cJSON *other = object->child; count <= QUADRATIC_FEW && other != member;
+             other = other->next) {
+            if (strcmp(member->string, other->string) == 0)
+                return member;
+        }
+    }
+    if (count <= QUADRATIC_FEW)
+        return NULL;
+    members = malloc(count * sizeof(const cJSON *));
+    REQUIRE(members != NULL);
+    for (const cJSON *member = object->child; member; member = member->next)
+        members[filled++] = member;
+    qsort(members, count, sizeof(const cJSON *), by_name);
+    for (size_t i = 1; i < count && !found; i++) {
+        if (by_name(&members[i - 1], &members[i]) == 0)
+            found = members[i];
+    }
+    free(members);
+    return found;
+}
+
+/* What the grammar allows and we do not, found in the tree. */
+struct tree_check {
+    bool infinite;          /* a number beyond what a double holds */
+    const cJSON *duplicate; /* a member whose name another member has */
+};
+
+static void check_tree(const cJSON *value, struct tree_check *check)
+{
+    if (cJSON_IsNumber(value) && !isfinite(value->valuedouble))
+        check->infinite = true;
+    if (cJSON_IsObject(value))
+        check->duplicate = duplicate_in(value);
+    for (const cJSON *child = value->child; child && !check->infinite && check->duplicate == NULL;
+         child = child->next)
+        check_tree(child, check);
+}
+
+/* Counts member names in the order of the text until `target`; true when it was met. */
+static bool count_names(const cJSON *value, const cJSON *target, size_t *names)
+{
+    for (const cJSON *child = value->child; child; child = child->next) {
+        if (child == target)
+            return true;
+        if (cJSON_IsObject(value))
+            ++*names;
+        if (count_names(child, target, names))
+            return true;
+    }
+    return false;
+}
+
+static size_t offset_of_member(struct view text, unsigned max_depth, const cJSON *root,
+                               const cJSON *member)
+{
+    struct scan scan;
+    size_t names = 0;
+
+    REQUIRE(count_names(root, member, &names));
+    REQUIRE(scan_text(&scan, text, max_depth, names));
+    return scan.wanted_at;
+}
+
+enum error json_parse(struct view text, unsigned max_depth, struct json **value, size_t *offset)
+{
+    struct tree_check check = {0};
+    struct scan scan;
+    size_t near = 0;
+    cJSON *root;
+
+    REQUIRE(max_depth <= MAX_DEPTH);
+    *value = NULL;
+    if (!offset)
+        offset = &near;
+    if (!utf8_valid(text)) {
+        *offset = utf8_good_start(text);
+        return ERROR_INVALID;
+    }
+    if (!scan_text(&scan, text, max_depth, SIZE_MAX)) {
+        *offset = scan.at;
+        return ERROR_INVALID;
+    }
+    root = cJSON_ParseWithLength(text.data, text.length);
+    if (!root) { /* only a number of more than 63 characters is left for it to refuse */
+        *offset = 0;
+        return ERROR_INVALID;
+    }
+    check_tree(root, &check);
+    if (check.duplicate || check.infinite) {
+        *offset = check.duplicate ? offset_of_member(text, max_depth, root, check.duplicate) : 0;
+        cJSON_Delete(root);
+        return ERROR_INVALID;
+    }
+    *value = (struct json *)root;
+    return ERROR_NONE;
+}
+
+void json_free(struct json *value)
+{
+    cJSON_Delete(node_mutable(value));
+}
+
+enum json_type json_type_of(const struct json *value)
+{
+    const cJSON *item = node(value);
+
+    if (cJSON_IsObject(item))
+        return JSON_OBJECT;
+    if (cJSON_IsArray(item))
+        return JSON_ARRAY;
+    if (cJSON_IsString(item))
+        return JSON_STRING;
+    if (cJSON_IsNumber(item))
+        return JSON_NUMBER;
+    return cJSON_IsBool(item) ? JSON_BOOL : JSON_NULL;
+}
+
+const char *json_type_name(enum json_type type)
+{
+    static const char *const names[] = {"null", "boolean", "number", "string", "array", "object"};
+
+    REQUIRE((unsigned)type < sizeof(names) / sizeof(names[0]));
+    return names[type];
+}
+
+const struct json *json_get(const struct json *object, const char *name)
+{
+    if (!cJSON_IsObject(node(object)))
+        return NULL;
+    return (const struct json *)cJSON_GetObjectItemCaseSensitive(node(object), name);
+}
+
+bool json_get_string(const struct json *object, const char *name, struct view *out)
+{
+    const struct json *member = json_get(object, name);
+
+    if (!cJSON_IsString(node(member)))
+        return false;
+    *out = json_string(member);
+    return true;
+}
+
+bool json_get_integer(const struct json *object, const char *name, int64_t *out)
+{
+    return json_integer(json_get(object, name), out);
+}
+
+bool json_get_number(const struct json *object, const char *name, double *out)
+{
+    const cJSON *member = node(json_get(object, name));
+
+    if (!cJSON_IsNumber(member))
+        return false;
+    *out = member->valuedouble;
+    return true;
+}
+
+bool json_get_bool(const struct json *object, const char *name, bool *out)
+{
+    const cJSON *member = node(json_get(object, name));
+
+    if (!cJSON_IsBool(member))
+        return false;
+    *out = cJSON_IsTrue(member);
+    return true;
+}
+
+struct view json_string(const struct json *value)
+{
+    return cJSON_IsString(node(value)) ? view_of(node(value)->valuestring) : VIEW("");
+}
+
+static bool is_whole(double number)
+{
+    return number >= -WHOLE_LIMIT && number <= WHOLE_LIMIT &&
+           !(number < (double)(int64_t)number || number > (double)(int64_t)number);
+}
+
+bool json_integer(const struct json *value, int64_t *out)
+{
+    if (!cJSON_IsNumber(node(value)) || !is_whole(node(value)->valuedouble))
+        return false;
+    *out = (int64_t)node(value)->valuedouble;
+    return true;
+}
+
+double json_number(const struct json *value)
+{
+    return cJSON_IsNumber(node(value)) ? node(value)->valuedouble : 0;
+}
+
+bool json_bool(const struct json *value)
+{
+    return cJSON_IsTrue(node(value));
+}
+
+const struct json *json_first(const struct json *container)
+{
+    return container ? (const struct json *)node(container)->child : NULL;
+}
+
+const struct json *json_next(const struct json *value)
+{
+    return value ? (const struct json *)node(value)->next : NULL;
+}
+
+struct view json_name(const struct json *value)
+{
+    return value && node(value)->string ? view_of(node(value)->string) : VIEW("");
+}
+
+size_t json_count(const struct json *container)
+{
+    size_t count = 0;
+
+    for (const struct json *child = json_first(container); child; child = json_next(child))
+        count++;
+    return count;
+}
+
+struct json *json_new_object(void)
+{
+    return made(cJSON_CreateObject());
+}
+
+struct json *json_new_array(void)
+{
+    return made(cJSON_CreateArray());
+}
+
+/* A tree's strings end at NUL, so one inside becomes U+FFFD rather than a silent cut. */
+struct json *json_new_string(struct view text)
+{
+    struct buffer clean;
+    struct view part;
+    struct json *value;
+
+    buffer_init(&clean, SIZE_MAX / 4);
+    for (bool first = true; view_split(&text, '\0', &part); first = false) {
+        if (!first)
+            buffer_append_string(&clean, "\xEF\xBF\xBD");
+        buffer_append_view(&clean, part);
+    }
+    REQUIRE(clean.error == ERROR_NONE);
+    value = made(cJSON_CreateString(clean.length ? clean.data : ""));
+    buffer_release(&clean);
+    return value;
+}
+
+struct json *json_new_integer(int64_t number)
+{
+    return made(cJSON_CreateNumber((double)number));
+}
+
+struct json *json_new_number(double number)
+{
+    return made(cJSON_CreateNumber(number));
+}
+
+struct json *json_new_bool(bool truth)
+{
+    return made(cJSON_CreateBool(truth));
+}
+
+struct json *json_new_null(void)
+{
+    return made(cJSON_CreateNull());
+}
+
+/* Takes a node's name away: it is a member no more. */
+static void forget_name(cJSON *value)
+{
+    cJSON_free(value->string);
+    value->string = NULL;
+}
+
+struct json *json_copy(const struct json *value)
+{
+    struct json *copy = made(cJSON_Duplicate(node(value), true));
+
+    forget_name(node_mutable(copy));
+    return copy;
+}
+
+void json_set(struct json *object, const char *name, struct json *value)
+{
+    REQUIRE(cJSON_IsObject(node(object)) && value != NULL);
+    if (json_get(object, name))
+        REQUIRE(cJSON_ReplaceItemInObjectCaseSensitive(node_mutable(object), name,
+                                                       node_mutable(value)));
+    else
+        REQUIRE(cJSON_AddItemToObject(node_mutable(object), name, node_mutable(value)));
+}
+
+void json_set_string(struct json *object, const char *name, struct view text)
+{
+    json_set(object, name, json_new_string(text));
+}
+
+void json_set_integer(struct json *object, const char *name, int64_t number)
+{
+    json_set(object, name, json_new_integer(number));
+}
+
+void json_set_bool(struct json *object, const char *name, bool truth)
+{
+    json_set(object, name, json_new_bool(truth));
+}
+
+void json_set_null(struct json *object, const char *name)
+{
+    json_set(object, name, json_new_null());
+}
+
+void json_remove(struct json *object, const char *name)
+{
+    REQUIRE(cJSON_IsObject(node(object)));
+    cJSON_DeleteItemFromObjectCaseSensitive(node_mutable(object), name);
+}
+
+void json_append(struct json *array, struct json *value)
+{
+    REQUIRE(cJSON_IsArray(node(array)) && value != NULL);
+    forget_name(node_mutable(value));
+    REQUIRE(cJSON_AddItemToArray(node_mutable(array), node_mutable(value)));
+}
+
+static bool equal_objects(const struct json *a, const struct json *b)
+{
+    const struct json *guess = json_first(b); /* members mostly stand in the same order */
+
+    if (json_count(a) != json_count(b))
+        return false;
+    for (const struct json *member = json_first(a); member; member = json_next(member)) {
+        const struct json *other = guess;
+
+        if (!other || !view_equal(json_name(other), json_name(member)))
+            other = json_get(b, node(member)->string);
+        if (!other || !json_equal(member, other))
+            return false;
+        guess = json_next(other);
+    }
+    return true;
+}
+
+static bool equal_arrays(const struct json *a, const struct json *b)
+{
+    const struct json *left = json_first(a);
+    const struct json *right = json_first(b);
+
+    while (left && right && json_equal(left, right)) {
+        left = json_next(left);
+        right = json_next(right);
+    }
+    return !left && !right;
+}
+
+bool json_equal(const struct json *a, const struct json *b)
+{
+    double left, right;
+
+    if (!a || !b)
+        return a == b;
+    if (json_type_of(a) != json_type_of(b))
+        return false;
+    switch (json_type_of(a)) {
+    case JSON_NULL:
+        return true;
+    case JSON_BOOL:
+        return json_bool(a) == json_bool(b);
+    case JSON_NUMBER:
+        left = json_number(a);
+        right = json_number(b);
+        return !(left < right) && !(left > right);
+    case JSON_STRING:
+        return view_equal(json_string(a), json_string(b));
+    case JSON_ARRAY:
+        return equal_arrays(a, b);
+    case JSON_OBJECT:
+        return equal_objects(a, b);
+    }
+    return false;
+}
+
+struct json *json_merge_patch(struct json *target, const struct json *patch)
+{
+    if (json_type_of(patch) != JSON_OBJECT) {
+        json_free(target);
+        return json_copy(patch);
+    }
+    if (!target || json_type_of(target) != JSON_OBJECT) {
+        json_free(target);
+        target = json_new_object();
+    }
+    for (const struct json *member = json_first(patch); member; member = json_next(member)) {
+        const char *name = node(member)->string;
+        cJSON *present;
+
+        if (json_type_of(member) == JSON_NULL) {
+            json_remove(target, name);
+            continue;
+        }
+        present = cJSON_GetObjectItemCaseSensitive(node_mutable(target), name);
+        if (present && cJSON_IsObject(present) && json_type_of(member) == JSON_OBJECT)
+            json_merge_patch((struct json *)present, member); /* stays where it is */
+        else
+            json_set(target, name, json_merge_patch(NULL, member));
+    }
+    return target;
+}
+
+static void append_number(struct buffer *out, double number)
+{
+    char text[40];
+
+    if (!isfinite(number)) {
+        buffer_append_string(out, "null"); /* JSON has no word for it */
+    } else if (is_whole(number)) {
+        buffer_append_i64(out, (int64_t)number);
+    } else {
+        snprintf(text, sizeof(text), "%.15g", number);
+        if (strtod(text, NULL) < number || strtod(text, NULL) > number)
+            snprintf(text, sizeof(text), "%.17g", number);
+        buffer_append_string(out, text);
+    }
+}
+
+static void append_quoted(struct buffer *out, struct view text)
+{
+    buffer_append_byte(out, '"');
+    json_escape(out, text);
+    buffer_append_byte(out, '"');
+}
+
+static void print_container(struct buffer *out, const struct json *value, bool object)
+{
+    buffer_append_byte(out, object ? '{' : '[');
+    for (const struct json *child = json_first(value); child; child = json_next(child)) {
+        if (child != json_first(value))
+            buffer_append_byte(out, ',');
+        if (object) {
+            append_quoted(out, json_name(child));
+            buffer_append_byte(out, ':');
+        }
+        json_print(out, child);
+    }
+    buffer_append_byte(out, object ? '}' : ']');
+}
+
+void json_print(struct buffer *out, const struct json *value)
+{
+    enum json_type type = json_type_of(value);
+
+    switch (type) {
+    case JSON_NULL:
+        buffer_append_string(out, "null");
+        break;
+    case JSON_BOOL:
+        buffer_append_string(out, json_bool(value) ? "true" : "false");
+        break;
+    case JSON_NUMBER:
+        append_number(out, json_number(value));
+        break;
+    case JSON_STRING:
+        append_quoted(out, json_string(value));
+        break;
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        print_container(out, value, type == JSON_OBJECT);
+        break;
+    }
+}
+
+/* The writer. */
+
+void json_begin(struct json_writer *w, struct buffer *out)
+{
+    *w = (struct json_writer){.out = out};
+}
+
+/* The comma and the name before a value. */
+static void begin_value(struct json_writer *w, const char *name)
+{
+    if (w->comma)
+        buffer_append_byte(w->out, ',');
+    if (name) {
+        buffer_append_byte(w->out, '"');
+        buffer_append_string(w->out, name);
+        buffer_append(w->out, "\":", 2);
+    }
+    w->comma = true;
+}
+
+void json_open_object(struct json_writer *w, const char *name)
+{
+    begin_value(w, name);
+    buffer_append_byte(w->out, '{');
+    w->comma = false;
+}
+
+void json_close_object(struct json_writer *w)
+{
+    buffer_append_byte(w->out, '}');
+    w->comma = true;
+}
+
+void json_open_array(struct json_writer *w, const char *name)
+{
+    begin_value(w, name);
+    buffer_append_byte(w->out, '[');
+    w->comma = false;
+}
+
+void json_close_array(struct json_writer *w)
+{
+    buffer_append_byte(w->out, ']');
+    w->comma = true;
+}
+
+void json_member(struct json_writer *w, struct view name)
+{
+    begin_value(w, NULL);
+    append_quoted(w->out, name);
+    buffer_append_byte(w->out, ':');
+    w->comma = false; /* its value follows without one */
+}
+
+void json_write_string(struct json_writer *w, const char *name, struct view text)
+{
+    begin_value(w, name);
+    append_quoted(w->out, text);
+}
+
+void json_write_integer(struct json_writer *w, const char *name, int64_t number)
+{
+    begin_value(w, name);
+    buffer_append_i64(w->out, number);
+}
+
+void json_write_number(struct json_writer *w, const char *name, double number)
+{
+    begin_value(w, name);
+    append_number(w->out, number);
+}
+
+void json_write_bool(struct json_writer *w, const char *name, bool truth)
+{
+    begin_value(w, name);
+    buffer_append_string(w->out, truth ? "true" : "false");
+}
+
+void json_write_null(struct json_writer *w, const char *name)
+{
+    begin_value(w, name);
+    buffer_append_string(w->out, "null");
+}
+
+void json_write_base64(struct json_writer *w, const char *name, struct view bytes)
+{
+    begin_value(w, name);
+    buffer_append_byte(w->out, '"');
+    base64_encode(w->out, bytes.data, bytes.length);
+    buffer_append_byte(w->out, '"');
+}
+
+void json_write_raw(struct json_writer *w, const char *name, struct view json)
+{
+    begin_value(w, name);
+    buffer_append_view(w->out, json);
+}
+
+void json_write_tree(struct json_writer *w, const char *name, const struct json *value)
+{
+    begin_value(w, name);
+    json_print(w->out, value);
+}
