@@ -35,20 +35,22 @@ def daemons_behave(request):
     faults = []
     for process in list(harness.processes):
         faults += process.look_for_reports()
-    report = getattr(request.node, "report_call", None)
-    if faults or (report is not None and report.failed):
+    reports = [getattr(request.node, f"report_{phase}", None) for phase in ("setup", "call")]
+    failed = bool(faults) or any(report is not None and report.failed for report in reports)
+    if failed:
         for process in harness.processes:
             if process.starts:
                 process.print_logs()
-                process.own_directory = False  # its folder is kept for reading
     # Forget those that ended: later tests have nothing to do with them.
     harness.processes[:] = [process for process in harness.processes if process.running]
+    harness.sweep(keep=failed)
     assert not faults, "\n".join(faults)
 
 
 def pytest_sessionfinish(session, exitstatus):
     for process in harness.processes:
         process.kill9()
+    harness.sweep()
 
 
 def scene(make):
@@ -58,7 +60,6 @@ def scene(make):
         made.start()
     except BaseException:
         for process in made.all() if hasattr(made, "all") else [made]:
-            process.print_logs()
             process.kill9()
         raise
     try:

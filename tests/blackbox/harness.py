@@ -35,7 +35,25 @@ REPORT = re.compile(
     r"|ERROR SUMMARY: [1-9]|LeakSanitizer has encountered|UndefinedBehaviorSanitizer"
 )
 
-processes = []  # every Process that was made in this run, for conftest.py's checks
+processes = []    # every Process that was made in this run, for conftest.py's checks
+directories = {}  # every folder that was made here: path -> True when it is to be kept
+
+
+def scratch(prefix):
+    """A folder below the temporary one; sweep() removes it after the test, unless the test failed."""
+    path = Path(tempfile.mkdtemp(prefix=prefix))
+    directories[path] = False
+    return path
+
+
+def sweep(keep=False):
+    """Removes the folders that no running process uses; `keep` keeps what is there now for good."""
+    used = {process.directory for process in processes if process.running}
+    for path in list(directories):
+        directories[path] = directories[path] or keep
+        if path not in used and not directories[path] and not os.environ.get("KEEP_LOGS"):
+            shutil.rmtree(path, ignore_errors=True)
+            del directories[path]
 
 
 def build_dir():
@@ -77,8 +95,7 @@ class Process:
 
     def __init__(self, directory=None, options=None, arguments=(), wrapper=(), name=None):
         self.name = name or self.program
-        self.own_directory = directory is None
-        self.directory = Path(directory or tempfile.mkdtemp(prefix=f"{self.name}."))
+        self.directory = Path(directory or scratch(f"{self.name}."))
         self.options = dict(options or {})
         self.arguments = [str(a) for a in arguments]
         self.wrapper = [str(w) for w in wrapper]
@@ -115,6 +132,7 @@ class Process:
         """Starts the program without waiting for it to be ready (for starts that are meant to fail)."""
         assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
         self.log_offset = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self.directory.mkdir(parents=True, exist_ok=True)
         with open(self.log_path, "ab") as log, open(self.access_log_path, "ab") as access_log:
             self.process = subprocess.Popen(
                 [*self.wrapper, str(binary(self.program)), *self.arguments],
@@ -205,26 +223,22 @@ class Process:
         return self.process is not None and self.process.poll() is None
 
     def close(self):
-        """The end of a test: stop, look for faults, remove the folder when all was well."""
+        """The end of a test: stop, and look for faults."""
         try:
             self.stop()
         finally:
             if self.running:
                 self.kill9()
             self.look_for_reports()
-        if self.own_directory and not self.faults and not os.environ.get("KEEP_LOGS"):
-            shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self):
         return self.start()
 
     def __exit__(self, kind, value, trace):
-        if kind is not None:
-            self.print_logs()
-            self.own_directory = False  # kept for reading
+        if kind is None:
+            self.close()
+        else:
             self.kill9()
-            return
-        self.close()
 
     # -- what it said -------------------------------------------------------------------------------------------
 
@@ -391,8 +405,7 @@ class Stack:
     Stack(managerd={"MANAGERD_TOKEN": "t"}, proxyd={"PROXYD_WORKERS": 1}, proxies=2)."""
 
     def __init__(self, directory=None, lambda_local=None, managerd=None, proxyd=None, proxies=1):
-        self.own_directory = directory is None
-        self.directory = Path(directory or tempfile.mkdtemp(prefix="stack."))
+        self.directory = Path(directory or scratch("stack."))
         self.data = self.directory / "data"
         common = {"directory": self.directory, "data": self.data}
         self.lambda_local = LambdaLocal(options=lambda_local, **common)
@@ -425,8 +438,6 @@ class Stack:
             except AssertionError as fault:
                 faults.append(str(fault))
             faults += process.faults
-        if self.own_directory and not faults and not os.environ.get("KEEP_LOGS"):
-            shutil.rmtree(self.directory, ignore_errors=True)
         assert not faults, "\n".join(faults)
 
     def __enter__(self):
@@ -434,7 +445,6 @@ class Stack:
             return self.start()
         except BaseException:
             for process in self.all():
-                process.print_logs()
                 process.kill9()
             raise
 
@@ -443,7 +453,6 @@ class Stack:
             self.close()
             return
         for process in self.all():
-            process.print_logs()
             process.kill9()
 
     def deploy(self, name, package, **settings):
