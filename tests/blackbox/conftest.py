@@ -5,10 +5,11 @@ import shutil
 import pytest
 
 import harness
+import npm
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "npm: needs the npm registry (skipped with a reason where it cannot be reached)")
+    config.addinivalue_line("markers", "threads: runs again under ThreadSanitizer in tests/run.sh")
     config.addinivalue_line("markers", "long: only in tests/long.sh")
 
 
@@ -93,6 +94,12 @@ def shared_stack():
 @pytest.fixture
 def hello_zip():
     return harness.example_zip()
+
+
+@pytest.fixture(scope="session")
+def npm_packages():
+    """npm_packages("@aws-sdk/client-lambda@3.…") gives a folder with those packages in its node_modules."""
+    return npm.install
 
 
 @pytest.fixture(scope="session", autouse=True)
