@@ -1,0 +1,39 @@
+"""Links between our own pages resolve, headings included."""
+import os
+import re
+
+EXAMPLES = [
+    {"docs/a.md": "[b](b.md)\n"},
+    {"docs/a.md": "# A\n[b](#nowhere)\n"},
+]
+
+
+def check(tree):
+    findings = []
+    folders = {os.path.dirname(path) for path in tree.files}
+    folders |= {parent for folder in list(folders) for parent in parents(folder)}
+    for path, text in tree.matching(".md"):
+        plain = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
+        for target in re.findall(r"\]\(([^)\s]+)\)", plain):
+            if re.match(r"[a-z]+:", target):
+                continue
+            file, _, heading = target.partition("#")
+            wanted = os.path.normpath(os.path.join(os.path.dirname(path), file)) if file else path
+            if wanted not in tree.files and wanted.rstrip("/") not in folders:
+                findings.append(f"{path}: links to {target}, which is not there")
+            elif heading and wanted in tree.files and heading not in headings(tree.files[wanted]):
+                findings.append(f"{path}: links to {target}, which has no such heading")
+    return findings
+
+
+def parents(folder):
+    while folder:
+        yield folder
+        folder = os.path.dirname(folder)
+
+
+def headings(text):
+    found = set()
+    for title in re.findall(r"^#+ +(.*)$", text, flags=re.M):
+        found.add(re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-"))
+    return found

@@ -1,0 +1,37 @@
+"""Each third-party header enters through one file (decisions: replacing a library touches one file)."""
+import re
+
+ONLY = {
+    "lmdb.h": ["common/store/store.c"],
+    "curl/": ["common/net/outgoing.c"],
+    "event2/http": ["common/net/incoming.c", "common/net/gate.c"],
+    "cjson/": ["common/base/json.c"],
+    "zip.h": ["common/base/archive.c"],
+    "zlib.h": ["common/net/", "common/base/", "managerd/"],
+    "openssl/": ["common/base/crypto.c", "common/aws/sigv4.c", "common/net/tls.c"],
+    "event2/": ["common/net/", "proxyd/", "managerd/", "deploy/lambda-local/", "common/aws/"],
+}
+SYSTEM = re.compile(r"^(std\w+|string|strings|ctype|errno|fcntl|inttypes|limits|locale|math|poll|pthread|sched|signal|time|unistd"
+                    r"|getopt|grp|pwd|dirent|ftw|netdb|libgen|ifaddrs|elf|link|dlfcn|assert|float|setjmp|endian|byteswap|malloc|iconv|glob|fnmatch|search|spawn"
+                    r"|(sys|netinet|arpa|linux|net)/\w+)\.h$")
+
+EXAMPLES = [
+    {"proxyd/route.c": "/* Routes. */\n#include <lmdb.h>\n"},
+    {"managerd/a.c": "/* A. */\n#include <curl/curl.h>\n"},
+    {"managerd/a.c": "/* A. */\n#include <glib.h>\n"},
+]
+
+
+def check(tree):
+    findings = []
+    for path, text in tree.sources(below=("common/", "proxyd/", "managerd/", "deploy/")):
+        for number, line in enumerate(text.splitlines(), 1):
+            included = re.match(r"\s*#\s*include\s+<([^>]+)>", line)
+            if not included or SYSTEM.match(included[1]):
+                continue
+            rule = next((prefix for prefix in ONLY if included[1].startswith(prefix)), None)
+            if rule is None:
+                findings.append(f"{path}:{number}: <{included[1]}> is of no library that was decided on")
+            elif not path.startswith(tuple(ONLY[rule])):
+                findings.append(f"{path}:{number}: <{included[1]}> may only be included by {', '.join(ONLY[rule])}")
+    return findings
