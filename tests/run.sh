@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Installs what it needs, builds everything and runs every test of the quick tier; the last line is `N passed, N failed`.
+#
+#   tests/run.sh                     all parts
+#   tests/run.sh lint unit           only these: install dev lint unit blackbox clang tsan fuzz
+#
+# Needs no standard input, works as root or with sudo, and prints the time of each part. docs/testing.md has the budget.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export LANG=C.UTF-8 LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PYTHONDONTWRITEBYTECODE=1
+unset CFLAGS CXXFLAGS LDFLAGS CC CXX MAKEFLAGS
+exec </dev/null
+. deploy/dependencies.sh
+
+PARTS=${*:-install dev lint unit blackbox clang tsan fuzz}
+JOBS=$(nproc)
+OUT=build/tests
+FUZZ_SECONDS=${FUZZ_SECONDS:-10}
+PASSED=0 FAILED=0 SKIPPED=0
+TIMES=
+
+say() { printf '\n== %s\n' "$*"; }
+wanted() { case " $PARTS " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+
+# count PASSED FAILED [SKIPPED]: adds to the sums that the last line tells.
+count() {
+  PASSED=$((PASSED + $1)) FAILED=$((FAILED + $2)) SKIPPED=$((SKIPPED + ${3:-0}))
+}
+
+# part NAME FUNCTION: runs one part, tells its time.
+part() {
+  wanted "$1" || return 0
+  say "$1"
+  local started=$SECONDS before=$FAILED
+  "$2"
+  TIMES+=$(printf '%-10s %4d s%s' "$1" $((SECONDS - started)) "$([ "$FAILED" = "$before" ] || echo '  FAILED')")$'\n'
+}
+
+# junit FILE WHAT: adds the figures of a JUnit report; a report that is missing or tells of no test is a failure.
+junit() {
+  local figures
+  if figures=$(/usr/bin/python3 tests/junit_figures.py "$1"); then
+    # shellcheck disable=SC2086
+    count $figures
+  else
+    echo "$2 left no report in $1"
+    count 0 1
+  fi
+}
+
+# build PRESET: configures and builds; only a failure is worth lines on the screen.
+build() {
+  local log=$OUT/build-$1.log
+  if { cmake --preset "$1" && cmake --build --preset "$1" -j "$JOBS"; } >"$log" 2>&1; then
+    echo "preset $1: built ($(grep -c '^\[' "$log") steps)"
+    count 1 0
+  else
+    grep -v '^\[' "$log" | tail -60
+    echo "preset $1: the build failed, see $log"
+    count 0 1
+    return 1
+  fi
+}
+
+part_install() {
+  # shellcheck disable=SC2086
+  if install_packages $BUILD_PACKAGES $RUNTIME_PACKAGES $QUICKSTART_PACKAGES $TEST_PACKAGES && install_npm; then
+    echo "all packages are there"
+  else
+    count 0 1
+  fi
+}
+
+# npm is only asked for where node has come from Debian without it; tests that need it skip, with the reason, without it.
+install_npm() {
+  command -v npm >/dev/null 2>&1 || install_packages npm || [ "${CI:-}" != true ]
+}
+
+part_dev() { build dev; }
+
+part_lint() {
+  BUILD_DIR=build/dev timeout 120 /usr/bin/python3 tests/lint/run.py | tee "$OUT/lint.log" | sed '$d'
+  local figures
+  figures=$(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$OUT/lint.log")
+  # shellcheck disable=SC2086
+  count ${figures:-0 1}
+}
+
+# unit PRESET: the unit tests of a build.
+unit() {
+  rm -f "$OUT/unit-$1.xml"
+  timeout 600 ctest --test-dir "build/$1" -j "$JOBS" --output-on-failure --no-tests=error --progress \
+    --output-junit "$PWD/$OUT/unit-$1.xml" >"$OUT/unit-$1.log" 2>&1 || grep -v 'Passed\|Start ' "$OUT/unit-$1.log" | tail -80
+  tail -4 "$OUT/unit-$1.log"
+  junit "$OUT/unit-$1.xml" "ctest of $1"
+}
+
+part_unit() { unit dev; }
+
+# blackbox PRESET PYTEST_OPTIONS…: the black-box tests against the binaries of a build.
+blackbox() {
+  local preset=$1
+  shift
+  rm -f "$OUT/blackbox-$preset.xml"
+  BUILD_DIR=build/$preset timeout "${BLACKBOX_SECONDS:-600}" /usr/bin/python3 -m pytest -p no:cacheprovider -rs \
+    --durations=8 --junitxml="$OUT/blackbox-$preset.xml" -o junit_family=xunit1 tests/blackbox "$@" 2>&1 |
+    tee "$OUT/blackbox-$preset.log" | grep -v -E '^=+ .*(passed|failed|skipped|error).* in .*=+$'
+  junit "$OUT/blackbox-$preset.xml" "pytest of $preset"
+}
+
+part_blackbox() { blackbox dev; }
+
+part_clang() { build clang; }
+
+part_tsan() {
+  build tsan || return
+  unit tsan
+  blackbox tsan -m threads
+}
+
+# fuzz_seeds TARGET: the vectors that the target's CMakeLists.txt line names.
+fuzz_seeds() {
+  sed -n "s/^fuzz_target($1 .*SEEDS \([a-z_]*\).*/tests\/vectors\/\1/p" tests/fuzz/CMakeLists.txt
+}
+
+# fuzz_one TARGET: some seconds of new inputs; what it finds stays in build/tests/fuzz.
+fuzz_one() {
+  local target=$1 seeds
+  seeds=$(fuzz_seeds "$target")
+  mkdir -p "$OUT/fuzz/$target"
+  timeout $((FUZZ_SECONDS + 60)) "build/fuzz/bin/fuzz/$target" -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=4096 -timeout=10 \
+    -verbosity=0 -print_final_stats=1 -artifact_prefix="$OUT/fuzz/$target-" "$OUT/fuzz/$target" $seeds \
+    >"$OUT/fuzz/$target.log" 2>&1
+}
+
+part_fuzz() {
+  build fuzz || return
+  local target targets pids=() names=() runs
+  targets=$(sed -n 's/^fuzz_target(\([a-z0-9_]*\).*/\1/p' tests/fuzz/CMakeLists.txt)
+  [ -n "$targets" ] || count 0 1
+  mkdir -p "$OUT/fuzz"
+  for target in $targets; do
+    fuzz_one "$target" &
+    pids+=($!) names+=("$target")
+    [ $((${#pids[@]} % JOBS)) = 0 ] && wait
+  done
+  for target in "${!pids[@]}"; do
+    if wait "${pids[$target]}"; then
+      runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$OUT/fuzz/${names[$target]}.log")
+      echo "${names[$target]}: nothing found in ${runs:-?} runs"
+      count 1 0
+    else
+      tail -40 "$OUT/fuzz/${names[$target]}.log"
+      echo "${names[$target]}: FAILED"
+      count 0 1
+    fi
+  done
+}
+
+mkdir -p "$OUT"
+part install part_install
+part dev part_dev
+part lint part_lint
+part unit part_unit
+part blackbox part_blackbox
+part clang part_clang
+part tsan part_tsan
+part fuzz part_fuzz
+
+say "times"
+printf '%s%-10s %4d s\n' "$TIMES" total "$SECONDS"
+echo
+[ "$((PASSED + FAILED))" -gt 0 ] || FAILED=1
+if [ "$SKIPPED" -gt 0 ]; then
+  echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+else
+  echo "$PASSED passed, $FAILED failed"
+fi
+[ "$FAILED" = 0 ]
