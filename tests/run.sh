@@ -131,27 +131,30 @@ fuzz_one() {
   timeout $((FUZZ_SECONDS + 60)) "build/fuzz/bin/fuzz/$target" -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=4096 -timeout=10 \
     -verbosity=0 -print_final_stats=1 -artifact_prefix="$OUT/fuzz/$target-" "$OUT/fuzz/$target" $seeds \
     >"$OUT/fuzz/$target.log" 2>&1
+  echo $? >"$OUT/fuzz/$target.exit"
 }
 
 part_fuzz() {
   build fuzz || return
-  local target targets pids=() names=() runs
+  local target targets runs started=0
   targets=$(sed -n 's/^fuzz_target(\([a-z0-9_]*\).*/\1/p' tests/fuzz/CMakeLists.txt)
   [ -n "$targets" ] || count 0 1
   mkdir -p "$OUT/fuzz"
   for target in $targets; do
+    rm -f "$OUT/fuzz/$target.exit"
     fuzz_one "$target" &
-    pids+=($!) names+=("$target")
-    [ $((${#pids[@]} % JOBS)) = 0 ] && wait
+    started=$((started + 1))
+    [ $((started % JOBS)) = 0 ] && wait
   done
-  for target in "${!pids[@]}"; do
-    if wait "${pids[$target]}"; then
-      runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$OUT/fuzz/${names[$target]}.log")
-      echo "${names[$target]}: nothing found in ${runs:-?} runs"
+  wait
+  for target in $targets; do
+    if [ "$(cat "$OUT/fuzz/$target.exit")" = 0 ]; then
+      runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$OUT/fuzz/$target.log")
+      echo "$target: nothing found in ${runs:-?} runs"
       count 1 0
     else
-      tail -40 "$OUT/fuzz/${names[$target]}.log"
-      echo "${names[$target]}: FAILED"
+      tail -40 "$OUT/fuzz/$target.log"
+      echo "$target: FAILED"
       count 0 1
     fi
   done

@@ -7,7 +7,7 @@ WHY = {
     **dict.fromkeys(["strcpy", "strcat", "stpcpy", "sprintf", "vsprintf", "gets", "strncat", "scanf", "sscanf", "alloca"], "has no bound; use buffers and views"),
     **dict.fromkeys(["strtok", "strtok_r", "atoi", "atol", "atoll", "atof"], "hides errors; use the parsers of common/base"),
     **dict.fromkeys(["strncpy"], "may leave out the terminator"),
-    **dict.fromkeys(["asctime", "ctime", "gmtime", "localtime", "strerror", "getpwnam", "gethostbyname", "readdir_r", "rand", "srand"], "is not thread-safe, or weak"),
+    **dict.fromkeys(["asctime", "ctime", "gmtime", "localtime", "getpwnam", "gethostbyname", "readdir_r", "rand", "srand"], "is not thread-safe, or weak"),
     **dict.fromkeys(["system", "popen", "mktemp", "tmpnam", "tempnam"], "runs a shell, or races"),
     **dict.fromkeys(["setjmp", "longjmp"], "skips clean-up"),
 }

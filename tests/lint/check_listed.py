@@ -1,4 +1,5 @@
 """Every C file is built by the CMakeLists.txt (or tests.cmake) of its folder or of one above it; dead files do not gather."""
+import re
 from pathlib import PurePosixPath
 
 EXAMPLES = [{"proxyd/CMakeLists.txt": "# proxyd.\nadd_library(a main.c)\n", "proxyd/route.c": "/* Finds the route. */\n"}]
@@ -12,7 +13,7 @@ def check(tree):
         for folder in file.parents:
             lists = "".join(tree.files.get(str(folder / name), "") for name in ("CMakeLists.txt", "tests.cmake"))
             within = str(file.relative_to(folder))
-            if within in lists or path.removeprefix("tests/unit/").removesuffix(".c") in lists or file.stem in lists.split():
+            if within in lists or path.removeprefix("tests/unit/").removesuffix(".c") in lists or file.stem in re.split(r"[^\w-]+", lists):
                 named = True
         if not named and not any(file.stem in text for name, text in tree.files.items() if name.endswith(".py") and name.startswith("tests/")):
             findings.append(f"{path}: no CMakeLists.txt lists it")
