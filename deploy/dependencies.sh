@@ -8,9 +8,9 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libcurl4
 LIBRARY_PACKAGES="libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libcurl4 libssl3
   libcjson1 liblmdb0 libzip4 zlib1g ca-certificates"
 
-# lambda-local runs handlers with these; curl and python3 also serve quickstart.sh.
-RUNTIME_PACKAGES="nodejs python3-minimal"
-QUICKSTART_PACKAGES="curl python3"
+# lambda-local runs handlers with these (a node that is there already will do).
+RUNTIME_PACKAGES="nodejs python3"
+QUICKSTART_PACKAGES="curl procps"
 
 TEST_PACKAGES="clang-14 libclang-rt-14-dev llvm-14 clang-format-14 libcmocka-dev python3-pytest python3-boto3
   python3-botocore python3-hypothesis python3-jsonschema python3-yaml awscli strace lmdb-utils zip procps git"
@@ -22,7 +22,7 @@ missing_packages() {
   for package in "$@"; do
     case "$package" in
     nodejs) command -v node >/dev/null 2>&1 && continue ;;
-    python3-minimal | python3) [ -x /usr/bin/python3 ] && continue ;;
+    python3) [ -x /usr/bin/python3 ] && continue ;;
     esac
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
   done
