@@ -3,11 +3,14 @@
  * loop. Only outgoing.c includes curl.h.
  *
  * At most once: a request whose kept-alive connection turns out dead is never sent twice by libcurl
- * (CURLOPT_PREREQFUNCTION refuses the second try); the result says what is known of it: nothing
- * acknowledged by the peer (TCP_INFO tcpi_bytes_acked) or perhaps read. on_done always comes from
- * the loop, never from inside outgoing_send. Completion, cancel and free in any order are safe; a
- * call dies once. HTTP/1.1 kept-alive pool; no proxies from the environment; no redirects; TLS
- * always verified.
+ * (CURLOPT_PREREQFUNCTION refuses the second try); the result says what is known of it: surely not
+ * read by the peer, or perhaps read. "Surely" takes two proofs: TCP_INFO's tcpi_bytes_acked did not
+ * move, and the peer had closed its side in order (a FIN carries its last acknowledgement; a bare
+ * reset does not, a peer may read and reset before its delayed acknowledgement leaves).
+ * on_done always comes from the loop, never from inside outgoing_send. Completion, cancel and free
+ * in any order are safe, also from inside on_done and on_bytes; a call dies once. HTTP/1.1
+ * kept-alive pool; no proxies from the environment; no redirects; TLS always verified. Answers may
+ * have 64 KiB of headers. Programs that use this must ignore SIGPIPE.
  */
 #ifndef COMMON_NET_OUTGOING_H
 #define COMMON_NET_OUTGOING_H
@@ -34,15 +37,15 @@ void outgoing_free(struct outgoing *outgoing);
 
 /* What is known of a request that brought no whole answer. */
 enum outgoing_reach {
-    OUTGOING_NOT_SENT, /* no connection, or not one byte acknowledged: the peer cannot have read it
-                        */
-    OUTGOING_MAYBE,    /* something was acknowledged */
+    OUTGOING_NOT_SENT, /* no connection, or closed by the peer before it took one byte */
+    OUTGOING_MAYBE,    /* sent, at least in part: the peer may have read it */
     OUTGOING_ANSWERED, /* a status line came back */
 };
 
 struct outgoing_result {
     enum error error; /* NONE: a whole answer; UNREACHABLE (no connection, TLS failure, name),
-                         BROKEN, TIMEOUT, TOO_BIG (answer over its ceiling) */
+                         BROKEN, TIMEOUT, TOO_BIG (answer over its ceiling), INVALID (a URL or
+                         header that cannot be sent) */
     enum outgoing_reach reach;
     int status;            /* 0 without a status line */
     struct view body;      /* borrowed during on_done; outgoing_take_body to keep */
@@ -61,9 +64,11 @@ struct outgoing_request {
     bool has_body;           /* false: no body and no Content-Length (GET, DELETE, HEAD) */
     int64_t deadline_ms;     /* the whole call from now; 0: none */
     size_t max_answer_bytes; /* ceiling of the collected body */
+    bool fresh_connection;   /* no kept connection: for the second try after a stale one */
     void (*on_done)(const struct outgoing_result *result, void *context);
     /* Streams: when set, body bytes of answers with a 2xx status go here instead of being
-     * collected. Return false to pause; outgoing_resume goes on. */
+     * collected. Return false to pause after these bytes; outgoing_resume goes on (on_done waits
+     * as well when bytes are left). */
     bool (*on_bytes)(struct view bytes, const struct outgoing_result *so_far, void *context);
     void *context;
 };
@@ -71,7 +76,8 @@ struct outgoing_request {
 /* Starts a call. Never fails at once: what cannot start ends through on_done. */
 struct outgoing_call *outgoing_send(struct outgoing *outgoing,
                                     const struct outgoing_request *request);
-/* Ends a call without on_done. The connection is closed when the call was under way. */
+/* Ends a call without on_done. The connection is closed when the call was under way. Inside the
+ * call's own on_done it does nothing: that call is over. */
 void outgoing_cancel(struct outgoing_call *call);
 void outgoing_resume(struct outgoing_call *call);
 /* A header of the answer (any case, the last one of that name); valid during on_bytes and on_done.
@@ -79,7 +85,9 @@ void outgoing_resume(struct outgoing_call *call);
 bool outgoing_header(const struct outgoing_call *call, const char *name, struct view *value);
 /* During on_done: the body's malloc'ed bytes, given to the caller; NUL behind. */
 char *outgoing_take_body(const struct outgoing_result *result, size_t *length);
-/* Calls under way; connections open. */
+/* Calls under way. */
 unsigned outgoing_active(const struct outgoing *outgoing);
+/* Connections open, idle ones included. */
+unsigned outgoing_connections(const struct outgoing *outgoing);
 
 #endif
