@@ -1,20 +1,20 @@
 /* Sends requests through libcurl's multi interface on a libevent loop, each at most once. */
 #include "common/net/outgoing.h"
 
+#include "common/net/answer.h"
+#include "common/net/header_lines.h"
 #include "common/net/sockets.h"
 
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#define MAX_HEAD_BYTES  65536 /* headers of one answer */
-#define MAX_IDLE_EASY   256   /* easy handles kept for reuse; they hold the TLS session caches */
+#define MAX_IDLE_EASY   256 /* easy handles kept for reuse; they hold the TLS session caches */
 #define DEFAULT_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
 
 enum call_state {
@@ -31,17 +31,14 @@ struct outgoing_call {
     bool in_work; /* on the work list: to start, to remove or to resume */
     TAILQ_ENTRY(outgoing_call) all, work;
     CURL *easy;
-    struct curl_slist *headers; /* one block with its strings */
-    void (*on_done)(const struct outgoing_result *result, void *context);
-    bool (*on_bytes)(struct view bytes, const struct outgoing_result *so_far, void *context);
-    void *context;
-    int64_t deadline_ms;
+    char **lines;
+    struct curl_slist *headers;      /* an array of nodes that point to the lines */
+    struct outgoing_request request; /* its headers are copied into the lines */
     struct socket_user user;
-    bool sent;     /* a connection was there, the request went out on it */
-    bool answered; /* a status line came */
+    bool sent; /* a connection was there, the request went out on it */
     bool too_big, paused;
-    int status;
-    struct buffer head, body;
+    struct answer_head head;
+    struct buffer body;
     struct outgoing_result result;
     char reason[CURL_ERROR_SIZE];
 };
@@ -49,7 +46,6 @@ struct outgoing_call {
 TAILQ_HEAD(call_list, outgoing_call);
 
 struct outgoing {
-    struct event_base *base;
     struct outgoing_options options;
     char *ca_file, *user_agent;
     CURLM *multi;
@@ -75,8 +71,6 @@ static void call_detach(struct outgoing_call *call);
 static void call_free(struct outgoing_call *call);
 static void outgoing_end(struct outgoing *outgoing);
 
-/* ---- life ------------------------------------------------------------------------------------ */
-
 static void start_curl(void)
 {
     REQUIRE(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
@@ -90,14 +84,12 @@ static int64_t or_default(int64_t value, int64_t otherwise)
 struct outgoing *outgoing_new(struct event_base *base, const struct outgoing_options *options)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    static const struct outgoing_options defaults = {0};
     struct outgoing *outgoing = calloc(1, sizeof *outgoing);
 
     REQUIRE(outgoing != NULL);
     pthread_once(&once, start_curl);
-    outgoing->base = base;
-    outgoing->options = options ? *options : defaults;
-    struct outgoing_options *o = &outgoing->options;
+    outgoing->options = options ? *options : (struct outgoing_options){0};
+    struct outgoing_options *o = &outgoing->options; /* from here on with the defaults */
     o->max_connections = (unsigned)or_default(o->max_connections, 1024);
     o->connect_timeout_ms = or_default(o->connect_timeout_ms, 3000);
     o->max_idle_ms = or_default(o->max_idle_ms, 60000);
@@ -120,7 +112,6 @@ struct outgoing *outgoing_new(struct event_base *base, const struct outgoing_opt
     curl_multi_setopt(outgoing->multi, CURLMOPT_TIMERDATA, outgoing);
     /* The default is four times the calls of the moment: the pool would shrink with each lull. */
     curl_multi_setopt(outgoing->multi, CURLMOPT_MAXCONNECTS, (long)o->max_connections);
-    curl_multi_setopt(outgoing->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     return outgoing;
 }
 
@@ -163,20 +154,16 @@ unsigned outgoing_connections(const struct outgoing *outgoing)
     return sockets_count(outgoing->sockets);
 }
 
-/* ---- sockets --------------------------------------------------------------------------------- */
-
 static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct outgoing_call *call = context;
-    const struct sockaddr_in *v4 = (const void *)&address->addr;
-    const struct sockaddr_in6 *v6 = (const void *)&address->addr;
+    const struct sockaddr_in *either = (const void *)&address->addr; /* the port lies as in v6 */
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 
     (void)purpose;
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    sockets_opened(call->outgoing->sockets, fd,
-                   ntohs(address->family == AF_INET6 ? v6->sin6_port : v4->sin_port), &call->user);
+    sockets_opened(call->outgoing->sockets, fd, ntohs(either->sin_port), &call->user);
     return fd;
 }
 
@@ -215,8 +202,6 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *context,
     return 0;
 }
 
-/* ---- events ---------------------------------------------------------------------------------- */
-
 static int on_curl_timer(CURLM *multi, long timeout_ms, void *context)
 {
     struct outgoing *outgoing = context;
@@ -245,7 +230,7 @@ static void deliver(struct outgoing *outgoing)
         TAILQ_REMOVE(&outgoing->done, call, work);
         call->in_work = false;
         call->state = CALL_TELLING;
-        call->on_done(&call->result, call->context);
+        call->request.on_done(&call->result, call->request.context);
         call_free(call);
     }
     outgoing->telling = false;
@@ -316,28 +301,12 @@ static void call_defer(struct outgoing_call *call)
     event_active(call->outgoing->pump, EV_TIMEOUT, 0);
 }
 
-/* ---- what comes back ------------------------------------------------------------------------- */
-
 static size_t on_head_line(char *data, size_t size, size_t count, void *context)
 {
     struct outgoing_call *call = context;
-    struct view line = {data, size * count};
 
-    if (view_starts_with(line, VIEW("HTTP/"))) {
-        size_t space = view_find(line, ' ');
-        uint64_t status = 0;
-        if (view_to_u64(view_slice(line, space, 4).length == 4 ? view_slice(line, space + 1, 3)
-                                                               : (struct view){0},
-                        999, &status) != ERROR_NONE)
-            status = 0;
-        call->answered = true;
-        call->status = status >= 200 ? (int)status : 0;
-        buffer_clear(&call->head);
-        return line.length;
-    }
-    buffer_append_view(&call->head, line);
-    call->too_big |= call->head.error != ERROR_NONE;
-    return call->too_big ? 0 : line.length;
+    call->too_big |= !answer_head_line(&call->head, view_from(data, size * count));
+    return call->too_big ? 0 : size * count;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *context)
@@ -347,12 +316,12 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 
     if (call->outgoing->dying || call->state != CALL_RUNNING)
         return 0;
-    if (call->on_bytes && call->status >= 200 && call->status < 300) {
+    if (call->request.on_bytes && call->head.status >= 200 && call->head.status < 300) {
         if (call->paused)
             return CURL_WRITEFUNC_PAUSE;
         struct outgoing_result so_far = {
-            .reach = OUTGOING_ANSWERED, .status = call->status, .reason = "", .call = call};
-        if (!call->on_bytes(bytes, &so_far, call->context))
+            .reach = OUTGOING_ANSWERED, .status = call->head.status, .reason = "", .call = call};
+        if (!call->request.on_bytes(bytes, &so_far, call->request.context))
             call->paused = true;
         return call->outgoing->dying || call->state != CALL_RUNNING ? 0 : bytes.length;
     }
@@ -376,14 +345,14 @@ static enum error error_of(const struct outgoing_call *call, CURLcode code, int6
     if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
         return ERROR_INVALID;
     if (code == CURLE_OPERATION_TIMEDOUT &&
-        (call->sent || (call->deadline_ms > 0 && elapsed_ms >= call->deadline_ms)))
+        (call->sent || (call->request.deadline_ms > 0 && elapsed_ms >= call->request.deadline_ms)))
         return ERROR_TIMEOUT;
     return call->sent ? ERROR_BROKEN : ERROR_UNREACHABLE;
 }
 
 static enum outgoing_reach reach_of(const struct outgoing_call *call)
 {
-    if (call->answered)
+    if (call->head.seen)
         return OUTGOING_ANSWERED;
     if (!call->sent || (call->result.error == ERROR_BROKEN && call->user.untouched))
         return OUTGOING_NOT_SENT;
@@ -410,7 +379,7 @@ static void call_complete(struct outgoing_call *call, CURLcode code)
         result->connected_us = (uint64_t)(tls_us > connect_us ? tls_us : connect_us);
     call_detach(call); /* closes what is half done, which tells how far it came */
     result->reach = reach_of(call);
-    result->status = call->status;
+    result->status = call->head.status;
     result->body = buffer_view(&call->body);
     result->reason = call->reason[0] ? call->reason : curl_easy_strerror(code);
     result->call = call;
@@ -422,22 +391,7 @@ static void call_complete(struct outgoing_call *call, CURLcode code)
 
 bool outgoing_header(const struct outgoing_call *call, const char *name, struct view *value)
 {
-    struct view rest = buffer_view(&call->head), line;
-    bool found = false;
-
-    if (!rest.data)
-        return false;
-    while (view_split(&rest, '\n', &line)) {
-        size_t colon = view_find(line, ':');
-        if (colon == SIZE_MAX || !view_equal_nocase(view_slice(line, 0, colon), view_of(name)))
-            continue;
-        line = view_slice(line, colon + 1, line.length);
-        if (view_ends_with(line, VIEW("\r")))
-            line.length--;
-        *value = view_trim(line);
-        found = true;
-    }
-    return found;
+    return answer_head_find(&call->head, name, value);
 }
 
 char *outgoing_take_body(const struct outgoing_result *result, size_t *length)
@@ -446,53 +400,28 @@ char *outgoing_take_body(const struct outgoing_result *result, size_t *length)
     return buffer_take(&((struct outgoing_call *)(uintptr_t)result->call)->body, length);
 }
 
-/* ---- calls ----------------------------------------------------------------------------------- */
-
-static bool header_lawful(const struct incoming_header *header)
+/* libcurl's list over our lines. "Name:" without a value takes a default of libcurl's away. */
+static bool headers_make(struct outgoing_call *call)
 {
-    static const char bad[] = {'\r', '\n', '\0'};
-
-    for (size_t i = 0; i < sizeof bad; i++) {
-        if (view_find(header->name, bad[i]) != SIZE_MAX ||
-            view_find(header->value, bad[i]) != SIZE_MAX)
-            return false;
-    }
-    return header->name.length > 0 && view_find(header->name, ':') == SIZE_MAX;
-}
-
-/* libcurl's list in one block: the nodes, then their strings. "Name:" without a value takes a
- * default of libcurl's away, "Name;" sends an empty one. NULL when a header is unlawful. */
-static struct curl_slist *headers_make(const struct outgoing_request *request)
-{
+    const struct outgoing_request *request = &call->request;
     static const char *const unwanted[] = {"Expect:", "Accept:", "Content-Type:"};
-    size_t count = request->header_count, bytes = 0, nodes = count + 3;
-    bool typed = false;
+    size_t count = request->header_count, nodes = count + 3;
 
+    call->lines = header_lines_make(request->headers, count);
+    call->headers = calloc(nodes, sizeof *call->headers);
+    REQUIRE(call->headers != NULL);
+    if (!call->lines)
+        return false;
     for (size_t i = 0; i < count; i++) {
-        if (!header_lawful(&request->headers[i]))
-            return NULL;
-        bytes += request->headers[i].name.length + request->headers[i].value.length + 3;
-        typed |= view_equal_nocase(request->headers[i].name, VIEW("Content-Type"));
+        call->headers[i].data = call->lines[i];
+        if (view_equal_nocase(request->headers[i].name, VIEW("Content-Type")))
+            nodes = count + 2;
     }
-    struct curl_slist *list = malloc(nodes * sizeof *list + bytes);
-    REQUIRE(list != NULL);
-    char *text = (char *)(list + nodes);
-    for (size_t i = 0; i < nodes; i++) {
-        list[i].next = i + 1 < nodes ? &list[i + 1] : NULL;
-        list[i].data = (char *)(uintptr_t)unwanted[i < count ? 0 : i - count];
-    }
-    if (typed)
-        list[nodes - 2].next = NULL;
-    for (size_t i = 0; i < count; i++) {
-        struct view name = request->headers[i].name, value = request->headers[i].value;
-        list[i].data = text;
-        text += sprintf(text, value.length ? "%.*s: " : "%.*s;", VIEW_FORMAT(name));
-        if (value.length)
-            memcpy(text, value.data, value.length);
-        text += value.length;
-        *text++ = '\0';
-    }
-    return list;
+    for (size_t i = count; i < nodes; i++)
+        call->headers[i].data = (char *)(uintptr_t)unwanted[i - count];
+    for (size_t i = 0; i + 1 < nodes; i++)
+        call->headers[i].next = &call->headers[i + 1];
+    return true;
 }
 
 /* What is the same for all requests. */
@@ -530,27 +459,23 @@ static CURL *easy_make(struct outgoing *outgoing)
 
 static void easy_method(CURL *easy, const struct outgoing_request *request)
 {
-    const char *own = request->has_body ? "POST" : "GET";
 
     curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
     if (request->has_body) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.length);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.data ? request->body.data : "");
     } else if (strcmp(request->method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-        return;
     } else {
         curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
     }
-    if (strcmp(request->method, own) != 0)
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
-static void easy_prepare(struct outgoing_call *call, const struct outgoing_request *request)
+static void easy_prepare(CURL *easy, struct outgoing_call *call)
 {
-    CURL *easy = call->easy;
+    const struct outgoing_request *request = &call->request;
 
     easy_method(easy, request);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
@@ -571,20 +496,17 @@ struct outgoing_call *outgoing_send(struct outgoing *outgoing,
 
     REQUIRE(call != NULL && request->on_done && !outgoing->dying);
     call->outgoing = outgoing;
-    call->on_done = request->on_done;
-    call->on_bytes = request->on_bytes;
-    call->context = request->context;
-    call->deadline_ms = request->deadline_ms;
-    buffer_init(&call->head, MAX_HEAD_BYTES);
+    call->request = *request;
+    answer_head_init(&call->head);
     buffer_init(&call->body, request->max_answer_bytes);
     TAILQ_INSERT_TAIL(&outgoing->calls, call, all);
     outgoing->active++;
-    call->headers = headers_make(request);
+    bool lawful = headers_make(call);
     call->easy =
         outgoing->idle_count ? outgoing->idle[--outgoing->idle_count] : easy_make(outgoing);
-    easy_prepare(call, request);
+    easy_prepare(call->easy, call);
     /* libcurl copies the URL; what it cannot read fails here already. */
-    if (!call->headers || curl_easy_setopt(call->easy, CURLOPT_URL, request->url) != CURLE_OK) {
+    if (!lawful || curl_easy_setopt(call->easy, CURLOPT_URL, request->url) != CURLE_OK) {
         call_complete(call, CURLE_URL_MALFORMAT);
         event_active(outgoing->pump, EV_TIMEOUT, 0);
     } else if (outgoing->inside) {
@@ -638,9 +560,10 @@ static void call_free(struct outgoing_call *call)
         TAILQ_REMOVE(&outgoing->work, call, work);
     TAILQ_REMOVE(&outgoing->calls, call, all);
     outgoing->active--;
-    buffer_release(&call->head);
+    answer_head_release(&call->head);
     buffer_release(&call->body);
     free(call->headers);
+    free(call->lines);
     free(call);
 }
 

@@ -1,0 +1,50 @@
+/* Gathers the status and the headers of an answer under a ceiling. */
+#include "common/net/answer.h"
+
+void answer_head_init(struct answer_head *head)
+{
+    *head = (struct answer_head){0};
+    buffer_init(&head->lines, ANSWER_MAX_HEAD_BYTES);
+}
+
+void answer_head_release(struct answer_head *head)
+{
+    buffer_release(&head->lines);
+}
+
+bool answer_head_line(struct answer_head *head, struct view line)
+{
+    if (!view_starts_with(line, VIEW("HTTP/"))) {
+        buffer_append_view(&head->lines, line);
+        return head->lines.error == ERROR_NONE;
+    }
+    size_t space = view_find(line, ' ');
+    uint64_t status = 0;
+    if (space == SIZE_MAX ||
+        view_to_u64(view_slice(line, space + 1, 3), 999, &status) != ERROR_NONE)
+        status = 0;
+    head->seen = true;
+    head->status = status >= 200 ? (int)status : 0;
+    buffer_clear(&head->lines);
+    return true;
+}
+
+bool answer_head_find(const struct answer_head *head, const char *name, struct view *value)
+{
+    struct view rest = buffer_view(&head->lines), line;
+    bool found = false;
+
+    if (!rest.data)
+        return false;
+    while (view_split(&rest, '\n', &line)) {
+        size_t colon = view_find(line, ':');
+        if (colon == SIZE_MAX || !view_equal_nocase(view_slice(line, 0, colon), view_of(name)))
+            continue;
+        line = view_slice(line, colon + 1, line.length);
+        if (view_ends_with(line, VIEW("\r")))
+            line.length--;
+        *value = view_trim(line);
+        found = true;
+    }
+    return found;
+}
