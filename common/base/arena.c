@@ -38,7 +38,7 @@ static struct arena_block *add_block(struct arena *arena, size_t bytes)
     size_t total = sizeof(struct arena_block) + bytes;
     struct arena_block *block;
 
-    if (bytes > arena->ceiling || total > arena->ceiling - arena->used) {
+    if (total < bytes || total > arena->ceiling - arena->used) {
         arena->error = ERROR_TOO_BIG;
         return NULL;
     }

@@ -215,26 +215,29 @@ void buffer_append_byte(struct buffer *buffer, char byte)
     buffer_append(buffer, &byte, 1);
 }
 
-void buffer_append_u64(struct buffer *buffer, uint64_t value)
+/* In one append, so that a full buffer gets no lone sign. */
+static void append_digits(struct buffer *buffer, uint64_t value, bool negative)
 {
-    char digits[20];
+    char digits[21];
     size_t at = sizeof(digits);
 
     do {
         digits[--at] = (char)('0' + value % 10);
         value /= 10;
     } while (value);
+    if (negative)
+        digits[--at] = '-';
     buffer_append(buffer, digits + at, sizeof(digits) - at);
+}
+
+void buffer_append_u64(struct buffer *buffer, uint64_t value)
+{
+    append_digits(buffer, value, false);
 }
 
 void buffer_append_i64(struct buffer *buffer, int64_t value)
 {
-    if (value < 0) {
-        buffer_append_byte(buffer, '-');
-        buffer_append_u64(buffer, (uint64_t)0 - (uint64_t)value);
-    } else {
-        buffer_append_u64(buffer, (uint64_t)value);
-    }
+    append_digits(buffer, value < 0 ? (uint64_t)0 - (uint64_t)value : (uint64_t)value, value < 0);
 }
 
 void buffer_append_format(struct buffer *buffer, const char *format, ...)

@@ -1,227 +1,16 @@
-/* Reads and writes JSON: a strict scan before cJSON builds a tree, and a writer that streams. */
+/* Keeps JSON trees: cJSON builds them once the text has passed a stricter check. */
 #include "common/base/json.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
 
-#include "common/base/escape.h"
+#include "common/base/json_text.h"
 
 #define MAX_DEPTH     100u
-#define WHOLE_LIMIT   9007199254740992.0 /* 2^53: up to here a double holds every whole number */
 #define QUADRATIC_FEW 16 /* members up to which comparing all with all beats sorting */
-
-/*
- * The scan. cJSON is lenient (control bytes in strings, "01", "1.", any byte up to 32 as space) and
- * deeper than we like, so the grammar of RFC 8259 is checked here, byte by byte, before it runs.
- */
-struct scan {
-    struct view text;
-    size_t at;
-    unsigned depth_left;
-    size_t names;  /* member names seen */
-    size_t wanted; /* of which name to keep the place; SIZE_MAX: of none */
-    size_t wanted_at;
-};
-
-static unsigned char peek(const struct scan *scan)
-{
-    return scan->at < scan->text.length ? (unsigned char)scan->text.data[scan->at] : 0;
-}
-
-static bool accept(struct scan *scan, char byte)
-{
-    if (scan->at >= scan->text.length || scan->text.data[scan->at] != byte)
-        return false;
-    scan->at++;
-    return true;
-}
-
-static void skip_space(struct scan *scan)
-{
-    while (peek(scan) == ' ' || peek(scan) == '\n' || peek(scan) == '\t' || peek(scan) == '\r')
-        scan->at++;
-}
-
-static bool scan_digits(struct scan *scan)
-{
-    size_t start = scan->at;
-
-    while (peek(scan) >= '0' && peek(scan) <= '9')
-        scan->at++;
-    return scan->at > start;
-}
-
-static bool scan_number(struct scan *scan)
-{
-    accept(scan, '-');
-    if (!accept(scan, '0') && !scan_digits(scan))
-        return false;
-    if (accept(scan, '.') && !scan_digits(scan))
-        return false;
-    if (accept(scan, 'e') || accept(scan, 'E')) {
-        if (!accept(scan, '+'))
-            accept(scan, '-');
-        return scan_digits(scan);
-    }
-    return true;
-}
-
-/* The four digits of \uXXXX; -1 when they are not. */
-static int scan_code_unit(struct scan *scan)
-{
-    int unit = 0;
-
-    for (int i = 0; i < 4; i++) {
-        unsigned char digit = peek(scan);
-
-        if (digit >= '0' && digit <= '9')
-            unit = unit * 16 + digit - '0';
-        else if ((digit | 0x20) >= 'a' && (digit | 0x20) <= 'f')
-            unit = unit * 16 + (digit | 0x20) - 'a' + 10;
-        else
-            return -1;
-        scan->at++;
-    }
-    return unit;
-}
-
-/* What follows a back-slash. NUL and surrogates without their other half are refused. */
-static bool scan_escape(struct scan *scan)
-{
-    unsigned char letter = peek(scan);
-    int unit;
-
-    if (letter == 0)
-        return false;
-    scan->at++;
-    if (letter != 'u')
-        return strchr("\"\\/bfnrt", letter) != NULL;
-    unit = scan_code_unit(scan);
-    if (unit <= 0 || (unit >= 0xDC00 && unit <= 0xDFFF))
-        return false;
-    if (unit < 0xD800 || unit > 0xDFFF)
-        return true;
-    if (!accept(scan, '\\') || !accept(scan, 'u'))
-        return false;
-    unit = scan_code_unit(scan);
-    return unit >= 0xDC00 && unit <= 0xDFFF;
-}
-
-static bool scan_string(struct scan *scan)
-{
-    if (!accept(scan, '"'))
-        return false;
-    for (;;) {
-        while (peek(scan) >= 0x20 && peek(scan) != '"' && peek(scan) != '\\')
-            scan->at++;
-        if (accept(scan, '"'))
-            return true;
-        if (!accept(scan, '\\') || !scan_escape(scan))
-            return false;
-    }
-}
-
-static bool scan_word(struct scan *scan, struct view word)
-{
-    if (!view_starts_with(view_slice(scan->text, scan->at, SIZE_MAX), word))
-        return false;
-    scan->at += word.length;
-    return true;
-}
-
-static bool scan_value(struct scan *scan);
-
-static bool scan_member(struct scan *scan)
-{
-    skip_space(scan);
-    if (scan->names++ == scan->wanted)
-        scan->wanted_at = scan->at;
-    if (!scan_string(scan))
-        return false;
-    skip_space(scan);
-    return accept(scan, ':') && scan_value(scan);
-}
-
-/* An object or an array, its opening byte accepted. */
-static bool scan_container(struct scan *scan, bool object)
-{
-    char end = object ? '}' : ']';
-
-    if (scan->depth_left == 0)
-        return false;
-    scan->depth_left--;
-    skip_space(scan);
-    if (!accept(scan, end)) {
-        do {
-            if (!(object ? scan_member(scan) : scan_value(scan)))
-                return false;
-        } while (accept(scan, ','));
-        if (!accept(scan, end))
-            return false;
-    }
-    scan->depth_left++;
-    return true;
-}
-
-/* A value and the white space around it. */
-static bool scan_value(struct scan *scan)
-{
-    bool good;
-
-    skip_space(scan);
-    switch (peek(scan)) {
-    case '{':
-    case '[':
-        good = scan_container(scan, scan->text.data[scan->at++] == '{');
-        break;
-    case '"':
-        good = scan_string(scan);
-        break;
-    case 't':
-        good = scan_word(scan, VIEW("true"));
-        break;
-    case 'f':
-        good = scan_word(scan, VIEW("false"));
-        break;
-    case 'n':
-        good = scan_word(scan, VIEW("null"));
-        break;
-    default:
-        good = scan_number(scan);
-        break;
-    }
-    skip_space(scan);
-    return good;
-}
-
-static bool scan_text(struct scan *scan, struct view text, unsigned max_depth, size_t wanted)
-{
-    *scan = (struct scan){.text = text, .depth_left = max_depth, .wanted = wanted};
-    return scan_value(scan) && scan->at == text.length;
-}
-
-/* Near which byte UTF-8 breaks: the longest good start, found by halving. */
-static size_t utf8_good_start(struct view text)
-{
-    size_t low = 0, high = text.length;
-
-    while (low < high) {
-        size_t middle = low + (high - low + 1) / 2;
-        size_t cut = middle;
-
-        while (cut > low && cut < text.length && ((unsigned char)text.data[cut] & 0xC0) == 0x80)
-            cut--;
-        if (cut > low && utf8_valid(view_slice(text, low, cut - low)))
-            low = cut;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
 
 /* Trees. A struct json is a cJSON under a name that keeps cJSON out of our headers. */
 
@@ -314,41 +103,34 @@ static bool count_names(const cJSON *value, const cJSON *target, size_t *names)
 static size_t offset_of_member(struct view text, unsigned max_depth, const cJSON *root,
                                const cJSON *member)
 {
-    struct scan scan;
     size_t names = 0;
 
     REQUIRE(count_names(root, member, &names));
-    REQUIRE(scan_text(&scan, text, max_depth, names));
-    return scan.wanted_at;
+    return json_text_member(text, max_depth, names);
 }
 
 enum error json_parse(struct view text, unsigned max_depth, struct json **value, size_t *offset)
 {
     struct tree_check check = {0};
-    struct scan scan;
-    size_t near = 0;
+    size_t unused;
     cJSON *root;
 
     REQUIRE(max_depth <= MAX_DEPTH);
     *value = NULL;
     if (!offset)
-        offset = &near;
-    if (!utf8_valid(text)) {
-        *offset = utf8_good_start(text);
+        offset = &unused;
+    if (!json_text_good(text, max_depth, offset))
         return ERROR_INVALID;
-    }
-    if (!scan_text(&scan, text, max_depth, SIZE_MAX)) {
-        *offset = scan.at;
-        return ERROR_INVALID;
-    }
+    *offset = 0;
+    /* The grammar of RFC 8259 is stricter than cJSON's, which takes control bytes in strings, "01",
+     * "1." and any byte up to 32 as space; left to refuse is a number of more than 63 characters. */
     root = cJSON_ParseWithLength(text.data, text.length);
-    if (!root) { /* only a number of more than 63 characters is left for it to refuse */
-        *offset = 0;
+    if (!root)
         return ERROR_INVALID;
-    }
     check_tree(root, &check);
     if (check.duplicate || check.infinite) {
-        *offset = check.duplicate ? offset_of_member(text, max_depth, root, check.duplicate) : 0;
+        if (check.duplicate)
+            *offset = offset_of_member(text, max_depth, root, check.duplicate);
         cJSON_Delete(root);
         return ERROR_INVALID;
     }
@@ -431,15 +213,9 @@ struct view json_string(const struct json *value)
     return cJSON_IsString(node(value)) ? view_of(node(value)->valuestring) : VIEW("");
 }
 
-static bool is_whole(double number)
-{
-    return number >= -WHOLE_LIMIT && number <= WHOLE_LIMIT &&
-           !(number < (double)(int64_t)number || number > (double)(int64_t)number);
-}
-
 bool json_integer(const struct json *value, int64_t *out)
 {
-    if (!cJSON_IsNumber(node(value)) || !is_whole(node(value)->valuedouble))
+    if (!cJSON_IsNumber(node(value)) || !json_number_is_whole(node(value)->valuedouble))
         return false;
     *out = (int64_t)node(value)->valuedouble;
     return true;
@@ -670,29 +446,6 @@ struct json *json_merge_patch(struct json *target, const struct json *patch)
     return target;
 }
 
-static void append_number(struct buffer *out, double number)
-{
-    char text[40];
-
-    if (!isfinite(number)) {
-        buffer_append_string(out, "null"); /* JSON has no word for it */
-    } else if (is_whole(number)) {
-        buffer_append_i64(out, (int64_t)number);
-    } else {
-        snprintf(text, sizeof(text), "%.15g", number);
-        if (strtod(text, NULL) < number || strtod(text, NULL) > number)
-            snprintf(text, sizeof(text), "%.17g", number);
-        buffer_append_string(out, text);
-    }
-}
-
-static void append_quoted(struct buffer *out, struct view text)
-{
-    buffer_append_byte(out, '"');
-    json_escape(out, text);
-    buffer_append_byte(out, '"');
-}
-
 static void print_container(struct buffer *out, const struct json *value, bool object)
 {
     buffer_append_byte(out, object ? '{' : '[');
@@ -700,7 +453,7 @@ static void print_container(struct buffer *out, const struct json *value, bool o
         if (child != json_first(value))
             buffer_append_byte(out, ',');
         if (object) {
-            append_quoted(out, json_name(child));
+            json_append_quoted(out, json_name(child));
             buffer_append_byte(out, ':');
         }
         json_print(out, child);
@@ -720,118 +473,14 @@ void json_print(struct buffer *out, const struct json *value)
         buffer_append_string(out, json_bool(value) ? "true" : "false");
         break;
     case JSON_NUMBER:
-        append_number(out, json_number(value));
+        json_append_number(out, json_number(value));
         break;
     case JSON_STRING:
-        append_quoted(out, json_string(value));
+        json_append_quoted(out, json_string(value));
         break;
     case JSON_ARRAY:
     case JSON_OBJECT:
         print_container(out, value, type == JSON_OBJECT);
         break;
     }
-}
-
-/* The writer. */
-
-void json_begin(struct json_writer *w, struct buffer *out)
-{
-    *w = (struct json_writer){.out = out};
-}
-
-/* The comma and the name before a value. */
-static void begin_value(struct json_writer *w, const char *name)
-{
-    if (w->comma)
-        buffer_append_byte(w->out, ',');
-    if (name) {
-        buffer_append_byte(w->out, '"');
-        buffer_append_string(w->out, name);
-        buffer_append(w->out, "\":", 2);
-    }
-    w->comma = true;
-}
-
-void json_open_object(struct json_writer *w, const char *name)
-{
-    begin_value(w, name);
-    buffer_append_byte(w->out, '{');
-    w->comma = false;
-}
-
-void json_close_object(struct json_writer *w)
-{
-    buffer_append_byte(w->out, '}');
-    w->comma = true;
-}
-
-void json_open_array(struct json_writer *w, const char *name)
-{
-    begin_value(w, name);
-    buffer_append_byte(w->out, '[');
-    w->comma = false;
-}
-
-void json_close_array(struct json_writer *w)
-{
-    buffer_append_byte(w->out, ']');
-    w->comma = true;
-}
-
-void json_member(struct json_writer *w, struct view name)
-{
-    begin_value(w, NULL);
-    append_quoted(w->out, name);
-    buffer_append_byte(w->out, ':');
-    w->comma = false; /* its value follows without one */
-}
-
-void json_write_string(struct json_writer *w, const char *name, struct view text)
-{
-    begin_value(w, name);
-    append_quoted(w->out, text);
-}
-
-void json_write_integer(struct json_writer *w, const char *name, int64_t number)
-{
-    begin_value(w, name);
-    buffer_append_i64(w->out, number);
-}
-
-void json_write_number(struct json_writer *w, const char *name, double number)
-{
-    begin_value(w, name);
-    append_number(w->out, number);
-}
-
-void json_write_bool(struct json_writer *w, const char *name, bool truth)
-{
-    begin_value(w, name);
-    buffer_append_string(w->out, truth ? "true" : "false");
-}
-
-void json_write_null(struct json_writer *w, const char *name)
-{
-    begin_value(w, name);
-    buffer_append_string(w->out, "null");
-}
-
-void json_write_base64(struct json_writer *w, const char *name, struct view bytes)
-{
-    begin_value(w, name);
-    buffer_append_byte(w->out, '"');
-    base64_encode(w->out, bytes.data, bytes.length);
-    buffer_append_byte(w->out, '"');
-}
-
-void json_write_raw(struct json_writer *w, const char *name, struct view json)
-{
-    begin_value(w, name);
-    buffer_append_view(w->out, json);
-}
-
-void json_write_tree(struct json_writer *w, const char *name, const struct json *value)
-{
-    begin_value(w, name);
-    json_print(w->out, value);
 }
