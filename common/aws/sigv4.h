@@ -10,6 +10,8 @@
 #include "common/base/arena.h"
 #include "common/base/bytes.h"
 
+#define SIGV4_MAX_HEADERS 128
+
 struct sigv4_header {
     struct view name, value;
 };
@@ -20,7 +22,11 @@ struct sigv4_request {
     struct view query; /* as on the wire, without "?"; encoded pairs, any order */
     struct view host;  /* as sent in Host: no port when it is the scheme's default */
     const struct sigv4_header *headers; /* further headers to sign (x-amz-*, content-type), without
-                                           host, x-amz-date, token */
+                                           host, x-amz-date, token. Those that hops may change
+                                           (user-agent, x-amzn-trace-id, connection …) are skipped,
+                                           so all headers of a request may be given. One named
+                                           x-amz-content-sha256 is used instead of the body's hash
+                                           */
     size_t header_count;
     struct view body;
     struct view region, service; /* "us-east-1", "lambda" */
@@ -41,7 +47,7 @@ struct sigv4_signature {
     char content_sha256[65];   /* X-Amz-Content-Sha256 (s3 only sends it) */
 };
 /* Signs at wall time `now_ms`. The request's region and service must be the signer's. ERROR_TOO_BIG
- * when the arena is full. */
+ * when the arena is full or there are more than SIGV4_MAX_HEADERS headers. */
 enum error sigv4_sign(struct sigv4_signer *signer, const struct sigv4_request *request,
                       const struct credentials *credentials, int64_t now_ms, struct arena *arena,
                       struct sigv4_signature *signature) MUST_CHECK;
@@ -49,6 +55,10 @@ enum error sigv4_sign(struct sigv4_signer *signer, const struct sigv4_request *r
 /* The canonical request and string to sign, for tests. */
 void sigv4_canonical_request(struct buffer *out, const struct sigv4_request *request,
                              struct view amz_date, struct view session_token);
+
+/* The derived signing key ("AWS4" + secret, day, region, service, "aws4_request"). */
+void sigv4_day_key(struct view secret, struct view day, struct view region, struct view service,
+                   uint8_t key[32]);
 
 /* What a server finds when it checks a request. */
 enum sigv4_verdict {
@@ -63,8 +73,10 @@ enum sigv4_verdict {
 };
 /* `headers` are all headers as received (host, authorization, x-amz-date among them);
  * `request->headers` is not looked at. `lookup` gives the secret of a key id (false: unknown). The
- * scope's region and service must be the request's. A session token that is signed is accepted
- * whatever it says. */
+ * scope's region and service must be the request's; the names of SignedHeaders rise, name the host
+ * and every x-amz-* header that was sent, and each was sent. A stated x-amz-content-sha256 must be
+ * the body's or UNSIGNED-PAYLOAD. A session token that is signed is accepted whatever it says.
+ * Signatures in the query (presigned) are not read: SIGV4_INCOMPLETE. */
 enum sigv4_verdict sigv4_verify(
     const struct sigv4_request *request, const struct sigv4_header *headers, size_t header_count,
     int64_t now_ms, bool (*lookup)(struct view access_key_id, struct view *secret, void *context),

@@ -3,8 +3,9 @@
  * domain. Plain structs, encode, decode, validate.
  *
  * Decoding copies into the arena; every bound is checked; a damaged record is ERROR_DAMAGED, one
- * with an unknown critical field ERROR_FROM_FUTURE. What decodes is valid (weights add up, names
- * lawful), so readers need no second check.
+ * with an unknown critical field, or an unknown choice in a known field, ERROR_FROM_FUTURE. What
+ * decodes is valid (weights add up, names lawful), so readers need no second check. What is encoded
+ * must be valid; records are at most ROUTE_MAX_RECORD bytes.
  */
 #ifndef COMMON_STORE_ROUTE_RECORD_H
 #define COMMON_STORE_ROUTE_RECORD_H
@@ -12,9 +13,11 @@
 #include "common/base/arena.h"
 #include "common/base/bytes.h"
 
-#define ROUTE_WEIGHT_TOTAL 10000
-#define ROUTE_MAX_VERSIONS 100
-#define ROUTE_MAX_RECORD   65536
+#define ROUTE_WEIGHT_TOTAL        10000
+#define ROUTE_MAX_VERSIONS        100
+#define ROUTE_MAX_RECORD          65536
+#define DOMAIN_MAX_PATHS          256
+#define SETTINGS_MAX_BASE_DOMAINS 16
 
 enum route_payload_format { ROUTE_PAYLOAD_1_0 = 1, ROUTE_PAYLOAD_2_0 = 2, ROUTE_PAYLOAD_ALB = 3 };
 enum route_response_mode { ROUTE_BUFFERED = 0, ROUTE_STREAM = 1, ROUTE_AUTO = 2 };
@@ -51,7 +54,8 @@ struct route_record {
 void route_record_encode(struct buffer *out, const struct route_record *record);
 enum error route_record_decode(struct arena *arena, struct view bytes,
                                struct route_record *record) MUST_CHECK;
-/* What both sides must agree on; one sentence in `problem` when not. */
+/* What both sides must agree on; ERROR_INVALID and one sentence in `problem` (may be NULL) when not.
+ */
 enum error route_record_validate(const struct route_record *record,
                                  struct buffer *problem) MUST_CHECK;
 
@@ -68,6 +72,8 @@ struct domain_record {
 void domain_record_encode(struct buffer *out, const struct domain_record *record);
 enum error domain_record_decode(struct arena *arena, struct view bytes,
                                 struct domain_record *record) MUST_CHECK;
+enum error domain_record_validate(const struct domain_record *record,
+                                  struct buffer *problem) MUST_CHECK;
 
 struct settings_record {
     struct view *base_domains;
@@ -78,6 +84,8 @@ struct settings_record {
 void settings_record_encode(struct buffer *out, const struct settings_record *record);
 enum error settings_record_decode(struct arena *arena, struct view bytes,
                                   struct settings_record *record) MUST_CHECK;
+enum error settings_record_validate(const struct settings_record *record,
+                                    struct buffer *problem) MUST_CHECK;
 
 struct meta_record {
     uint64_t generation;
