@@ -1,0 +1,263 @@
+/* Binds listening sockets, and stops accepting for a while when descriptors run out. */
+#include "common/net/listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BACKLOG         1024
+#define RETRY_ACCEPT_MS 100 /* after accept failed for want of descriptors or memory */
+
+struct listener {
+    struct evconnlistener *evconn; /* NULL once closed */
+    struct event *timer;           /* resumes accepting, or ends the drain */
+    bool full, starved, draining;
+    void (*on_closed)(void *context);
+    void *context;
+    char address[LISTENER_ADDRESS_SIZE + 8];
+    struct listener *next;
+};
+
+/* evconnlistener calls its error callback with evhttp's argument, so that ours is found here. */
+static _Thread_local struct listener *listeners;
+
+static void settle_accepting(struct listener *listener)
+{
+    if (!listener->evconn)
+        return;
+    if (listener->full || listener->starved)
+        evconnlistener_disable(listener->evconn);
+    else
+        evconnlistener_enable(listener->evconn);
+}
+
+static void schedule(struct listener *listener, int64_t after_ms)
+{
+    struct timeval delay = {after_ms / 1000, (after_ms % 1000) * 1000};
+
+    REQUIRE(event_add(listener->timer, &delay) == 0);
+}
+
+static void on_accept_error(struct evconnlistener *evconn, void *context)
+{
+    struct listener *listener = listeners;
+
+    (void)context;
+    while (listener && listener->evconn != evconn)
+        listener = listener->next;
+    REQUIRE(listener);
+    if (listener->draining)
+        return;
+    /* The socket stays readable: without a pause the loop would spin on it. */
+    listener->starved = true;
+    settle_accepting(listener);
+    schedule(listener, RETRY_ACCEPT_MS);
+}
+
+static void on_timer(int fd, short what, void *context)
+{
+    struct listener *listener = context;
+
+    (void)fd;
+    (void)what;
+    if (listener->draining) {
+        evconnlistener_free(listener->evconn);
+        listener->evconn = NULL;
+        if (listener->on_closed)
+            listener->on_closed(listener->context);
+        return;
+    }
+    listener->starved = false;
+    settle_accepting(listener);
+}
+
+/* Cuts "HOST:PORT" and "[IPv6]:PORT". */
+static bool split_address(struct view text, char host[256], char port[8])
+{
+    const char *colon = text.length ? memrchr(text.data, ':', text.length) : NULL;
+    struct view name, number;
+
+    if (!colon)
+        return false;
+    name = view_slice(text, 0, (size_t)(colon - text.data));
+    number = view_slice(text, name.length + 1, SIZE_MAX);
+    if (view_starts_with(name, VIEW("[")) && view_ends_with(name, VIEW("]")))
+        name = view_slice(name, 1, name.length - 2);
+    else if (view_find(name, ':') != SIZE_MAX)
+        return false;
+    if (name.length == 0 || name.length > 255 || number.length == 0 || number.length > 5)
+        return false;
+    snprintf(host, 256, "%.*s", VIEW_FORMAT(name));
+    snprintf(port, 8, "%.*s", VIEW_FORMAT(number));
+    return strspn(port, "0123456789") == number.length && atoi(port) <= 65535;
+}
+
+static int open_socket(const struct addrinfo *found, bool reuse_port)
+{
+    int on = 1;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
+        (!reuse_port || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
+        bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    on = errno;
+    close(fd);
+    errno = on;
+    return -1;
+}
+
+static void name_of(const struct sockaddr_storage *address, socklen_t length,
+                    char host[LISTENER_ADDRESS_SIZE], uint16_t *port)
+{
+    char number[8];
+
+    host[0] = '\0';
+    *port = 0;
+    if (getnameinfo((const struct sockaddr *)address, length, host, LISTENER_ADDRESS_SIZE, number,
+                    sizeof(number), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        *port = (uint16_t)atoi(number);
+}
+
+static void note_address(struct listener *listener, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    char host[LISTENER_ADDRESS_SIZE];
+    uint16_t port;
+
+    REQUIRE(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
+    name_of(&address, length, host, &port);
+    snprintf(listener->address, sizeof(listener->address), strchr(host, ':') ? "[%s]:%u" : "%s:%u",
+             host, port);
+}
+
+static enum error bind_address(const char *address, bool reuse_port, int *fd,
+                               struct buffer *problem)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    char host[256], port[8];
+    int outcome;
+
+    if (!split_address(view_of(address), host, port)) {
+        buffer_append_format(problem, "\"%s\" is not HOST:PORT or [IPv6]:PORT", address);
+        return ERROR_INVALID;
+    }
+    outcome = getaddrinfo(host, port, &hints, &found);
+    if (outcome != 0) {
+        buffer_append_format(problem, "cannot find the address %s: %s", address,
+                             gai_strerror(outcome));
+        return ERROR_NOT_FOUND;
+    }
+    *fd = open_socket(found, reuse_port);
+    outcome = errno;
+    freeaddrinfo(found);
+    if (*fd >= 0)
+        return ERROR_NONE;
+    buffer_append_format(problem, "cannot listen on %s: %s", address, strerror(outcome));
+    return error_from_errno(outcome);
+}
+
+enum error listener_new(struct event_base *base, const char *address, bool reuse_port,
+                        struct listener **result, struct buffer *problem)
+{
+    struct listener *listener;
+    int fd = -1;
+    enum error error = bind_address(address, reuse_port, &fd, problem);
+
+    if (error != ERROR_NONE)
+        return error;
+    listener = calloc(1, sizeof(*listener));
+    REQUIRE(listener);
+    note_address(listener, fd);
+    listener->timer = event_new(base, -1, 0, on_timer, listener);
+    listener->evconn =
+        evconnlistener_new(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    REQUIRE(listener->timer && listener->evconn);
+    evconnlistener_set_error_cb(listener->evconn, on_accept_error);
+    listener->next = listeners;
+    listeners = listener;
+    *result = listener;
+    return ERROR_NONE;
+}
+
+void listener_free(struct listener *listener)
+{
+    struct listener **link = &listeners;
+
+    if (!listener)
+        return;
+    while (*link != listener)
+        link = &(*link)->next;
+    *link = listener->next;
+    if (listener->evconn)
+        evconnlistener_free(listener->evconn);
+    event_free(listener->timer);
+    free(listener);
+}
+
+const char *listener_address(const struct listener *listener)
+{
+    return listener->address;
+}
+
+struct evconnlistener *listener_evconn(struct listener *listener)
+{
+    return listener->evconn;
+}
+
+void listener_pause(struct listener *listener, bool paused)
+{
+    if (listener->full == paused)
+        return;
+    listener->full = paused;
+    settle_accepting(listener);
+}
+
+void listener_drain(struct listener *listener, void (*on_closed)(void *context), void *context)
+{
+    if (listener->draining)
+        return;
+    listener->draining = true;
+    listener->on_closed = on_closed;
+    listener->context = context;
+    listener->starved = false;
+    settle_accepting(listener);
+    /* A timer runs behind the sockets of its turn, so the queue is accepted before it. */
+    schedule(listener, 0);
+}
+
+void listener_peer(int fd, char address[LISTENER_ADDRESS_SIZE], uint16_t *port)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof(peer);
+
+    address[0] = '\0';
+    *port = 0;
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0)
+        name_of(&peer, length, address, port);
+}
+
+uint16_t listener_local_port(int fd)
+{
+    struct sockaddr_storage local;
+    socklen_t length = sizeof(local);
+    char address[LISTENER_ADDRESS_SIZE];
+    uint16_t port = 0;
+
+    if (getsockname(fd, (struct sockaddr *)&local, &length) == 0)
+        name_of(&local, length, address, &port);
+    return port;
+}
