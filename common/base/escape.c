@@ -272,7 +272,7 @@ static size_t utf8_sequence(const unsigned char *at, size_t left, size_t *bad)
 
 #define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
 
-bool utf8_valid(struct view text)
+size_t utf8_valid_length(struct view text)
 {
     const unsigned char *at = (const unsigned char *)text.data;
     size_t left = text.length;
@@ -291,11 +291,16 @@ bool utf8_valid(struct view text)
         }
         step = at[0] < 0x80 ? 1 : utf8_sequence(at, left, &bad);
         if (step == 0)
-            return false;
+            break;
         at += step;
         left -= step;
     }
-    return true;
+    return text.length - left;
+}
+
+bool utf8_valid(struct view text)
+{
+    return utf8_valid_length(text) == text.length;
 }
 
 /* True when all eight bytes are ASCII, no control byte, no quote and no back-slash. The tests for

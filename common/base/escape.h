@@ -28,6 +28,8 @@ enum error percent_decode(struct buffer *out, struct view text, bool plus_is_spa
 
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool utf8_valid(struct view text);
+/* How many bytes at the start are well-formed. */
+size_t utf8_valid_length(struct view text);
 
 /* The inside of a JSON string (no quotes): `"`, `\` and control bytes escaped. Bytes that are not
  * UTF-8 become U+FFFD, so the output is always valid. */

@@ -122,11 +122,11 @@ enum error json_parse(struct view text, unsigned max_depth, struct json **value,
     if (!json_text_good(text, max_depth, offset))
         return ERROR_INVALID;
     *offset = 0;
-    /* The grammar of RFC 8259 is stricter than cJSON's, which takes control bytes in strings, "01",
-     * "1." and any byte up to 32 as space; left to refuse is a number of more than 63 characters. */
+    /* The check above is stricter than cJSON, which takes control bytes in strings, "01", "1.", any
+     * byte up to 32 as space, and what follows the value; so it can fail only for want of memory. */
     root = cJSON_ParseWithLength(text.data, text.length);
     if (!root)
-        return ERROR_INVALID;
+        return ERROR_NO_MEMORY;
     check_tree(root, &check);
     if (check.duplicate || check.infinite) {
         if (check.duplicate)

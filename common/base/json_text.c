@@ -8,7 +8,9 @@
 
 #include "common/base/escape.h"
 
-#define WHOLE_LIMIT 9007199254740992.0 /* 2^53: up to here a double holds every whole number */
+/* cJSON cuts a longer number and takes the cut one for the value. */
+#define NUMBER_MAX_BYTES 63
+#define WHOLE_LIMIT      9007199254740992.0 /* 2^53: up to here a double holds every whole number */
 
 /* One walk over the text. */
 struct scan {
@@ -50,17 +52,19 @@ static bool scan_digits(struct scan *scan)
 
 static bool scan_number(struct scan *scan)
 {
+    size_t start = scan->at;
+    bool good;
+
     accept(scan, '-');
-    if (!accept(scan, '0') && !scan_digits(scan))
-        return false;
-    if (accept(scan, '.') && !scan_digits(scan))
-        return false;
-    if (accept(scan, 'e') || accept(scan, 'E')) {
+    good = accept(scan, '0') || scan_digits(scan);
+    if (good && accept(scan, '.'))
+        good = scan_digits(scan);
+    if (good && (accept(scan, 'e') || accept(scan, 'E'))) {
         if (!accept(scan, '+'))
             accept(scan, '-');
-        return scan_digits(scan);
+        good = scan_digits(scan);
     }
-    return true;
+    return good && scan->at - start <= NUMBER_MAX_BYTES;
 }
 
 /* The four digits of \uXXXX; -1 when they are not. */
@@ -197,33 +201,13 @@ static bool scan_text(struct scan *scan, struct view text, unsigned max_depth, s
     return scan_value(scan) && scan->at == text.length;
 }
 
-/* Near which byte UTF-8 breaks: the longest good start, found by halving. */
-static size_t utf8_good_start(struct view text)
-{
-    size_t low = 0, high = text.length;
-
-    while (low < high) {
-        size_t middle = low + (high - low + 1) / 2;
-        size_t cut = middle;
-
-        while (cut > low && cut < text.length && ((unsigned char)text.data[cut] & 0xC0) == 0x80)
-            cut--;
-        if (cut > low && utf8_valid(view_slice(text, low, cut - low)))
-            low = cut;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
 bool json_text_good(struct view text, unsigned max_depth, size_t *offset)
 {
     struct scan scan;
 
-    if (!utf8_valid(text)) {
-        *offset = utf8_good_start(text);
+    *offset = utf8_valid_length(text);
+    if (*offset < text.length)
         return false;
-    }
     if (scan_text(&scan, text, max_depth, SIZE_MAX))
         return true;
     *offset = scan.at;

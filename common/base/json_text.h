@@ -6,7 +6,7 @@
 #include "common/base/bytes.h"
 
 /* Whether the whole text is one value by RFC 8259, in UTF-8, at most `max_depth` deep, without NUL
- * and lone surrogates in strings; else `*offset` is where it breaks. Duplicate names are not looked
+ * and lone surrogates in strings, numbers of at most 63 characters; else `*offset` is where it breaks. Duplicate names are not looked
  * for. */
 bool json_text_good(struct view text, unsigned max_depth, size_t *offset);
 /* Where the name of the nth member (from 0, in the order of a good text) begins. */
