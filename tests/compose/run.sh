@@ -18,7 +18,7 @@ SITE_PORT=${SITE_PORT:-18080} API_PORT=${API_PORT:-18081}
 export COMPOSE_FILE=$TOP/deploy/compose.yaml COMPOSE_PROJECT_NAME=$PROJECT COMPOSE_HTTP_TIMEOUT=180 DOCKER_BUILDKIT=0
 export PROXYD_PUBLISH=127.0.0.1:$SITE_PORT MANAGERD_PUBLISH=127.0.0.1:$API_PORT
 unset AWS_ENV_FILE
-PASSED=0 FAILED=0 ENGINE_PID=
+PASSED=0 FAILED=0 ENGINE= ENGINE_PID=
 DATA=/var/lib/app-orchestrator
 
 main() {
@@ -93,8 +93,8 @@ refusals() {
   expect "proxyd's process sees managerd's ($manager_pid) beside it" test -n "$manager_pid"
   refused proxyd-a "reading managerd's environment" cat "/proc/$manager_pid/environ"
   refused proxyd-a "reaching managerd's files by /proc" ls "/proc/$manager_pid/root/"
-  refused proxyd-a "reading state/" ls "$DATA/state/data.mdb"
-  refused proxyd-a "reading packages/" ls "$DATA/packages/"x
+  refused proxyd-a "reading state/" ls "$DATA/state"
+  refused proxyd-a "reading packages/" ls "$DATA/packages"
   allowed proxyd-a "reading the routes" head -c 1 "$DATA/routes/data.mdb"
   refused proxyd-a "writing a route" sh -c "printf x >>$DATA/routes/data.mdb"
   refused proxyd-a "making a file beside the routes" touch "$DATA/routes/new"
@@ -260,8 +260,9 @@ an_engine_runs() {
   timeout 20 docker info >/dev/null 2>&1 && return 0
   [ "$(id -u)" = 0 ] || { echo "starting a Docker engine needs root"; return 1; }
   local tries
-  export DOCKER_HOST=unix://$OUT/docker.sock
-  dockerd --host "$DOCKER_HOST" --data-root "$OUT/engine" --exec-root "$OUT/engine-run" --pidfile "$OUT/dockerd.pid" \
+  ENGINE=$(mktemp -d /tmp/engine.XXXXXX) || return 1 # paths of sockets must be short
+  export DOCKER_HOST=unix://$ENGINE/docker.sock
+  dockerd --host "$DOCKER_HOST" --data-root "$OUT/engine" --exec-root "$ENGINE/run" --pidfile "$ENGINE/pid" \
     >"$OUT/dockerd.log" 2>&1 &
   ENGINE_PID=$!
   for ((tries = 0; tries < 60; tries++)); do
@@ -294,7 +295,7 @@ clean_up() {
   if [ -n "$ENGINE_PID" ] && [ -z "${KEEP:-}" ]; then
     kill "$ENGINE_PID" 2>/dev/null
     wait "$ENGINE_PID" 2>/dev/null
-    rm -rf "$OUT/engine" "$OUT/engine-run"
+    rm -rf "$OUT/engine" "$ENGINE"
   fi
   echo
   echo "$PASSED passed, $FAILED failed"
