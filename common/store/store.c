@@ -1,14 +1,10 @@
-/* Keeps LMDB behind one door: opens environments with care, reads by short snapshots, writes one
- * transaction at a time. */
+/* Opens LMDB environments with care, proves that they can be read, and says why when they cannot. */
 #include "common/store/store.h"
 
 #include "common/store/store_folder.h"
-
-#include <lmdb.h>
+#include "common/store/store_lmdb.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,54 +12,13 @@
 
 #define MAP_BYTES       ((size_t)16 << 30)
 #define MAX_READERS     1024
-#define MAX_DATABASES   16
-#define MAX_KEY_BYTES   511
-#define SNAPSHOT_TRIES  1000
-#define NO_SUCH_HANDLE  EINVAL /* LMDB's word for a handle that the transaction does not know */
-#define SHORT_FILE_WAIT 10     /* times 1 ms: a commit may be between its pages and its length */
-
-struct database {
-    char *name;
-    atomic_uint
-        handle; /* MDB_dbi; 0 until the database is there: handles of named ones begin at 2 */
-};
-
-struct store {
-    struct store *next; /* in `registry` */
-    pid_t pid;
-    MDB_env *environment;
-    char *folder;
-    dev_t device, lock_device; /* of data.mdb and lock.mdb */
-    ino_t inode, lock_inode;
-    bool read_only;
-    struct database databases[MAX_DATABASES];
-    size_t database_count;
-    atomic_bool all_known;     /* every database has its handle */
-    pthread_mutex_t discovery; /* mdb_dbi_open: one transaction of the process at a time */
-    atomic_uint readers;
-    atomic_bool writing;
-    _Atomic pthread_t writer; /* good while `writing` */
-};
-
-struct store_reader {
-    struct store *store;
-    MDB_txn *transaction; /* reset between uses: keeps its slot, pins no page */
-    bool active;
-};
-
-struct store_write {
-    struct store *store;
-    MDB_txn *transaction;
-    enum error error; /* sticks: a transaction that failed once is never committed */
-    bool visiting;
-};
+#define SHORT_FILE_WAIT 10 /* times 1 ms: a commit may be between its pages and its length */
 
 /* LMDB forbids to open an environment twice in one process: closing either copy drops the locks of
  * both. Entries of a parent process do not count after fork(). */
 static struct store *registry;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static enum error error_of(int rc);
 static enum error open_environment(struct store *store, const struct store_options *options,
                                    struct buffer *problem);
 static enum error describe_open(const char *folder, int rc, struct buffer *problem);
@@ -74,17 +29,6 @@ static enum error make_databases(struct store *store, struct buffer *problem);
 static enum error register_store(struct store *store);
 static void unregister_store(struct store *store);
 static void free_store(struct store *store);
-static int begin_reading(struct store *store, MDB_txn **transaction);
-static int discover(struct store *store, size_t *snapshot);
-static MDB_dbi handle_of(struct store *store, const char *database);
-static enum error get(MDB_txn *transaction, MDB_dbi handle, struct view key, struct buffer *out);
-static enum error visit_range(MDB_txn *transaction, MDB_dbi handle, struct view prefix,
-                              struct view first,
-                              bool (*visit)(struct view key, struct view value, void *context),
-                              void *context);
-static enum error check_key(struct view key);
-static enum error write_failed(struct store_write *write, enum error error);
-static void keep_length(struct store *store);
 
 /* ---- opening and closing ---- */
 
@@ -101,7 +45,7 @@ enum error store_open(const struct store_options *options, struct store **result
     store->pid = getpid();
     pthread_mutex_init(&store->discovery, NULL);
     for (size_t i = 0; options->databases[i]; i++) {
-        REQUIRE(i < MAX_DATABASES);
+        REQUIRE(i < STORE_MAX_DATABASES);
         store->databases[i].name = view_duplicate(view_of(options->databases[i]));
         store->database_count++;
     }
@@ -170,7 +114,7 @@ static enum error open_environment(struct store *store, const struct store_optio
     if (rc == 0)
         rc = mdb_env_set_maxreaders(store->environment, MAX_READERS);
     if (rc == 0)
-        rc = mdb_env_set_maxdbs(store->environment, MAX_DATABASES);
+        rc = mdb_env_set_maxdbs(store->environment, STORE_MAX_DATABASES);
     if (rc == 0)
         rc = mdb_env_open(store->environment, options->folder, flags,
                           options->data_mode ? options->data_mode : 0640);
@@ -185,7 +129,7 @@ static enum error open_environment(struct store *store, const struct store_optio
 
 static enum error describe_open(const char *folder, int rc, struct buffer *problem)
 {
-    enum error error = error_of(rc);
+    enum error error = store_error(rc);
 
     if (rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED) {
         store_explain(
@@ -274,7 +218,7 @@ static enum error prove_reading(struct store *store, struct buffer *problem)
     int rc;
 
     mdb_reader_check(store->environment, &dead);
-    rc = discover(store, &snapshot);
+    rc = store_discover(store, &snapshot);
     if (rc == 0)
         return ERROR_NONE;
     if (rc == EAGAIN) {
@@ -297,7 +241,7 @@ static enum error prove_reading(struct store *store, struct buffer *problem)
 
 static enum error make_databases(struct store *store, struct buffer *problem)
 {
-    MDB_dbi handles[MAX_DATABASES] = {0};
+    MDB_dbi handles[STORE_MAX_DATABASES] = {0};
     MDB_txn *transaction = NULL;
     int rc;
 
@@ -377,11 +321,11 @@ enum error store_statistics(struct store *store, struct store_statistics *out)
     int rc;
 
     *out = (struct store_statistics){0};
-    rc = discover(store, &snapshot);
+    rc = store_discover(store, &snapshot);
     if (rc == 0)
-        rc = begin_reading(store, &transaction);
+        rc = store_begin_reading(store, &transaction);
     if (rc != 0)
-        return error_of(rc);
+        return store_error(rc);
     for (size_t i = 0; rc == 0 && i < store->database_count; i++) {
         MDB_dbi handle = atomic_load(&store->databases[i].handle);
 
@@ -390,7 +334,7 @@ enum error store_statistics(struct store *store, struct store_statistics *out)
         rc = mdb_stat(transaction, handle, &statistics);
         if (rc == 0)
             out->entries += statistics.ms_entries;
-        else if (rc == MDB_NOTFOUND || rc == NO_SUCH_HANDLE)
+        else if (rc == MDB_NOTFOUND || rc == STORE_NO_SUCH_HANDLE)
             rc = 0;
     }
     mdb_txn_abort(transaction);
@@ -401,113 +345,12 @@ enum error store_statistics(struct store *store, struct store_statistics *out)
     out->used_bytes = ((uint64_t)information.me_last_pgno + 1) * statistics.ms_psize;
     out->readers = list.lines ? list.lines - 1 : 0;
     out->last_transaction = information.me_last_txnid;
-    return error_of(rc);
-}
-
-/* ---- reading ---- */
-
-enum error store_reader_new(struct store *store, struct store_reader **result)
-{
-    struct store_reader *reader = calloc(1, sizeof(*reader));
-    int rc;
-
-    REQUIRE(reader != NULL && store->pid == getpid());
-    *result = NULL;
-    rc = begin_reading(store, &reader->transaction);
-    if (rc != 0) {
-        free(reader);
-        return error_of(rc);
-    }
-    mdb_txn_reset(reader->transaction);
-    reader->store = store;
-    atomic_fetch_add(&store->readers, 1);
-    *result = reader;
-    return ERROR_NONE;
-}
-
-void store_reader_free(struct store_reader *reader)
-{
-    if (!reader)
-        return;
-    mdb_txn_abort(reader->transaction);
-    atomic_fetch_sub(&reader->store->readers, 1);
-    free(reader);
-}
-
-/* A database that a writer has made since is found before the snapshot is taken; when the snapshot
- * turns out to be a younger one, it is looked for again, so that "not found" is true of it. */
-enum error store_begin(struct store_reader *reader)
-{
-    struct store *store = reader->store;
-    size_t snapshot = 0;
-    int rc;
-
-    REQUIRE(!reader->active && store->pid == getpid());
-    for (int tries = 0; tries < SNAPSHOT_TRIES; tries++) {
-        bool all_known = atomic_load_explicit(&store->all_known, memory_order_acquire);
-
-        rc = all_known ? 0 : discover(store, &snapshot);
-        if (rc == 0)
-            rc = mdb_txn_renew(reader->transaction);
-        if (rc != 0)
-            return error_of(rc);
-        if (all_known || mdb_txn_id(reader->transaction) == snapshot) {
-            reader->active = true;
-            return ERROR_NONE;
-        }
-        mdb_txn_reset(reader->transaction);
-    }
-    return ERROR_BUSY;
-}
-
-void store_end(struct store_reader *reader)
-{
-    REQUIRE(reader->active);
-    mdb_txn_reset(reader->transaction);
-    reader->active = false;
-}
-
-enum error store_get(struct store_reader *reader, const char *database, struct view key,
-                     struct buffer *out)
-{
-    bool own = !reader->active;
-    enum error error;
-
-    buffer_clear(out);
-    if (own) {
-        error = store_begin(reader);
-        if (error != ERROR_NONE)
-            return error;
-    }
-    error = get(reader->transaction, handle_of(reader->store, database), key, out);
-    if (own)
-        store_end(reader);
-    return error;
-}
-
-enum error store_range(struct store_reader *reader, const char *database, struct view prefix,
-                       struct view first,
-                       bool (*visit)(struct view key, struct view value, void *context),
-                       void *context)
-{
-    bool own = !reader->active;
-    enum error error;
-
-    if (own) {
-        error = store_begin(reader);
-        if (error != ERROR_NONE)
-            return error;
-    }
-    error = visit_range(reader->transaction, handle_of(reader->store, database), prefix, first,
-                        visit, context);
-    if (own)
-        store_end(reader);
-    return error;
+    return store_error(rc);
 }
 
 /* When all slots are taken, those of dead processes are freed and it is tried once more: LMDB does
  * not do that by itself. */
-static int begin_reading(struct store *store, MDB_txn **transaction)
+int store_begin_reading(struct store *store, MDB_txn **transaction)
 {
     int dead;
     int rc = mdb_txn_begin(store->environment, NULL, MDB_RDONLY, transaction);
@@ -519,15 +362,15 @@ static int begin_reading(struct store *store, MDB_txn **transaction)
 
 /* Opens the handles of databases that have appeared, in a transaction of its own: handles opened in
  * a transaction that is reset or aborted are closed again. `snapshot` is what it saw. */
-static int discover(struct store *store, size_t *snapshot)
+int store_discover(struct store *store, size_t *snapshot)
 {
-    MDB_dbi handles[MAX_DATABASES] = {0};
+    MDB_dbi handles[STORE_MAX_DATABASES] = {0};
     bool all_known = true;
     MDB_txn *transaction;
     int rc;
 
     pthread_mutex_lock(&store->discovery);
-    rc = begin_reading(store, &transaction);
+    rc = store_begin_reading(store, &transaction);
     if (rc != 0) {
         pthread_mutex_unlock(&store->discovery);
         return rc;
@@ -555,208 +398,7 @@ static int discover(struct store *store, size_t *snapshot)
     return rc;
 }
 
-/* 0 when the database is not there yet. */
-static MDB_dbi handle_of(struct store *store, const char *database)
-{
-    for (size_t i = 0; i < store->database_count; i++)
-        if (strcmp(store->databases[i].name, database) == 0)
-            return atomic_load_explicit(&store->databases[i].handle, memory_order_acquire);
-    REQUIRE(!"a database of this store");
-    return 0;
-}
-
-static enum error get(MDB_txn *transaction, MDB_dbi handle, struct view key, struct buffer *out)
-{
-    MDB_val wanted = {key.length, (void *)key.data};
-    MDB_val found;
-    int rc;
-
-    if (check_key(key) != ERROR_NONE) /* nothing can be stored under it */
-        return ERROR_NOT_FOUND;
-    if (!handle)
-        return ERROR_NOT_FOUND;
-    rc = mdb_get(transaction, handle, &wanted, &found);
-    if (rc == NO_SUCH_HANDLE) /* another thread found it in a younger snapshot */
-        return ERROR_NOT_FOUND;
-    if (rc != 0)
-        return error_of(rc);
-    buffer_append(out, found.mv_data, found.mv_size);
-    return out->error;
-}
-
-static enum error visit_range(MDB_txn *transaction, MDB_dbi handle, struct view prefix,
-                              struct view first,
-                              bool (*visit)(struct view key, struct view value, void *context),
-                              void *context)
-{
-    struct view start = view_compare(first, prefix) > 0 ? first : prefix;
-    MDB_val key = {start.length, (void *)start.data};
-    MDB_cursor *cursor = NULL;
-    MDB_val value;
-    int rc;
-
-    if (start.length > MAX_KEY_BYTES)
-        return ERROR_NONE;
-    rc = handle ? mdb_cursor_open(transaction, handle, &cursor) : NO_SUCH_HANDLE;
-    if (rc == 0)
-        rc = mdb_cursor_get(cursor, &key, &value, start.length ? MDB_SET_RANGE : MDB_FIRST);
-    while (rc == 0) {
-        struct view name = view_from(key.mv_data, key.mv_size);
-
-        if (!view_starts_with(name, prefix) ||
-            !visit(name, view_from(value.mv_data, value.mv_size), context))
-            break;
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-    }
-    if (cursor)
-        mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND || rc == NO_SUCH_HANDLE ? ERROR_NONE : error_of(rc);
-}
-
-/* ---- writing ---- */
-
-enum error store_write_begin(struct store *store, struct store_write **result)
-{
-    struct store_write *write;
-    MDB_txn *transaction;
-    int rc;
-
-    REQUIRE(!store->read_only && store->pid == getpid());
-    /* A thread that waits for itself would wait for ever. */
-    REQUIRE(!atomic_load(&store->writing) || store->writer != pthread_self());
-    *result = NULL;
-    rc = mdb_txn_begin(store->environment, NULL, 0, &transaction);
-    if (rc != 0)
-        return error_of(rc);
-    write = calloc(1, sizeof(*write));
-    REQUIRE(write != NULL);
-    store->writer = pthread_self();
-    atomic_store(&store->writing, true);
-    write->store = store;
-    write->transaction = transaction;
-    *result = write;
-    return ERROR_NONE;
-}
-
-enum error store_write_get(struct store_write *write, const char *database, struct view key,
-                           struct buffer *out)
-{
-    buffer_clear(out);
-    if (write->error != ERROR_NONE)
-        return write->error;
-    return get(write->transaction, handle_of(write->store, database), key, out);
-}
-
-enum error store_put(struct store_write *write, const char *database, struct view key,
-                     struct view value)
-{
-    MDB_val name = {key.length, (void *)key.data};
-    MDB_val bytes = {value.length, (void *)value.data};
-
-    REQUIRE(!write->visiting);
-    if (write->error != ERROR_NONE)
-        return write->error;
-    if (check_key(key) != ERROR_NONE)
-        return write_failed(write, check_key(key));
-    return write_failed(
-        write,
-        error_of(mdb_put(write->transaction, handle_of(write->store, database), &name, &bytes, 0)));
-}
-
-enum error store_delete(struct store_write *write, const char *database, struct view key)
-{
-    MDB_val name = {key.length, (void *)key.data};
-    enum error error;
-
-    REQUIRE(!write->visiting);
-    if (write->error != ERROR_NONE)
-        return write->error;
-    if (check_key(key) != ERROR_NONE)
-        return ERROR_NOT_FOUND;
-    error = error_of(mdb_del(write->transaction, handle_of(write->store, database), &name, NULL));
-    return error == ERROR_NOT_FOUND ? error : write_failed(write, error);
-}
-
-enum error store_write_range(struct store_write *write, const char *database, struct view prefix,
-                             struct view first,
-                             bool (*visit)(struct view key, struct view value, void *context),
-                             void *context)
-{
-    enum error error;
-
-    REQUIRE(!write->visiting);
-    if (write->error != ERROR_NONE)
-        return write->error;
-    write->visiting = true;
-    error = visit_range(write->transaction, handle_of(write->store, database), prefix, first, visit,
-                        context);
-    write->visiting = false;
-    return error;
-}
-
-enum error store_commit(struct store_write *write)
-{
-    struct store *store = write->store;
-    enum error error = write->error;
-
-    if (error != ERROR_NONE) {
-        store_abort(write);
-        return error;
-    }
-    REQUIRE(!write->visiting);
-    atomic_store(&store->writing, false);
-    error = error_of(mdb_txn_commit(write->transaction));
-    if (error == ERROR_NONE)
-        keep_length(store);
-    free(write);
-    return error;
-}
-
-void store_abort(struct store_write *write)
-{
-    if (!write)
-        return;
-    atomic_store(&write->store->writing, false);
-    mdb_txn_abort(write->transaction);
-    free(write);
-}
-
-static enum error write_failed(struct store_write *write, enum error error)
-{
-    if (write->error == ERROR_NONE)
-        write->error = error;
-    return error;
-}
-
-/* Pages that were taken and given back within one transaction may be left unwritten at the end of
- * the file. The file is kept as long as its pages say, so that a shorter one is a damaged one
- * (check_length). Failing to grow it harms nobody now. */
-static void keep_length(struct store *store)
-{
-    MDB_envinfo information;
-    MDB_stat statistics;
-    struct stat status;
-    off_t needed;
-    int file;
-
-    mdb_env_info(store->environment, &information);
-    mdb_env_stat(store->environment, &statistics);
-    mdb_env_get_fd(store->environment, &file);
-    needed = (off_t)(information.me_last_pgno + 1) * statistics.ms_psize;
-    if (fstat(file, &status) == 0 && status.st_size < needed && ftruncate(file, needed) != 0)
-        return;
-}
-
-/* ---- small things ---- */
-
-static enum error check_key(struct view key)
-{
-    if (key.length == 0)
-        return ERROR_INVALID;
-    return key.length > MAX_KEY_BYTES ? ERROR_TOO_BIG : ERROR_NONE;
-}
-
-static enum error error_of(int rc)
+enum error store_error(int rc)
 {
     switch (rc) {
     case MDB_NOTFOUND:

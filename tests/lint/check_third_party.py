@@ -2,7 +2,7 @@
 import re
 
 ONLY = {
-    "lmdb.h": ["common/store/store.c"],
+    "lmdb.h": ["common/store/store_lmdb.h"],
     "curl/": ["common/net/outgoing.c"],
     "event2/http": ["common/net/incoming.c", "common/net/gate.c"],
     "cjson/": ["common/base/json.c"],

@@ -1,0 +1,336 @@
+/* Reads an environment by short snapshots, and writes it one transaction at a time. */
+#include "common/store/store.h"
+
+#include "common/store/store_lmdb.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_KEY_BYTES  511
+#define SNAPSHOT_TRIES 1000
+
+struct store_reader {
+    struct store *store;
+    MDB_txn *transaction; /* reset between uses: keeps its slot, pins no page */
+    bool active;
+};
+
+struct store_write {
+    struct store *store;
+    MDB_txn *transaction;
+    enum error error; /* sticks: a transaction that failed once is never committed */
+    bool visiting;
+};
+
+static MDB_dbi handle_of(struct store *store, const char *database);
+static enum error get(MDB_txn *transaction, MDB_dbi handle, struct view key, struct buffer *out);
+static enum error visit_range(MDB_txn *transaction, MDB_dbi handle, struct view prefix,
+                              struct view first,
+                              bool (*visit)(struct view key, struct view value, void *context),
+                              void *context);
+static enum error check_key(struct view key);
+static enum error write_failed(struct store_write *write, enum error error);
+static void keep_length(struct store *store);
+
+/* ---- reading ---- */
+
+enum error store_reader_new(struct store *store, struct store_reader **result)
+{
+    struct store_reader *reader = calloc(1, sizeof(*reader));
+    int rc;
+
+    REQUIRE(reader != NULL && store->pid == getpid());
+    *result = NULL;
+    rc = store_begin_reading(store, &reader->transaction);
+    if (rc != 0) {
+        free(reader);
+        return store_error(rc);
+    }
+    mdb_txn_reset(reader->transaction);
+    reader->store = store;
+    atomic_fetch_add(&store->readers, 1);
+    *result = reader;
+    return ERROR_NONE;
+}
+
+void store_reader_free(struct store_reader *reader)
+{
+    if (!reader)
+        return;
+    mdb_txn_abort(reader->transaction);
+    atomic_fetch_sub(&reader->store->readers, 1);
+    free(reader);
+}
+
+/* A database that a writer has made since is found before the snapshot is taken; when the snapshot
+ * turns out to be a younger one, it is looked for again, so that "not found" is true of it. */
+enum error store_begin(struct store_reader *reader)
+{
+    struct store *store = reader->store;
+    size_t snapshot = 0;
+    int rc;
+
+    REQUIRE(!reader->active && store->pid == getpid());
+    for (int tries = 0; tries < SNAPSHOT_TRIES; tries++) {
+        bool all_known = atomic_load_explicit(&store->all_known, memory_order_acquire);
+
+        rc = all_known ? 0 : store_discover(store, &snapshot);
+        if (rc == 0)
+            rc = mdb_txn_renew(reader->transaction);
+        if (rc != 0)
+            return store_error(rc);
+        if (all_known || mdb_txn_id(reader->transaction) == snapshot) {
+            reader->active = true;
+            return ERROR_NONE;
+        }
+        mdb_txn_reset(reader->transaction);
+    }
+    return ERROR_BUSY;
+}
+
+void store_end(struct store_reader *reader)
+{
+    REQUIRE(reader->active);
+    mdb_txn_reset(reader->transaction);
+    reader->active = false;
+}
+
+enum error store_get(struct store_reader *reader, const char *database, struct view key,
+                     struct buffer *out)
+{
+    bool own = !reader->active;
+    enum error error;
+
+    buffer_clear(out);
+    if (own) {
+        error = store_begin(reader);
+        if (error != ERROR_NONE)
+            return error;
+    }
+    error = get(reader->transaction, handle_of(reader->store, database), key, out);
+    if (own)
+        store_end(reader);
+    return error;
+}
+
+enum error store_range(struct store_reader *reader, const char *database, struct view prefix,
+                       struct view first,
+                       bool (*visit)(struct view key, struct view value, void *context),
+                       void *context)
+{
+    bool own = !reader->active;
+    enum error error;
+
+    if (own) {
+        error = store_begin(reader);
+        if (error != ERROR_NONE)
+            return error;
+    }
+    error = visit_range(reader->transaction, handle_of(reader->store, database), prefix, first,
+                        visit, context);
+    if (own)
+        store_end(reader);
+    return error;
+}
+
+/* 0 when the database is not there yet. */
+static MDB_dbi handle_of(struct store *store, const char *database)
+{
+    for (size_t i = 0; i < store->database_count; i++)
+        if (strcmp(store->databases[i].name, database) == 0)
+            return atomic_load_explicit(&store->databases[i].handle, memory_order_acquire);
+    REQUIRE(!"a database of this store");
+    return 0;
+}
+
+static enum error get(MDB_txn *transaction, MDB_dbi handle, struct view key, struct buffer *out)
+{
+    MDB_val wanted = {key.length, (void *)key.data};
+    MDB_val found;
+    int rc;
+
+    if (check_key(key) != ERROR_NONE) /* nothing can be stored under it */
+        return ERROR_NOT_FOUND;
+    if (!handle)
+        return ERROR_NOT_FOUND;
+    rc = mdb_get(transaction, handle, &wanted, &found);
+    if (rc == STORE_NO_SUCH_HANDLE) /* another thread found it in a younger snapshot */
+        return ERROR_NOT_FOUND;
+    if (rc != 0)
+        return store_error(rc);
+    buffer_append(out, found.mv_data, found.mv_size);
+    return out->error;
+}
+
+static enum error visit_range(MDB_txn *transaction, MDB_dbi handle, struct view prefix,
+                              struct view first,
+                              bool (*visit)(struct view key, struct view value, void *context),
+                              void *context)
+{
+    struct view start = view_compare(first, prefix) > 0 ? first : prefix;
+    MDB_val key = {start.length, (void *)start.data};
+    MDB_cursor *cursor = NULL;
+    MDB_val value;
+    int rc;
+
+    if (start.length > MAX_KEY_BYTES)
+        return ERROR_NONE;
+    rc = handle ? mdb_cursor_open(transaction, handle, &cursor) : STORE_NO_SUCH_HANDLE;
+    if (rc == 0)
+        rc = mdb_cursor_get(cursor, &key, &value, start.length ? MDB_SET_RANGE : MDB_FIRST);
+    while (rc == 0) {
+        struct view name = view_from(key.mv_data, key.mv_size);
+
+        if (!view_starts_with(name, prefix) ||
+            !visit(name, view_from(value.mv_data, value.mv_size), context))
+            break;
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    if (cursor)
+        mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND || rc == STORE_NO_SUCH_HANDLE ? ERROR_NONE : store_error(rc);
+}
+
+/* ---- writing ---- */
+
+enum error store_write_begin(struct store *store, struct store_write **result)
+{
+    struct store_write *write;
+    MDB_txn *transaction;
+    int rc;
+
+    REQUIRE(!store->read_only && store->pid == getpid());
+    /* A thread that waits for itself would wait for ever. */
+    REQUIRE(!atomic_load(&store->writing) || store->writer != pthread_self());
+    *result = NULL;
+    rc = mdb_txn_begin(store->environment, NULL, 0, &transaction);
+    if (rc != 0)
+        return store_error(rc);
+    write = calloc(1, sizeof(*write));
+    REQUIRE(write != NULL);
+    store->writer = pthread_self();
+    atomic_store(&store->writing, true);
+    write->store = store;
+    write->transaction = transaction;
+    *result = write;
+    return ERROR_NONE;
+}
+
+enum error store_write_get(struct store_write *write, const char *database, struct view key,
+                           struct buffer *out)
+{
+    buffer_clear(out);
+    if (write->error != ERROR_NONE)
+        return write->error;
+    return get(write->transaction, handle_of(write->store, database), key, out);
+}
+
+enum error store_put(struct store_write *write, const char *database, struct view key,
+                     struct view value)
+{
+    MDB_val name = {key.length, (void *)key.data};
+    MDB_val bytes = {value.length, (void *)value.data};
+
+    REQUIRE(!write->visiting);
+    if (write->error != ERROR_NONE)
+        return write->error;
+    if (check_key(key) != ERROR_NONE)
+        return write_failed(write, check_key(key));
+    return write_failed(write,
+                        store_error(mdb_put(write->transaction, handle_of(write->store, database),
+                                            &name, &bytes, 0)));
+}
+
+enum error store_delete(struct store_write *write, const char *database, struct view key)
+{
+    MDB_val name = {key.length, (void *)key.data};
+    enum error error;
+
+    REQUIRE(!write->visiting);
+    if (write->error != ERROR_NONE)
+        return write->error;
+    if (check_key(key) != ERROR_NONE)
+        return ERROR_NOT_FOUND;
+    error =
+        store_error(mdb_del(write->transaction, handle_of(write->store, database), &name, NULL));
+    return error == ERROR_NOT_FOUND ? error : write_failed(write, error);
+}
+
+enum error store_write_range(struct store_write *write, const char *database, struct view prefix,
+                             struct view first,
+                             bool (*visit)(struct view key, struct view value, void *context),
+                             void *context)
+{
+    enum error error;
+
+    REQUIRE(!write->visiting);
+    if (write->error != ERROR_NONE)
+        return write->error;
+    write->visiting = true;
+    error = visit_range(write->transaction, handle_of(write->store, database), prefix, first, visit,
+                        context);
+    write->visiting = false;
+    return error;
+}
+
+enum error store_commit(struct store_write *write)
+{
+    struct store *store = write->store;
+    enum error error = write->error;
+
+    if (error != ERROR_NONE) {
+        store_abort(write);
+        return error;
+    }
+    REQUIRE(!write->visiting);
+    atomic_store(&store->writing, false);
+    error = store_error(mdb_txn_commit(write->transaction));
+    if (error == ERROR_NONE)
+        keep_length(store);
+    free(write);
+    return error;
+}
+
+void store_abort(struct store_write *write)
+{
+    if (!write)
+        return;
+    atomic_store(&write->store->writing, false);
+    mdb_txn_abort(write->transaction);
+    free(write);
+}
+
+static enum error write_failed(struct store_write *write, enum error error)
+{
+    if (write->error == ERROR_NONE)
+        write->error = error;
+    return error;
+}
+
+/* Pages that were taken and given back within one transaction may be left unwritten at the end of
+ * the file. The file is kept as long as its pages say, so that a shorter one is a damaged one
+ * (check_length). Failing to grow it harms nobody now. */
+static void keep_length(struct store *store)
+{
+    MDB_envinfo information;
+    MDB_stat statistics;
+    struct stat status;
+    off_t needed;
+    int file;
+
+    mdb_env_info(store->environment, &information);
+    mdb_env_stat(store->environment, &statistics);
+    mdb_env_get_fd(store->environment, &file);
+    needed = (off_t)(information.me_last_pgno + 1) * statistics.ms_psize;
+    if (fstat(file, &status) == 0 && status.st_size < needed && ftruncate(file, needed) != 0)
+        return;
+}
+
+static enum error check_key(struct view key)
+{
+    if (key.length == 0)
+        return ERROR_INVALID;
+    return key.length > MAX_KEY_BYTES ? ERROR_TOO_BIG : ERROR_NONE;
+}
