@@ -11,6 +11,8 @@ import npm
 def pytest_configure(config):
     config.addinivalue_line("markers", "threads: runs again under ThreadSanitizer in tests/run.sh")
     config.addinivalue_line("markers", "long: only in tests/long.sh")
+    config.addinivalue_line("markers", "soak: long, against the release build")
+    config.addinivalue_line("markers", "load: needs the machine's full speed (left out under valgrind)")
 
 
 def pytest_collection_modifyitems(config, items):
