@@ -49,11 +49,19 @@ static enum error refuse(struct package *package, enum error error, const char *
 {
     va_list arguments;
     char sentence[512];
+    bool printable;
 
     va_start(arguments, format);
     vsnprintf(sentence, sizeof(sentence), format, arguments);
     va_end(arguments);
-    json_escape(package->problem, view_of(sentence)); /* names may hold anything */
+    printable = utf8_valid(view_of(sentence)); /* names may hold anything */
+    for (char *at = sentence; *at; at++) {
+        unsigned char byte = (unsigned char)*at;
+
+        if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !printable))
+            *at = '?';
+    }
+    buffer_append_string(package->problem, sentence);
     return error;
 }
 
