@@ -302,7 +302,8 @@ class Process:
 
     @property
     def admin_url(self):
-        host, port = split_address(self.admin)
+        """Where /healthz, /readyz and /metrics are: the API's own address when there is no other."""
+        host, port = split_address(self.admin or self.listen)
         return f"http://{host}:{port}"
 
     def request(self, method, path, **more):
@@ -310,7 +311,7 @@ class Process:
 
     def wait_ready(self, url=None, seconds=10):
         """Waits until /readyz says 200."""
-        return wait_for(lambda: request((url or self.admin_url or self.url) + "/readyz").status == 200, seconds,
+        return wait_for(lambda: request((url or self.admin_url) + "/readyz").status == 200, seconds,
                         f"{self.name} is ready")
 
 
