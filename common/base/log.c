@@ -449,6 +449,19 @@ static bool time_is_up(void)
     return atomic_load(&state.stopping) && now_us() >= atomic_load(&state.stop_at_us);
 }
 
+/* Empties the rings without writing, so that a later start does not bring up old lines. */
+static void discard_rings(struct batch *out, struct batch *err)
+{
+    bool empty;
+
+    do {
+        empty = drain_rings(out, err);
+        atomic_fetch_add(&state.dropped, out->lines + err->lines);
+        out->length = out->lines = 0;
+        err->length = err->lines = 0;
+    } while (!empty);
+}
+
 static void *writer(void *context)
 {
     static struct batch out = {.descriptor = STDOUT_FILENO};
@@ -470,8 +483,10 @@ static void *writer(void *context)
         atomic_store(&state.sleeping, false);
         write_batch(&err);
         write_batch(&out);
-        if (time_is_up())
+        if (time_is_up()) {
+            discard_rings(&out, &err);
             break;
+        }
     }
     pthread_mutex_lock(&state.mutex);
     state.finished = true;
