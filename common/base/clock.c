@@ -125,15 +125,25 @@ static char *put_digits(char *to, unsigned value, unsigned digits)
     return to + digits;
 }
 
+static char *put_text(char *to, const char *text)
+{
+    while (*text)
+        *to++ = *text++;
+    return to;
+}
+
+/* One of a row of three-letter names. */
+static char *put_name(char *to, const char *names, unsigned place)
+{
+    memcpy(to, names + (size_t)place * 3, 3);
+    return to + 3;
+}
+
 static char *put_time(char *to, const struct date *date, const char *separator)
 {
-    size_t width = strlen(separator);
-
-    to = put_digits(to, date->hour, 2);
-    memcpy(to, separator, width);
-    to = put_digits(to + width, date->minute, 2);
-    memcpy(to, separator, width);
-    return put_digits(to + width, date->second, 2);
+    to = put_text(put_digits(to, date->hour, 2), separator);
+    to = put_text(put_digits(to, date->minute, 2), separator);
+    return put_digits(to, date->second, 2);
 }
 
 void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE])
@@ -141,15 +151,11 @@ void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE])
     struct date date = date_from_ms(wall_ms);
     char *to = put_digits(out, (unsigned)date.year, 4);
 
-    *to++ = '-';
-    to = put_digits(to, date.month, 2);
-    *to++ = '-';
-    to = put_digits(to, date.day, 2);
-    *to++ = 'T';
-    to = put_time(to, &date, ":");
-    *to++ = '.';
-    to = put_digits(to, date.millisecond, 3);
-    memcpy(to, "Z", 2);
+    to = put_digits(put_text(to, "-"), date.month, 2);
+    to = put_digits(put_text(to, "-"), date.day, 2);
+    to = put_time(put_text(to, "T"), &date, ":");
+    to = put_digits(put_text(to, "."), date.millisecond, 3);
+    *put_text(to, "Z") = '\0';
 }
 
 void clock_format_amz(int64_t wall_ms, char out[CLOCK_AMZ_SIZE])
@@ -159,40 +165,29 @@ void clock_format_amz(int64_t wall_ms, char out[CLOCK_AMZ_SIZE])
 
     to = put_digits(to, date.month, 2);
     to = put_digits(to, date.day, 2);
-    *to++ = 'T';
-    to = put_time(to, &date, "");
-    memcpy(to, "Z", 2);
+    to = put_time(put_text(to, "T"), &date, "");
+    *put_text(to, "Z") = '\0';
 }
 
 void clock_format_http(int64_t wall_ms, char out[CLOCK_HTTP_SIZE])
 {
     struct date date = date_from_ms(wall_ms);
-    char *to = out;
+    char *to = put_text(put_name(out, day_names, date.weekday), ", ");
 
-    memcpy(to, day_names + (size_t)date.weekday * 3, 3);
-    memcpy(to + 3, ", ", 2);
-    to = put_digits(to + 5, date.day, 2);
-    *to++ = ' ';
-    memcpy(to, month_names + (size_t)(date.month - 1) * 3, 3);
-    to[3] = ' ';
-    to = put_digits(to + 4, (unsigned)date.year, 4);
-    *to++ = ' ';
-    to = put_time(to, &date, ":");
-    memcpy(to, " GMT", 5);
+    to = put_text(put_digits(to, date.day, 2), " ");
+    to = put_text(put_name(to, month_names, date.month - 1), " ");
+    to = put_text(put_digits(to, (unsigned)date.year, 4), " ");
+    *put_text(put_time(to, &date, ":"), " GMT") = '\0';
 }
 
 void clock_format_clf(int64_t wall_ms, char out[CLOCK_CLF_SIZE])
 {
     struct date date = date_from_ms(wall_ms);
-    char *to = put_digits(out, date.day, 2);
+    char *to = put_text(put_digits(out, date.day, 2), "/");
 
-    *to++ = '/';
-    memcpy(to, month_names + (size_t)(date.month - 1) * 3, 3);
-    to[3] = '/';
-    to = put_digits(to + 4, (unsigned)date.year, 4);
-    *to++ = ':';
-    to = put_time(to, &date, ":");
-    memcpy(to, " +0000", 7);
+    to = put_text(put_name(to, month_names, date.month - 1), "/");
+    to = put_text(put_digits(to, (unsigned)date.year, 4), ":");
+    *put_text(put_time(to, &date, ":"), " +0000") = '\0';
 }
 
 /* A text that is eaten from the front; once `bad`, it stays so. */

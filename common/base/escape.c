@@ -131,7 +131,9 @@ void base64_encode(struct buffer *out, const void *data, size_t length)
         unsigned bits = (unsigned)in[0] << 16 | (length == 2 ? (unsigned)in[1] << 8 : 0);
 
         memcpy(to, base64_pairs + (size_t)(bits >> 12) * 2, 2);
-        to[2] = length == 2 ? base64_pairs[(size_t)(bits & 0xFFF) * 2] : '=';
+        to[2] = '=';
+        if (length == 2)
+            to[2] = base64_pairs[(size_t)(bits & 0xFFF) * 2];
         to[3] = '=';
     }
     buffer_commit(out, encoded);
@@ -326,11 +328,12 @@ static size_t escape_ascii(char *to, unsigned char byte)
         return 1;
     }
     to[0] = '\\';
-    if (byte >= 0x20 || letters[byte]) {
-        to[1] = byte >= 0x20 ? (char)byte : letters[byte];
+    to[1] = (char)(byte < 0x20 ? letters[byte] : byte);
+    if (to[1])
         return 2;
-    }
-    memcpy(to + 1, "u00", 3);
+    to[1] = 'u';
+    to[2] = '0';
+    to[3] = '0';
     to[4] = hex_lower[byte >> 4];
     to[5] = hex_lower[byte & 15];
     return 6;

@@ -22,8 +22,10 @@ static void append_escaped(struct buffer *out, struct view text, bool quote)
             buffer_append_string(out, "\\n");
         else if (byte == '"' && quote)
             buffer_append_string(out, "\\\"");
+        else if (!valid && (unsigned char)byte >= 0x80)
+            buffer_append_byte(out, '?');
         else
-            buffer_append_byte(out, !valid && (unsigned char)byte >= 0x80 ? '?' : byte);
+            buffer_append_byte(out, byte);
     }
 }
 

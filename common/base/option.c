@@ -118,7 +118,9 @@ static void find_argument(const struct option_table *table, int argc, char **arg
         struct argument argument = match_argument(table, argv[i]);
         const char *value = argument.value;
 
-        if (argument.row && !value && i + 1 < argc)
+        if (!argument.row)
+            continue;
+        if (!value && i + 1 < argc)
             value = argv[++i];
         if (argument.row != row || !value)
             continue;

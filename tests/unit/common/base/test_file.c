@@ -163,6 +163,14 @@ static void a_write_that_fails_leaves_the_old_file_and_no_temporary_one(void **s
     buffer_release(&content);
 }
 
+static _Noreturn void write_for_ever(char versions[2][20000])
+{
+    for (int i = 1;; i++) {
+        if (file_write(below("a"), view_from(versions[i % 2], 20000), 0600) != ERROR_NONE)
+            _exit(1);
+    }
+}
+
 /* A process killed at any moment leaves one of the two versions whole. */
 static void a_crash_leaves_the_old_or_the_new_file_never_a_part(void **state)
 {
@@ -178,8 +186,8 @@ static void a_crash_leaves_the_old_or_the_new_file_never_a_part(void **state)
         pid_t child = fork();
 
         assert_true(child >= 0);
-        for (int i = 1; child == 0; i++)
-            (void)!file_write(below("a"), view_from(versions[i % 2], sizeof(versions[0])), 0600);
+        if (child == 0)
+            write_for_ever(versions);
         usleep(wait_us);
         kill(child, SIGKILL);
         assert_int_equal(waitpid(child, NULL, 0), child);
