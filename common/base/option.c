@@ -28,7 +28,7 @@ static bool is_text(enum option_type type)
     return type == OPTION_STRING || type == OPTION_ADDRESS;
 }
 
-/* PROXYD_BASE_DOMAIN from "PROXYD" and "base-domain", unless the row names another. */
+/* FRONT_BASE_DOMAIN from "FRONT" and "base-domain", unless the row names another. */
 static void variable_of(const struct option_table *table, const struct option_row *row,
                         char out[NAME_MAX_BYTES])
 {

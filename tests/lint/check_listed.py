@@ -5,6 +5,10 @@ from pathlib import PurePosixPath
 EXAMPLES = [{"proxyd/CMakeLists.txt": "# proxyd.\nadd_library(a main.c)\n", "proxyd/route.c": "/* Finds the route. */\n"}]
 
 
+def words(text):
+    return set(re.split(r"[^\w-]+", text))
+
+
 def check(tree):
     findings = []
     for path, _ in tree.matching(".c"):
@@ -13,7 +17,7 @@ def check(tree):
         for folder in file.parents:
             lists = "".join(tree.files.get(str(folder / name), "") for name in ("CMakeLists.txt", "tests.cmake"))
             within = str(file.relative_to(folder))
-            if within in lists or path.removeprefix("tests/unit/").removesuffix(".c") in lists or file.stem in re.split(r"[^\w-]+", lists):
+            if within in lists or path.removeprefix("tests/unit/").removesuffix(".c") in lists or words(lists) & {file.stem, file.stem.removeprefix("test_")}:
                 named = True
         if not named and not any(file.stem in text for name, text in tree.files.items() if name.endswith(".py") and name.startswith("tests/")):
             findings.append(f"{path}: no CMakeLists.txt lists it")

@@ -29,6 +29,9 @@ struct peer {
     void (*script)(struct peer *peer);
     atomic_int requests; /* whole requests read */
     atomic_int step;     /* the test and the script keep in step by this */
+    atomic_int
+        turn; /* passed on by the test: what it read of the last request is the peer's again */
+    char head[65536]; /* being read */
     char last_head[65536];
     size_t last_body_length;
 };
@@ -71,11 +74,11 @@ static int accept_one(struct peer *peer)
 /* Reads one request; false when the connection ends first. */
 static bool read_request(struct peer *peer, int fd)
 {
-    char *head = peer->last_head, *end = NULL;
+    char *head = peer->head, *end = NULL;
     size_t have = 0, body = 0;
 
-    while (!end && have < sizeof peer->last_head - 1) {
-        ssize_t got = recv(fd, head + have, sizeof peer->last_head - 1 - have, 0);
+    while (!end && have < sizeof peer->head - 1) {
+        ssize_t got = recv(fd, head + have, sizeof peer->head - 1 - have, 0);
         if (got <= 0)
             return false;
         have += (size_t)got;
@@ -94,6 +97,8 @@ static bool read_request(struct peer *peer, int fd)
             return false;
         body += (size_t)got;
     }
+    (void)atomic_load(&peer->turn);
+    memcpy(peer->last_head, head, have + 1);
     peer->last_body_length = body;
     atomic_fetch_add(&peer->requests, 1);
     return true;
@@ -185,12 +190,15 @@ static struct outgoing_request request_to(struct world *world)
 
 static void run_until_done(struct world *world, int done)
 {
+    atomic_fetch_add(&world->peer.turn, 1);
     for (int i = 0; i < 20000 && world->done < done; i++) {
         struct timeval tick = {0, 10000};
         event_base_loopexit(world->base, &tick);
         event_base_dispatch(world->base);
     }
     assert_int_equal(world->done, done);
+    (void)atomic_load(
+        &world->peer.requests); /* what the peer wrote down before it is ours to read */
 }
 
 static void run_for_ms(struct world *world, int ms)
@@ -211,7 +219,7 @@ static void send_and_wait(struct world *world)
 
 /* Stands before libc's for libcurl too: lets the peer act right before the first byte of a request
  * goes out. */
-static struct peer *before_send;
+static struct peer *_Atomic before_send;
 
 ssize_t send(int fd, const void *data, size_t length, int flags)
 {
