@@ -35,15 +35,18 @@ enum route_by { ROUTE_BY_NOTHING, ROUTE_BY_DOMAIN, ROUTE_BY_BASE_DOMAIN, ROUTE_B
 struct route_found {
     enum route_by by;
     struct view app;      /* in the arena */
-    struct view domain;   /* the key that matched */
-    struct view path;     /* raw path to forward: stripped where the rule says so; never empty */
-    struct view stripped; /* what was taken off, "" otherwise */
+    struct view domain;   /* the key that matched, or the base domain ("*" too) */
+    struct view path;     /* raw path to forward: stripped where the rule says so; never empty; a
+                             part of the query's, or a literal */
+    struct view stripped; /* what was taken off the raw path, "" otherwise */
     uint32_t version;     /* asked for by a preview host; 0: by traffic */
 };
 
 /* Order: exact domain, wildcard domains (longest first), base domains, path. In a domain the
- * longest prefix wins. ERROR_NOT_FOUND: nobody's; ERROR_INVALID: unlawful host or path; errors of
- * the look-up pass through. */
+ * longest prefix wins (prefixes are in path_normalize's form). ERROR_NOT_FOUND: nobody's, or a
+ * domain's (by and domain say so) none of whose paths covers this one; ERROR_INVALID: unlawful host
+ * or path; errors of the look-up and of the arena pass through. `find_domain` may be NULL: no
+ * domains. The arena needs 1 KiB + 3 times the path. */
 enum error route_find(const struct route_rules *rules, const struct route_query *query,
                       route_find_domain find_domain, void *context, struct arena *arena,
                       struct route_found *found) MUST_CHECK;
