@@ -2,7 +2,7 @@
 # Installs what it needs, builds everything and runs every test of the quick tier; the last line is `N passed, N failed`.
 #
 #   tests/run.sh                     all parts
-#   tests/run.sh lint unit           only these: install dev lint unit blackbox clang tsan fuzz
+#   tests/run.sh lint unit           only these: install dev lint unit blackbox quickstart clang tsan fuzz
 #
 # Needs no standard input, works as root or with sudo, and prints the time of each part. docs/testing.md has the budget.
 set -u
@@ -12,7 +12,7 @@ unset CFLAGS CXXFLAGS LDFLAGS CC CXX MAKEFLAGS
 exec </dev/null
 . deploy/dependencies.sh
 
-PARTS=${*:-install dev lint unit blackbox clang tsan fuzz}
+PARTS=${*:-install dev lint unit blackbox quickstart clang tsan fuzz}
 JOBS=$(nproc)
 OUT=build/tests
 FUZZ_SECONDS=${FUZZ_SECONDS:-10}
@@ -110,6 +110,37 @@ blackbox() {
 
 part_blackbox() { blackbox dev; }
 
+# quickstart SENTENCE EXPECTED_CODE WORDS VARIABLE=VALUE…: one run of deploy/quickstart.sh --check in a data folder of its own.
+quickstart() {
+  local sentence=$1 code=$2 words=$3 log=$OUT/quickstart.log
+  shift 3
+  timeout 600 env -u MANAGERD_TOKEN ORCHESTRATOR_DATA_DIR="$PWD/$OUT/quickstart" "$@" deploy/quickstart.sh --check >"$log" 2>&1
+  if [ $? = "$code" ] && grep -q "$words" "$log"; then
+    echo "quickstart: $sentence ($(tail -1 "$log" | tr -s ' '))"
+    count 1 0
+  else
+    tail -40 "$log"
+    echo "quickstart: FAILED: $sentence"
+    count 0 1
+  fi
+}
+
+part_quickstart() {
+  local free="PROXYD_LISTEN=127.0.0.1:0 PROXYD_ADMIN_LISTEN=127.0.0.1:0 MANAGERD_LISTEN=127.0.0.1:0 LAMBDA_LOCAL_LISTEN=127.0.0.1:0" taken
+  rm -rf "$OUT/quickstart"
+  # shellcheck disable=SC2086
+  quickstart "the five answers come" 0 "anything/else -> 404 Not Found" $free
+  # shellcheck disable=SC2086
+  quickstart "they come again over the data of the first run" 0 "anything/else -> 404 Not Found" $free
+  taken=$(/usr/bin/python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1], flush=True); time.sleep(30)' \
+    >"$OUT/taken" & echo $!)
+  until [ -s "$OUT/taken" ]; do sleep 0.1; done
+  # shellcheck disable=SC2086
+  quickstart "a taken port is told" 1 "is taken by another program" $free PROXYD_LISTEN="127.0.0.1:$(cat "$OUT/taken")"
+  kill "$taken"
+  rm -f "$OUT/taken"
+}
+
 part_clang() { build clang; }
 
 part_tsan() {
@@ -166,6 +197,7 @@ part dev part_dev
 part lint part_lint
 part unit part_unit
 part blackbox part_blackbox
+part quickstart part_quickstart
 part clang part_clang
 part tsan part_tsan
 part fuzz part_fuzz
