@@ -10,7 +10,8 @@
 /* Appends the file's bytes; ERROR_TOO_BIG beyond the buffer's ceiling, ERROR_NOT_FOUND,
  * ERROR_DENIED, ERROR_IO. */
 enum error file_read(const char *path, struct buffer *out) MUST_CHECK;
-/* Temporary file in the same folder, write, fsync, rename, fsync of the folder. */
+/* Temporary file in the same folder (".NAME.XXXXXX"; a crash may leave one), write, fsync, rename,
+ * fsync of the folder. The mode is set whatever the umask; a symbolic link is replaced. */
 enum error file_write(const char *path, struct view bytes, mode_t mode) MUST_CHECK;
 bool file_exists(const char *path);
 /* Makes the folder and its parents; an existing folder is fine (its mode stays). */

@@ -6,8 +6,8 @@
 
 #define ID_SIZE 37 /* 36 characters and NUL */
 
-/* Unique and rising within this process, also within one millisecond. Thread-safe, takes no lock
- * (the counter is per thread, the rest random). */
+/* Unique, and rising within one thread, also within one millisecond and when the wall clock is set
+ * back. Thread-safe, takes no lock (the counter is per thread, the rest random). */
 void id_make(char out[ID_SIZE]);
 /* Any UUID in canonical text form, either case. */
 bool id_valid(struct view text);

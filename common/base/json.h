@@ -5,7 +5,8 @@
  * Trees: json_parse's result is owned by the caller (json_free); what the getters return is
  * borrowed from it. Strings come out as views and never hold a NUL ("\u0000" in input is
  * ERROR_INVALID: cJSON cannot carry it). Numbers are doubles; json_get_integer accepts whole
- * numbers up to 2^53 only.
+ * numbers up to 2^53 only. Numbers of more than 63 characters or beyond what a double
+ * holds are ERROR_INVALID.
  */
 #ifndef COMMON_BASE_JSON_H
 #define COMMON_BASE_JSON_H

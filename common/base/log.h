@@ -7,6 +7,10 @@
  * log_start (and after log_stop) lines are written at once. Thread-safe. Secrets are the callers'
  * duty: never pass one.
  *
+ * A line is at most 32 KiB: a longer one keeps time, level, program and event and says
+ * "truncated":true; a longer access line is dropped and counted. A thread's lines keep their order;
+ * lines of several threads may change places.
+ *
  * Access lines go to standard output (log_access), everything else to standard error.
  */
 #ifndef COMMON_BASE_LOG_H
@@ -40,7 +44,8 @@ struct log_field {
 void log_write_fields(enum log_level level, const char *event, const struct log_field *fields,
                       size_t count);
 
-/* Starts the writing thread. `program` becomes the member "program" of each line. */
+/* Starts the writing thread and has a normal exit call log_stop. Call it after daemonising (threads
+ * do not survive fork). `program` (borrowed for good) becomes the member "program" of each line. */
 void log_start(const char *program, enum log_level least);
 /* Writes what is queued and stops the thread; bounded: gives up after 2 s when nobody reads. */
 void log_stop(void);

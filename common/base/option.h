@@ -45,7 +45,8 @@ struct option_table {
 
 enum option_action { OPTION_RUN, OPTION_CHECK, OPTION_EXIT, OPTION_WRONG };
 
-/* Fills `config` (zeroed by the caller). --help and --version print and give OPTION_EXIT; --check
+/* Fills `config` (zeroed by the caller). An option given twice takes its last value; an empty
+ * variable counts as unset; of a secret, the value goes before its file in the environment. --help and --version print and give OPTION_EXIT; --check
  * gives OPTION_CHECK. Wrong usage or value: OPTION_WRONG and one sentence in `problem` that names
  * the option, where it came from and what is allowed (never a secret's value). */
 enum option_action option_read(const struct option_table *table, int argc, char **argv,
