@@ -157,7 +157,7 @@ start() {
   PIDS+=("$pid") NAMES+=("$1")
   echo "$pid" >"$LOGS/$1.pid"
   for ((tries = 0; tries < 200; tries++)); do
-    if grep -q '"event": *"ready"' "$log"; then
+    if grep -qs '"event": *"ready"' "$log"; then
       say "$1 listens on $(listen_of "$1") (pid $pid)"
       return
     fi
