@@ -28,8 +28,8 @@ enum error archive_check(struct view zip, const struct archive_limits *limits,
                          struct archive_summary *summary, struct buffer *problem) MUST_CHECK;
 /* A symbolic link may begin with ".." as far as the package reaches, and has none later.
  * Checks as above, then unpacks below `folder` (which must exist and be empty); the executable bits
- * of the entries are kept, other mode bits are not. Nothing is written when the check refuses; a failure while
- * writing may leave files behind. */
+ * of the entries are kept, other mode bits are not. Nothing is written when the check refuses; a
+ * failure while writing may leave files behind. */
 enum error archive_unpack(struct view zip, const struct archive_limits *limits, const char *folder,
                           struct buffer *problem) MUST_CHECK;
 /* Whether a file of this name is in the archive. */

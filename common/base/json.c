@@ -123,7 +123,7 @@ enum error json_parse(struct view text, unsigned max_depth, struct json **value,
         return ERROR_INVALID;
     *offset = 0;
     /* The check above is stricter than cJSON, which takes control bytes in strings, "01", "1.", any
-     * byte up to 32 as space, and what follows the value; so it can fail only for want of memory. */
+     * byte up to 32 as space, and what follows the value; it fails only for want of memory. */
     root = cJSON_ParseWithLength(text.data, text.length);
     if (!root)
         return ERROR_NO_MEMORY;

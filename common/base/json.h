@@ -46,8 +46,8 @@ const struct json *json_next(const struct json *value);
 struct view json_name(const struct json *value);
 size_t json_count(const struct json *container);
 
-/* Building: out of memory aborts (these are small). A NUL in a text becomes U+FFFD. Setters replace a member of that name, take
- * ownership of `value`, and append at the end otherwise. */
+/* Building: out of memory aborts (these are small). A NUL in a text becomes U+FFFD. Setters
+ * replace a member of that name, take ownership of `value`, and append at the end otherwise. */
 struct json *json_new_object(void);
 struct json *json_new_array(void);
 struct json *json_new_string(struct view text);

@@ -1,4 +1,4 @@
-/* Feeds any bytes to archive_check; a refusal must say why, an accepted one must be within limits. */
+/* Feeds any bytes to archive_check; a refusal must say why, what is accepted must be in limits. */
 #include "common/base/archive.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,4 +1,5 @@
-/* Tests of JSON trees and of the writer that streams; what is accepted stands in tests/vectors/json. */
+/* Tests of JSON trees and of the writer that streams; texts good and bad are in tests/vectors/json.
+ */
 #include "tests/unit/common/base/check.h"
 
 #include <math.h>
