@@ -3,11 +3,11 @@
  * else from an environment variable, else the default. --help, --version and --check come with it.
  *
  * Rows name a field of the program's config struct by offset. The variable is PREFIX_NAME in upper
- * case
- * (`--base-domain` of a program with prefix FRONT: FRONT_BASE_DOMAIN) or `variable` when the row
- * names another (ORCHESTRATOR_DATA_DIR). A row may have `fallback_variable`, asked after it (FRONT_BASE_DOMAIN,
- * then ORCHESTRATOR_BASE_DOMAIN). A secret row also exists as `--name-file` / VARIABLE_FILE (the
- * path of a file that holds it; one trailing line end is dropped) and is never printed.
+ * case (`--base-domain` of a program with prefix FRONT: FRONT_BASE_DOMAIN) or `variable` when the
+ * row names another (ORCHESTRATOR_DATA_DIR). A row may have `fallback_variable`, asked after it
+ * (FRONT_BASE_DOMAIN, then ORCHESTRATOR_BASE_DOMAIN). A secret row also exists as `--name-file` /
+ * VARIABLE_FILE (the path of a file that holds it; one trailing line end is dropped) and is never
+ * printed.
  */
 #ifndef COMMON_BASE_OPTION_H
 #define COMMON_BASE_OPTION_H
@@ -47,9 +47,9 @@ enum option_action { OPTION_RUN, OPTION_CHECK, OPTION_EXIT, OPTION_WRONG };
 
 /* Fills `config` (zeroed by the caller). An option given twice takes its last value; an empty
  * variable counts as unset; of a secret, the value goes before its file in the environment. --help
- * and --version print and give OPTION_EXIT; --check
- * gives OPTION_CHECK. Wrong usage or value: OPTION_WRONG and one sentence in `problem` that names
- * the option, where it came from and what is allowed (never a secret's value). */
+ * and --version print and give OPTION_EXIT; --check gives OPTION_CHECK. Wrong usage or value:
+ * OPTION_WRONG and one sentence in `problem` that names the option, where it came from and what is
+ * allowed (never a secret's value). */
 enum option_action option_read(const struct option_table *table, int argc, char **argv,
                                void *config, struct buffer *problem);
 /* Re-reads the …_FILE of secret rows that came from a file; ERROR_* names the first that failed in
