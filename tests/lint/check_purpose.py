@@ -19,7 +19,7 @@ def check(tree):
     for path, text in tree.matching(".h"):
         if not text.startswith("/*"):
             findings.append(f"{path}:1: no comment of what this is for")
-        guard = re.sub(r"[^A-Za-z0-9]", "_", path).upper()
+        guard = re.sub(r"[^A-Za-z0-9]", "_", path.removeprefix("deploy/")).upper()
         if f"#ifndef {guard}\n#define {guard}\n" not in text:
             findings.append(f"{path}: the include guard is not {guard}")
     for path, text in tree.matching("CMakeLists.txt", ".cmake"):
