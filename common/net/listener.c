@@ -20,9 +20,12 @@ struct listener {
     struct evconnlistener *evconn; /* NULL once closed */
     struct event *timer;           /* resumes accepting, or ends the drain */
     bool full, starved, draining;
+    void (*close)(struct evconnlistener *evconn, void *context);
+    void *close_context;
     void (*on_closed)(void *context);
     void *context;
     char address[LISTENER_ADDRESS_SIZE + 8];
+    uint16_t port;
     struct listener *next;
 };
 
@@ -62,6 +65,17 @@ static void on_accept_error(struct evconnlistener *evconn, void *context)
     schedule(listener, RETRY_ACCEPT_MS);
 }
 
+static void close_socket(struct listener *listener)
+{
+    if (!listener->evconn)
+        return;
+    if (listener->close)
+        listener->close(listener->evconn, listener->close_context);
+    else
+        evconnlistener_free(listener->evconn);
+    listener->evconn = NULL;
+}
+
 static void on_timer(int fd, short what, void *context)
 {
     struct listener *listener = context;
@@ -69,8 +83,7 @@ static void on_timer(int fd, short what, void *context)
     (void)fd;
     (void)what;
     if (listener->draining) {
-        evconnlistener_free(listener->evconn);
-        listener->evconn = NULL;
+        close_socket(listener);
         if (listener->on_closed)
             listener->on_closed(listener->context);
         return;
@@ -128,6 +141,9 @@ static void name_of(const struct sockaddr_storage *address, socklen_t length,
     if (getnameinfo((const struct sockaddr *)address, length, host, LISTENER_ADDRESS_SIZE, number,
                     sizeof(number), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
         *port = (uint16_t)atoi(number);
+    /* An IPv4 client of a socket that takes both. */
+    if (strncmp(host, "::ffff:", 7) == 0 && strchr(host, '.'))
+        memmove(host, host + 7, strlen(host + 7) + 1);
 }
 
 static void note_address(struct listener *listener, int fd)
@@ -135,12 +151,11 @@ static void note_address(struct listener *listener, int fd)
     struct sockaddr_storage address;
     socklen_t length = sizeof(address);
     char host[LISTENER_ADDRESS_SIZE];
-    uint16_t port;
 
     REQUIRE(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
-    name_of(&address, length, host, &port);
+    name_of(&address, length, host, &listener->port);
     snprintf(listener->address, sizeof(listener->address), strchr(host, ':') ? "[%s]:%u" : "%s:%u",
-             host, port);
+             host, listener->port);
 }
 
 static enum error bind_address(const char *address, bool reuse_port, int *fd,
@@ -202,8 +217,7 @@ void listener_free(struct listener *listener)
     while (*link != listener)
         link = &(*link)->next;
     *link = listener->next;
-    if (listener->evconn)
-        evconnlistener_free(listener->evconn);
+    close_socket(listener);
     event_free(listener->timer);
     free(listener);
 }
@@ -213,9 +227,21 @@ const char *listener_address(const struct listener *listener)
     return listener->address;
 }
 
+uint16_t listener_port(const struct listener *listener)
+{
+    return listener->port;
+}
+
 struct evconnlistener *listener_evconn(struct listener *listener)
 {
     return listener->evconn;
+}
+
+void listener_set_close(struct listener *listener,
+                        void (*close)(struct evconnlistener *evconn, void *context), void *context)
+{
+    listener->close = close;
+    listener->close_context = context;
 }
 
 void listener_pause(struct listener *listener, bool paused)
@@ -248,16 +274,4 @@ void listener_peer(int fd, char address[LISTENER_ADDRESS_SIZE], uint16_t *port)
     *port = 0;
     if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0)
         name_of(&peer, length, address, port);
-}
-
-uint16_t listener_local_port(int fd)
-{
-    struct sockaddr_storage local;
-    socklen_t length = sizeof(local);
-    char address[LISTENER_ADDRESS_SIZE];
-    uint16_t port = 0;
-
-    if (getsockname(fd, (struct sockaddr *)&local, &length) == 0)
-        name_of(&local, length, address, &port);
-    return port;
 }

@@ -27,8 +27,12 @@ enum error listener_new(struct event_base *base, const char *address, bool reuse
 void listener_free(struct listener *listener);
 /* What was really bound, "127.0.0.1:43211"; borrowed. */
 const char *listener_address(const struct listener *listener);
+uint16_t listener_port(const struct listener *listener);
 /* Borrowed; never free it. */
 struct evconnlistener *listener_evconn(struct listener *listener);
+/* Somebody else (evhttp) owns the socket by now and frees it when `close` says so. */
+void listener_set_close(struct listener *listener,
+                        void (*close)(struct evconnlistener *evconn, void *context), void *context);
 /* Its user is full: accept no more until told otherwise. */
 void listener_pause(struct listener *listener, bool paused);
 /* Accepts what the kernel has queued, then closes the socket and calls on_closed (from the loop). */
@@ -36,6 +40,5 @@ void listener_drain(struct listener *listener, void (*on_closed)(void *context),
 
 /* Numeric address and port of a connected socket's peer; "" and 0 when it has none. */
 void listener_peer(int fd, char address[LISTENER_ADDRESS_SIZE], uint16_t *port);
-uint16_t listener_local_port(int fd);
 
 #endif

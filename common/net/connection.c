@@ -1,0 +1,422 @@
+/* Keeps an incoming connection's time, limits and manners, from accept to close. */
+#include "common/net/connection.h"
+
+#include "common/base/clock.h"
+#include "common/net/response.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define LINGER_MS         1000
+#define LINGER_BYTES      (8 * 1024 * 1024)
+#define DRAIN_GRACE_MS    1000 /* for a connection whose first request is on its way */
+#define READ_AHEAD_BYTES  (64 * 1024)
+#define BODY_CHECK_MS     1000 /* between looks at a slow body's rate */
+#define PROBLEM_MAX_BYTES (64 * 1024)
+#define HEAD_MAX_BYTES    1024
+#define SWEEP_MAX_MS      1000
+
+static struct timeval timeval_of(int64_t ms)
+{
+    return (struct timeval){ms / 1000, (ms % 1000) * 1000};
+}
+
+static void arm(struct event *event, int64_t ms)
+{
+    struct timeval delay = timeval_of(ms);
+
+    REQUIRE(event_add(event, &delay) == 0);
+}
+
+static void want_turn(struct connection *connection)
+{
+    struct connection_set *set = connection->set;
+
+    if (connection->in_turn)
+        return;
+    connection->in_turn = true;
+    TAILQ_INSERT_TAIL(&set->turn, connection, turn);
+    event_active(&set->turn_event, 0, 0);
+}
+
+/* ---- states ---- */
+
+static int64_t sweep_interval_ms(const struct connection_set *set)
+{
+    int64_t ms = set->limits->idle_timeout_ms / 4;
+
+    return ms < 1 ? 1 : ms > SWEEP_MAX_MS ? SWEEP_MAX_MS : ms;
+}
+
+static void enter(struct connection *connection, enum connection_state state)
+{
+    struct connection_set *set = connection->set;
+
+    if (connection->state == CONNECTION_IDLE)
+        TAILQ_REMOVE(&set->idle, connection, idle);
+    connection->state = state;
+    connection->state_since_us = clock_monotonic_us();
+    if (state != CONNECTION_IDLE)
+        return;
+    /* The list is in order of time, so that one timer serves all of them. */
+    TAILQ_INSERT_TAIL(&set->idle, connection, idle);
+    if (!event_pending(&set->sweep_event, EV_TIMEOUT, NULL))
+        arm(&set->sweep_event, sweep_interval_ms(set));
+    if (set->draining)
+        want_turn(connection);
+}
+
+void connection_close(struct connection *connection, bool reset)
+{
+    connection->must_close = true;
+    connection->reset |= reset;
+    want_turn(connection);
+}
+
+static void on_sweep(int fd, short what, void *context)
+{
+    struct connection_set *set = context;
+    uint64_t limit_us = (uint64_t)set->limits->idle_timeout_ms * 1000;
+    uint64_t now_us = clock_monotonic_us();
+    struct connection *connection;
+
+    (void)fd;
+    (void)what;
+    TAILQ_FOREACH(connection, &set->idle, idle)
+    {
+        if (now_us - connection->state_since_us < limit_us)
+            break;
+        connection_close(connection, false);
+    }
+    if (!TAILQ_EMPTY(&set->idle))
+        arm(&set->sweep_event, sweep_interval_ms(set));
+}
+
+/* ---- what the gate tells ---- */
+
+static void on_bytes(size_t count, void *context)
+{
+    struct connection *connection = context;
+
+    (void)count;
+    if (connection->state != CONNECTION_IDLE && connection->state != CONNECTION_FRESH)
+        return;
+    enter(connection, CONNECTION_READING);
+    connection->started_us = connection->state_since_us;
+    connection->in_body = false;
+    connection->served = true;
+}
+
+static uint64_t on_head(void *context)
+{
+    struct connection *connection = context;
+    struct connection_set *set = connection->set;
+
+    connection->in_body = true;
+    connection->state_since_us = clock_monotonic_us();
+    if (event_pending(&connection->deadline, EV_TIMEOUT, NULL))
+        arm(&connection->deadline, set->limits->body_timeout_ms);
+    return set->hooks.body_limit(connection, set->context);
+}
+
+static void hold_back_reading(struct connection *connection)
+{
+    /* A fixed mark would lock bodies up, as evhttp waits for all of one in the buffer: so it is set
+     * only while nothing is wanted, and taken off for the next message. */
+    if (gate_unscanned(&connection->gate) >= READ_AHEAD_BYTES)
+        bufferevent_setwatermark(connection->bufferevent, EV_READ, 0, READ_AHEAD_BYTES);
+}
+
+static void on_scanned(void *context)
+{
+    struct connection *connection = context;
+    const struct incoming_limits *limits = connection->set->limits;
+
+    if (connection->state == CONNECTION_PENDING) {
+        hold_back_reading(connection);
+    } else if (connection->state == CONNECTION_READING) {
+        if (connection->guard.state == GUARD_STATE_REFUSED) {
+            enter(connection, CONNECTION_REFUSED);
+            want_turn(connection);
+        } else if (connection->guard.state == GUARD_STATE_COMPLETE) {
+            event_del(&connection->deadline);
+            enter(connection, CONNECTION_PENDING);
+            hold_back_reading(connection);
+        } else if (!event_pending(&connection->deadline, EV_TIMEOUT, NULL)) {
+            arm(&connection->deadline,
+                connection->in_body ? limits->body_timeout_ms : limits->head_timeout_ms);
+        }
+    } else if (connection->gate.swallowed > LINGER_BYTES) {
+        connection_close(connection, true);
+    }
+}
+
+/* ---- refusing ---- */
+
+static void begin_linger(struct connection *connection)
+{
+    enter(connection, CONNECTION_LINGERING);
+    /* Closing with input unread would send a reset that overtakes the answer. */
+    shutdown(connection->descriptor, SHUT_WR);
+    arm(&connection->deadline, LINGER_MS);
+}
+
+static void on_refusal_written(struct bufferevent *bufferevent, void *context)
+{
+    (void)bufferevent;
+    begin_linger(context);
+}
+
+static void on_refusal_event(struct bufferevent *bufferevent, short what, void *context)
+{
+    struct connection *connection = context;
+    bool only_half = (what & BEV_EVENT_EOF) && (what & BEV_EVENT_READING);
+
+    (void)bufferevent;
+    /* A client that has said all it wants to say still reads. */
+    if (only_half && connection->state == CONNECTION_REFUSED)
+        return;
+    connection_close(connection, false);
+}
+
+/*
+ * The bufferevent is taken from evhttp, which has seen nothing but legal bytes and waits for more:
+ * it gets none. It still owns the connection and frees it at the end.
+ */
+static void write_refusal(struct connection *connection)
+{
+    struct connection_set *set = connection->set;
+    struct bufferevent *bufferevent = connection->bufferevent;
+    struct evbuffer *output = bufferevent_get_output(bufferevent);
+    struct incoming_header type = {VIEW("Content-Type"), VIEW("application/problem+json")};
+    struct buffer head, body;
+
+    buffer_init(&head, HEAD_MAX_BYTES);
+    buffer_init(&body, PROBLEM_MAX_BYTES);
+    event_del(&connection->deadline);
+    set->hooks.refuse(connection, &body, set->context);
+    response_write_head(&head, guard_reason_status(connection->guard.reason), &type, 1,
+                        RESPONSE_LENGTH, body.length, true);
+    REQUIRE(head.error == ERROR_NONE);
+    bufferevent_setcb(bufferevent, NULL, on_refusal_written, on_refusal_event, connection);
+    bufferevent_setwatermark(bufferevent, EV_READ, 0, 0);
+    bufferevent_setwatermark(bufferevent, EV_WRITE, 0, 0);
+    if (evbuffer_add(output, head.data, head.length) != 0 ||
+        evbuffer_add(output, body.data, body.length) != 0)
+        connection_close(connection, false);
+    bufferevent_enable(bufferevent, EV_READ | EV_WRITE);
+    buffer_release(&head);
+    buffer_release(&body);
+}
+
+void connection_refuse(struct connection *connection, enum guard_reason reason)
+{
+    guard_refuse(&connection->guard, reason);
+    gate_swallow(&connection->gate);
+    enter(connection, CONNECTION_REFUSED);
+    want_turn(connection);
+}
+
+static void check_body_rate(struct connection *connection)
+{
+    const struct incoming_limits *limits = connection->set->limits;
+    uint64_t elapsed_us = clock_monotonic_us() - connection->state_since_us;
+    uint64_t due = elapsed_us / 1000000 * (uint64_t)limits->body_min_bytes_per_s;
+
+    if (limits->body_min_bytes_per_s > 0 && connection->guard.body_bytes >= due)
+        arm(&connection->deadline, BODY_CHECK_MS);
+    else
+        connection_refuse(connection, GUARD_SLOW);
+}
+
+static void on_deadline(int fd, short what, void *context)
+{
+    struct connection *connection = context;
+
+    (void)fd;
+    (void)what;
+    if (connection->state != CONNECTION_READING)
+        connection_close(connection, false);
+    else if (connection->in_body)
+        check_body_rate(connection);
+    else
+        connection_refuse(connection, GUARD_SLOW);
+}
+
+/* ---- turns: what may not happen inside others' callbacks ---- */
+
+static const struct gate_handlers gate_handlers = {on_bytes, on_head, on_scanned};
+
+static void adopt(struct connection *connection)
+{
+    struct connection_set *set = connection->set;
+    const struct incoming_limits *limits = set->limits;
+    struct timeval write_timeout = timeval_of(limits->write_timeout_ms);
+    unsigned from_there;
+
+    set->hooks.adopt(connection, set->context);
+    listener_peer(connection->descriptor, connection->peer_address, &connection->peer_port);
+    connection->local_port = set->listener ? listener_port(set->listener) : 0;
+    from_there = peers_add(set->peers, connection->peer_address, &connection->peer_key);
+    /* Reading has our deadlines: evhttp's would cut a stream whose client is silent, as it may. */
+    bufferevent_set_timeouts(connection->bufferevent, NULL,
+                             limits->write_timeout_ms ? &write_timeout : NULL);
+    connection->counted = true;
+    if (connection->state == CONNECTION_FRESH)
+        enter(connection, CONNECTION_IDLE);
+    if (limits->max_connections_per_address && from_there > limits->max_connections_per_address)
+        connection_close(connection, false);
+}
+
+static bool has_bytes_waiting(const struct connection *connection)
+{
+    char byte;
+
+    return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static void close_if_drained(struct connection *connection)
+{
+    if (has_bytes_waiting(connection))
+        return; /* it is about to be read and served */
+    if (connection->served)
+        connection->must_close = true;
+    else if (!event_pending(&connection->deadline, EV_TIMEOUT, NULL))
+        arm(&connection->deadline, DRAIN_GRACE_MS);
+}
+
+static void close_now(struct connection *connection)
+{
+    struct linger reset = {1, 0};
+
+    if (connection->reset)
+        setsockopt(connection->descriptor, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    connection->set->hooks.close(connection, connection->set->context);
+}
+
+static void on_turn(int fd, short what, void *context)
+{
+    struct connection_set *set = context;
+    struct connection *connection;
+
+    (void)fd;
+    (void)what;
+    while ((connection = TAILQ_FIRST(&set->turn)) != NULL) {
+        TAILQ_REMOVE(&set->turn, connection, turn);
+        connection->in_turn = false;
+        if (!connection->counted)
+            adopt(connection);
+        if (connection->state == CONNECTION_IDLE && set->draining)
+            close_if_drained(connection);
+        if (connection->state == CONNECTION_REFUSED && !connection->must_close)
+            write_refusal(connection);
+        if (connection->must_close)
+            close_now(connection);
+    }
+}
+
+/* ---- life ---- */
+
+struct connection *connection_new(struct connection_set *set, struct bufferevent *bufferevent)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+
+    REQUIRE(connection);
+    connection->set = set;
+    connection->bufferevent = bufferevent;
+    guard_init(&connection->guard, &set->limits->guard);
+    gate_init(&connection->gate, bufferevent, &connection->guard, &gate_handlers, connection);
+    evtimer_assign(&connection->deadline, set->base, on_deadline, connection);
+    TAILQ_INSERT_TAIL(&set->all, connection, all);
+    set->count++;
+    if (set->listener)
+        listener_pause(set->listener, set->count >= set->limits->max_connections);
+    want_turn(connection);
+    return connection;
+}
+
+void connection_free(struct connection *connection)
+{
+    struct connection_set *set = connection->set;
+
+    if (connection->counted)
+        peers_remove(set->peers, &connection->peer_key);
+    if (connection->state == CONNECTION_IDLE)
+        TAILQ_REMOVE(&set->idle, connection, idle);
+    if (connection->in_turn)
+        TAILQ_REMOVE(&set->turn, connection, turn);
+    TAILQ_REMOVE(&set->all, connection, all);
+    set->count--;
+    if (set->listener)
+        listener_pause(set->listener, false);
+    event_del(&connection->deadline);
+    gate_release(&connection->gate);
+    guard_release(&connection->guard);
+    free(connection);
+}
+
+void connection_next(struct connection *connection)
+{
+    bufferevent_setwatermark(connection->bufferevent, EV_READ, 0, 0);
+    bufferevent_setwatermark(connection->bufferevent, EV_WRITE, 0, 0);
+    enter(connection, CONNECTION_IDLE);
+    gate_next(&connection->gate);
+}
+
+void connection_end(struct connection *connection)
+{
+    enter(connection, CONNECTION_LINGERING);
+    gate_swallow(&connection->gate);
+}
+
+void connection_watch(struct connection *connection)
+{
+    struct bufferevent *bufferevent = connection->bufferevent;
+    bufferevent_data_cb on_read, on_write;
+    bufferevent_event_cb on_event;
+    void *context;
+
+    /* evhttp ends the process when its read callback runs now: it must not be there. */
+    bufferevent_getcb(bufferevent, &on_read, &on_write, &on_event, &context);
+    bufferevent_setcb(bufferevent, NULL, on_write, on_event, context);
+    bufferevent_enable(bufferevent, EV_READ);
+}
+
+void connection_set_init(struct connection_set *set, struct event_base *base,
+                         const struct incoming_limits *limits, const struct connection_hooks *hooks,
+                         void *context)
+{
+    *set = (struct connection_set){
+        .base = base, .limits = limits, .hooks = *hooks, .context = context};
+    TAILQ_INIT(&set->all);
+    TAILQ_INIT(&set->idle);
+    TAILQ_INIT(&set->turn);
+    set->peers = peers_new();
+    event_assign(&set->turn_event, base, -1, 0, on_turn, set);
+    evtimer_assign(&set->sweep_event, base, on_sweep, set);
+}
+
+void connection_set_release(struct connection_set *set)
+{
+    REQUIRE(TAILQ_EMPTY(&set->all));
+    event_del(&set->turn_event);
+    event_del(&set->sweep_event);
+    peers_free(set->peers);
+}
+
+void connection_set_settle(struct connection_set *set)
+{
+    on_turn(-1, 0, set);
+}
+
+void connection_set_drain(struct connection_set *set)
+{
+    struct connection *connection;
+
+    set->draining = true;
+    TAILQ_FOREACH(connection, &set->idle, idle)
+    want_turn(connection);
+}

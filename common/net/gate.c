@@ -1,0 +1,280 @@
+/* Withholds a connection's bytes from evhttp until the guard has found them legal. */
+#include "common/net/gate.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define FULL_READ_BYTES  4096 /* what libevent 2.1 reads at most at once */
+#define BOOST_BYTES      (256 * 1024)
+#define BOOST_TURN_BYTES (2 * 1024 * 1024) /* then other connections have their turn */
+
+static struct evbuffer *input_of(const struct gate *gate)
+{
+    return bufferevent_get_input(gate->bufferevent);
+}
+
+/* ---- moving bytes ---- */
+
+/* Moves all but the first `keep` bytes of the input to the end of `held`. */
+static void withhold(struct gate *gate, size_t keep)
+{
+    struct evbuffer *input = input_of(gate);
+    struct evbuffer *front = NULL;
+
+    if (!gate->held)
+        gate->held = evbuffer_new();
+    REQUIRE(gate->held);
+    if (keep) {
+        front = evbuffer_new();
+        REQUIRE(front && evbuffer_remove_buffer(input, front, keep) == (int)keep);
+    }
+    REQUIRE(evbuffer_add_buffer(gate->held, input) == 0);
+    if (front) {
+        REQUIRE(evbuffer_prepend_buffer(input, front) == 0);
+        evbuffer_free(front);
+    }
+}
+
+/* Puts what was withheld back in front of the unscanned bytes. */
+static void put_back(struct gate *gate)
+{
+    struct evbuffer *input = input_of(gate);
+    size_t passed = evbuffer_get_length(input) - gate->unscanned;
+    struct evbuffer *front = NULL;
+
+    if (!gate->held || evbuffer_get_length(gate->held) == 0)
+        return;
+    if (passed) {
+        front = evbuffer_new();
+        REQUIRE(front && evbuffer_remove_buffer(input, front, passed) == (int)passed);
+    }
+    REQUIRE(evbuffer_prepend_buffer(input, gate->held) == 0);
+    if (front) {
+        REQUIRE(evbuffer_prepend_buffer(input, front) == 0);
+        evbuffer_free(front);
+    }
+}
+
+static void drop_input(struct gate *gate)
+{
+    struct evbuffer *input = input_of(gate);
+
+    evbuffer_drain(input, evbuffer_get_length(input));
+    if (gate->held)
+        evbuffer_free(gate->held);
+    gate->held = NULL;
+    gate->unscanned = 0;
+}
+
+/* ---- heads that evhttp reads in its own way ---- */
+
+static bool needs_other_line(const struct guard *guard, const char **method)
+{
+    static const char *const bodiless[] = {"GET", "HEAD", "DELETE", "OPTIONS"};
+    static const char *const with_body[] = {"POST", "PUT", "PATCH"};
+    struct view name = guard_method(guard), target = guard_target(guard);
+    bool known = false;
+
+    for (size_t i = 0; !known && i < sizeof(with_body) / sizeof(with_body[0]); i++) {
+        known = view_equal_string(name, with_body[i]);
+        *method = with_body[i];
+    }
+    for (size_t i = 0; !known && !guard_has_body(guard) && i < 4; i++) {
+        known = view_equal_string(name, bodiless[i]);
+        *method = bodiless[i];
+    }
+    if (!known)
+        *method = "POST";
+    return !known || guard->authority_length || view_starts_with(target, VIEW("//"));
+}
+
+static void repair_head(struct gate *gate)
+{
+    const struct guard *guard = gate->guard;
+    const char *method;
+    char line[32];
+
+    if (guard->leading_bytes)
+        evbuffer_drain(input_of(gate), guard->leading_bytes);
+    if (!needs_other_line(guard, &method))
+        return;
+    snprintf(line, sizeof(line), "%s / HTTP/1.%d", method, guard->http_1_0 ? 0 : 1);
+    evbuffer_drain(input_of(gate), guard->request_line_bytes);
+    REQUIRE(evbuffer_prepend(input_of(gate), line, strlen(line)) == 0);
+}
+
+/* ---- scanning ---- */
+
+static size_t feed(struct gate *gate, struct guard_step *step)
+{
+    uint64_t opaque = guard_opaque(gate->guard);
+    struct evbuffer *input = input_of(gate);
+    struct evbuffer_iovec first = {0};
+    struct evbuffer_ptr at;
+
+    if (opaque > 0 || gate->unscanned == 0) {
+        size_t count = opaque < gate->unscanned ? (size_t)opaque : gate->unscanned;
+
+        return guard_feed(gate->guard, view_from(NULL, count), step);
+    }
+    REQUIRE(evbuffer_ptr_set(input, &at, evbuffer_get_length(input) - gate->unscanned,
+                             EVBUFFER_PTR_SET) == 0);
+    REQUIRE(evbuffer_peek(input, -1, &at, &first, 1) >= 1);
+    return guard_feed(gate->guard, view_from(first.iov_base, first.iov_len), step);
+}
+
+static void scan(struct gate *gate)
+{
+    struct guard_step step = {.event = GUARD_EVENT_HEAD};
+
+    /* Also with nothing unscanned: a message without a body ends without a further byte. */
+    while (step.event == GUARD_EVENT_HEAD || step.event == GUARD_EVENT_BODY ||
+           (step.event == GUARD_EVENT_MORE && gate->unscanned > 0)) {
+        gate->unscanned -= feed(gate, &step);
+        if (step.event == GUARD_EVENT_HEAD) {
+            if (guard_restrict_body(gate->guard, gate->handlers->on_head(gate->context)))
+                repair_head(gate);
+        }
+    }
+}
+
+static void take(struct gate *gate)
+{
+    struct evbuffer *input = input_of(gate);
+    uint64_t uncommitted;
+
+    put_back(gate);
+    scan(gate);
+    if (gate->guard->state == GUARD_STATE_REFUSED) {
+        gate_swallow(gate);
+        return;
+    }
+    uncommitted = gate->guard->scanned - guard_committed(gate->guard);
+    if (uncommitted) {
+        REQUIRE(gate->unscanned == 0);
+        withhold(gate, evbuffer_get_length(input) - (size_t)uncommitted);
+    } else if (gate->held) {
+        evbuffer_free(gate->held);
+        gate->held = NULL;
+    }
+}
+
+/*
+ * libevent 2.1 reads 4 KiB at a time: a round of the loop each. While a body is awaited the rest of
+ * what the kernel has is read here, in large pieces. Only for bytes that come as they are (no TLS).
+ */
+static void boost(struct gate *gate)
+{
+    struct evbuffer *input = input_of(gate);
+    int fd = bufferevent_getfd(gate->bufferevent);
+    size_t total = 0;
+
+    while (total < BOOST_TURN_BYTES) {
+        uint64_t opaque = guard_opaque(gate->guard);
+        size_t want = opaque < BOOST_BYTES ? (size_t)opaque : BOOST_BYTES;
+        struct evbuffer_iovec space;
+        int ready = 0;
+        ssize_t got;
+
+        /* No more room than is filled: slow senders must not cost large pieces. */
+        if (ioctl(fd, FIONREAD, &ready) != 0 || ready < FULL_READ_BYTES)
+            return;
+        if (want > (size_t)ready)
+            want = (size_t)ready;
+        if (want < FULL_READ_BYTES ||
+            evbuffer_reserve_space(input, (ev_ssize_t)want, &space, 1) != 1)
+            return;
+        got = recv(fd, space.iov_base, want, MSG_DONTWAIT);
+        if (got <= 0)
+            return; /* an end or a fault shows again at the next read */
+        space.iov_len = (size_t)got;
+        REQUIRE(evbuffer_commit_space(input, &space, 1) == 0);
+        total += (size_t)got;
+        gate->unscanned += (size_t)got;
+        gate->handlers->on_bytes((size_t)got, gate->context);
+        take(gate);
+    }
+}
+
+static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *context)
+{
+    struct gate *gate = context;
+
+    if (info->n_added == 0)
+        return;
+    /* What we do to the buffer ourselves is not to be told to us. */
+    evbuffer_cb_clear_flags(input, gate->entry, EVBUFFER_CB_ENABLED);
+    if (gate->swallowing) {
+        gate->swallowed += info->n_added;
+        drop_input(gate);
+    } else {
+        gate->handlers->on_bytes(info->n_added, gate->context);
+        gate->unscanned += info->n_added;
+        if (gate->guard->state != GUARD_STATE_COMPLETE) {
+            take(gate);
+            if (info->n_added >= FULL_READ_BYTES && !gate->swallowing)
+                boost(gate);
+        }
+    }
+    evbuffer_cb_set_flags(input, gate->entry, EVBUFFER_CB_ENABLED);
+    gate->handlers->on_scanned(gate->context);
+}
+
+void gate_init(struct gate *gate, struct bufferevent *bufferevent, struct guard *guard,
+               const struct gate_handlers *handlers, void *context)
+{
+    *gate = (struct gate){
+        .guard = guard,
+        .bufferevent = bufferevent,
+        .handlers = handlers,
+        .context = context,
+    };
+    gate->entry = evbuffer_add_cb(input_of(gate), on_input, gate);
+    REQUIRE(gate->entry);
+}
+
+void gate_release(struct gate *gate)
+{
+    if (gate->entry)
+        evbuffer_remove_cb_entry(input_of(gate), gate->entry);
+    gate->entry = NULL;
+    if (gate->held)
+        evbuffer_free(gate->held);
+    gate->held = NULL;
+}
+
+void gate_next(struct gate *gate)
+{
+    struct evbuffer *input = input_of(gate);
+
+    if (gate->swallowing)
+        return;
+    if (gate->unscanned == 0) {
+        guard_release(gate->guard); /* an idle connection keeps no memory */
+        return;
+    }
+    guard_next(gate->guard);
+    gate->handlers->on_bytes(0, gate->context);
+    /* Outside a read libevent keeps the input's end shut. */
+    evbuffer_unfreeze(input, 0);
+    evbuffer_cb_clear_flags(input, gate->entry, EVBUFFER_CB_ENABLED);
+    take(gate);
+    evbuffer_cb_set_flags(input, gate->entry, EVBUFFER_CB_ENABLED);
+    evbuffer_freeze(input, 0);
+    gate->handlers->on_scanned(gate->context);
+}
+
+void gate_swallow(struct gate *gate)
+{
+    gate->swallowing = true;
+    drop_input(gate);
+}
+
+size_t gate_unscanned(const struct gate *gate)
+{
+    return gate->unscanned;
+}

@@ -1,0 +1,57 @@
+/*
+ * The gate: lets bytes of one connection through to the parser behind it (evhttp) only once the
+ * guard has found them legal.
+ *
+ * It hangs on the input buffer of a bufferevent: its callback runs inside the read, before the
+ * parser's. What is scanned but not yet legal as a unit (half a head, half a chunk-size line) is
+ * withheld and put back later; when a request comes in one read, nothing is moved. The parser sees
+ * one message at a time: bytes behind a complete one stay unscanned until gate_next. After a
+ * refusal nothing gets through any more. Pitfalls of the parser are met here as well: empty lines
+ * before a head are taken away, and request lines that it reads differently (unknown methods,
+ * bodies on GET, "//host/path", absolute-form) are replaced by harmless ones of the same framing.
+ */
+#ifndef COMMON_NET_GATE_H
+#define COMMON_NET_GATE_H
+
+#include "common/net/guard.h"
+
+struct bufferevent;
+struct evbuffer;
+struct evbuffer_cb_entry;
+
+/* Called from inside the read, or from gate_next: note the fact, do nothing to the connection. */
+struct gate_handlers {
+    /* Bytes came; the guard is as before them. */
+    void (*on_bytes)(size_t count, void *context);
+    /* The head is complete: the most body bytes to take. */
+    uint64_t (*on_head)(void *context);
+    /* Whatever came has been scanned: the guard's state tells the rest. */
+    void (*on_scanned)(void *context);
+};
+
+/* Embedded in the connection. */
+struct gate {
+    struct guard *guard; /* the owner's */
+    struct bufferevent *bufferevent;
+    struct evbuffer *held; /* withheld; NULL most of the time */
+    struct evbuffer_cb_entry *entry;
+    size_t unscanned; /* the last so many bytes of the input buffer */
+    bool swallowing;  /* all input is dropped */
+    uint64_t swallowed;
+    const struct gate_handlers *handlers;
+    void *context;
+};
+
+/* `guard` must be fresh. The bufferevent is borrowed. */
+void gate_init(struct gate *gate, struct bufferevent *bufferevent, struct guard *guard,
+               const struct gate_handlers *handlers, void *context);
+/* Leaves the bufferevent alone for good. */
+void gate_release(struct gate *gate);
+/* The parser has finished with the message: the guard is made fresh for what has come behind it. */
+void gate_next(struct gate *gate);
+/* Nothing gets through any more: drops what is there and what comes, counting it. */
+void gate_swallow(struct gate *gate);
+/* Bytes in the input buffer that the parser must have left there after the message. */
+size_t gate_unscanned(const struct gate *gate);
+
+#endif

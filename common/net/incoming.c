@@ -1,0 +1,706 @@
+/* Serves HTTP requests through evhttp, which sees only what the guard has let through. */
+#include "common/net/incoming.h"
+
+#include "common/base/clock.h"
+#include "common/base/id.h"
+#include "common/net/connection.h"
+#include "common/net/listener.h"
+#include "common/net/response.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOW_MARK_BYTES (64 * 1024)
+#define SCRATCH_BYTES  (64 * 1024) /* header names and values of one answer, as C strings */
+
+const struct incoming_limits incoming_default_limits = {
+    .guard =
+        {
+            .max_target_bytes = 8 * 1024,
+            .max_line_bytes = 16 * 1024,
+            .max_head_bytes = 32 * 1024,
+            .max_headers = 100,
+            .max_body_bytes = 6 * 1024 * 1024,
+            .allow_trailers = false,
+            .allow_unknown_methods = true,
+        },
+    .head_timeout_ms = 10 * 1000,
+    .idle_timeout_ms = 75 * 1000,
+    .body_timeout_ms = 30 * 1000,
+    .body_min_bytes_per_s = 1000,
+    .write_timeout_ms = 30 * 1000,
+    .max_connections = 10000,
+    .max_connections_per_address = 1000,
+};
+
+TAILQ_HEAD(request_list, incoming_request);
+
+struct incoming {
+    struct event_base *base;
+    struct incoming_limits limits;
+    struct incoming_handlers handlers;
+    void *context;
+    struct evhttp *http;
+    struct listener *listener;
+    struct evhttp_bound_socket *bound;
+    struct connection_set connections;
+    struct connection **by_descriptor; /* evhttp names a connection by its socket only */
+    size_t descriptor_capacity;
+    struct request_list requests, notices; /* all; those whose users are to be told something */
+    struct event notice_event;
+    struct evbuffer *out;  /* scratch: the body on its way into evhttp */
+    struct buffer strings; /* scratch */
+    unsigned pending;
+    uint64_t disagreements;
+    bool freeing;
+};
+
+/* Facts of a request's life, each told once: answered says that the user is through with it. */
+struct incoming_request {
+    struct incoming *incoming;
+    struct connection *connection; /* NULL once the client has left */
+    struct evhttp_request *evhttp; /* NULL once evhttp has freed it */
+    struct guard *guard;           /* the connection's, or `kept` after it is gone */
+    struct guard kept;
+    struct evbuffer *body; /* NULL without one */
+    uint64_t started_us, received_us;
+    char peer_address[LISTENER_ADDRESS_SIZE];
+    uint16_t peer_port, local_port;
+    void (*on_gone)(void *context);
+    void *gone_context;
+    void (*on_writable)(void *context);
+    void *writable_context;
+    bool answered, streaming, bodiless, close_after, closes, wants_writable, noticed;
+    TAILQ_ENTRY(incoming_request) all, notice;
+};
+
+/* ---- requests' ends ---- */
+
+static void destroy_request(struct incoming_request *request)
+{
+    struct incoming *incoming = request->incoming;
+
+    if (!request->answered)
+        incoming->pending--;
+    if (request->noticed)
+        TAILQ_REMOVE(&incoming->notices, request, notice);
+    TAILQ_REMOVE(&incoming->requests, request, all);
+    if (request->guard == &request->kept)
+        guard_release(&request->kept);
+    if (request->body)
+        evbuffer_free(request->body);
+    free(request);
+}
+
+/* The user has answered a request whose client left. */
+static void bury_request(struct incoming_request *request)
+{
+    if (request->evhttp)
+        evhttp_request_free(request->evhttp);
+    destroy_request(request);
+}
+
+static void tell_writable(struct evhttp_connection *evhttp, void *context)
+{
+    struct incoming_request *request = context;
+
+    (void)evhttp;
+    if (!request->wants_writable || request->answered)
+        return;
+    request->wants_writable = false;
+    if (request->on_writable)
+        request->on_writable(request->writable_context);
+}
+
+static void on_notice(int fd, short what, void *context)
+{
+    struct incoming *incoming = context;
+    struct incoming_request *request;
+
+    (void)fd;
+    (void)what;
+    while ((request = TAILQ_FIRST(&incoming->notices)) != NULL) {
+        TAILQ_REMOVE(&incoming->notices, request, notice);
+        request->noticed = false;
+        if (request->connection)
+            tell_writable(NULL, request);
+        else if (request->on_gone)
+            request->on_gone(request->gone_context);
+    }
+}
+
+/* The user is told in a turn of its own, never from inside what it or evhttp is doing. */
+static void notice(struct incoming_request *request)
+{
+    struct incoming *incoming = request->incoming;
+
+    if (request->noticed)
+        return;
+    request->noticed = true;
+    TAILQ_INSERT_TAIL(&incoming->notices, request, notice);
+    event_active(&incoming->notice_event, 0, 0);
+}
+
+/* The connection dies under a request that the user has not answered: it keeps what it may read. */
+static void orphan_request(struct incoming_request *request)
+{
+    struct incoming *incoming = request->incoming;
+
+    /* Only a request that evhttp has let go of is ours to free; else it frees it right now. */
+    if (evhttp_request_get_connection(request->evhttp))
+        request->evhttp = NULL;
+    request->kept = request->connection->guard;
+    request->guard = &request->kept;
+    guard_init(&request->connection->guard, &incoming->limits.guard);
+    request->connection = NULL;
+    if (!incoming->freeing)
+        notice(request);
+}
+
+/* ---- connections ---- */
+
+static void on_evhttp_close(struct evhttp_connection *evhttp, void *context)
+{
+    struct connection *connection = context;
+    struct incoming *incoming = connection->set->context;
+
+    (void)evhttp;
+    if (connection->request && connection->request->answered)
+        destroy_request(connection->request);
+    else if (connection->request)
+        orphan_request(connection->request);
+    else if (connection->state == CONNECTION_PENDING && !incoming->freeing)
+        incoming->disagreements++; /* a whole, legal message that evhttp did not hand over */
+    incoming->by_descriptor[connection->descriptor] = NULL;
+    connection_free(connection);
+}
+
+static void note_descriptor(struct incoming *incoming, int fd, struct connection *connection)
+{
+    if ((size_t)fd >= incoming->descriptor_capacity) {
+        size_t capacity = (size_t)fd * 2 + 64;
+        struct connection **table =
+            realloc(incoming->by_descriptor, capacity * sizeof(struct connection *));
+
+        REQUIRE(table);
+        incoming->by_descriptor = table;
+        incoming->descriptor_capacity = capacity;
+    }
+    incoming->by_descriptor[fd] = connection;
+}
+
+static void adopt_connection(struct connection *connection, void *context)
+{
+    struct incoming *incoming = context;
+    bufferevent_data_cb on_read, on_write;
+    bufferevent_event_cb on_event;
+    void *evhttp;
+
+    /* evhttp's own argument is its connection: there is no other way to get at it this early. */
+    bufferevent_getcb(connection->bufferevent, &on_read, &on_write, &on_event, &evhttp);
+    REQUIRE(evhttp);
+    connection->evhttp = evhttp;
+    evhttp_connection_set_closecb(connection->evhttp, on_evhttp_close, connection);
+    connection->descriptor = bufferevent_getfd(connection->bufferevent);
+    note_descriptor(incoming, connection->descriptor, connection);
+}
+
+static struct bufferevent *make_bufferevent(struct event_base *base, void *context)
+{
+    struct incoming *incoming = context;
+    struct bufferevent *bufferevent = bufferevent_socket_new(base, -1, 0);
+
+    REQUIRE(bufferevent);
+    connection_new(&incoming->connections, bufferevent);
+    return bufferevent;
+}
+
+static uint64_t limit_body(struct connection *connection, void *context)
+{
+    struct incoming *incoming = context;
+    const struct guard *guard = &connection->guard;
+    struct incoming_head head = {
+        .method = guard_method(guard),
+        .target = guard_target(guard),
+        .host = guard_host(guard),
+        .content_length = guard_content_length(guard),
+    };
+
+    if (!incoming->handlers.body_limit)
+        return UINT64_MAX;
+    guard_header(guard, "Content-Type", &head.content_type);
+    return incoming->handlers.body_limit(&head, incoming->context);
+}
+
+static void refuse_connection(struct connection *connection, struct buffer *body, void *context)
+{
+    struct incoming *incoming = context;
+    const struct incoming_handlers *handlers = &incoming->handlers;
+    char id[ID_SIZE];
+    struct incoming_refusal refusal = {
+        .reason = connection->guard.reason,
+        .status = guard_reason_status(connection->guard.reason),
+        .peer_address = view_of(connection->peer_address),
+        .method = guard_method(&connection->guard),
+        .target = guard_target(&connection->guard),
+        .request_id = id,
+    };
+
+    id_make(id);
+    if (handlers->refusal_body)
+        handlers->refusal_body(&refusal, body, incoming->context);
+    if (!handlers->refusal_body || body->error != ERROR_NONE) {
+        buffer_clear(body);
+        response_write_problem(body, &refusal);
+    }
+    if (handlers->on_refused)
+        handlers->on_refused(&refusal, incoming->context);
+}
+
+static void close_connection(struct connection *connection, void *context)
+{
+    (void)context;
+    evhttp_connection_free(connection->evhttp);
+}
+
+/* ---- requests' beginnings ---- */
+
+static size_t count_headers(struct evhttp_request *evhttp)
+{
+    const struct evkeyval *header = evhttp_request_get_input_headers(evhttp)->tqh_first;
+    size_t count = 0;
+
+    for (; header; header = header->next.tqe_next)
+        count++;
+    return count;
+}
+
+/* Two parsers have read the message: they must have come to the same. */
+static bool parsers_agree(const struct connection *connection, struct evhttp_request *evhttp)
+{
+    struct evbuffer *input = bufferevent_get_input(connection->bufferevent);
+    const struct guard *guard = &connection->guard;
+
+    return guard->state == GUARD_STATE_COMPLETE &&
+           evbuffer_get_length(input) == gate_unscanned(&connection->gate) &&
+           evbuffer_get_length(evhttp_request_get_input_buffer(evhttp)) == guard->body_bytes &&
+           count_headers(evhttp) == guard->head.count;
+}
+
+static void on_complete(struct evhttp_request *evhttp, void *context)
+{
+    struct incoming_request *request = context;
+    struct connection *connection = request->connection;
+    bool closes = request->closes;
+
+    (void)evhttp;
+    connection->request = NULL;
+    destroy_request(request);
+    if (closes)
+        connection_end(connection);
+    else
+        connection_next(connection);
+}
+
+static struct incoming_request *make_request(struct incoming *incoming,
+                                             struct connection *connection,
+                                             struct evhttp_request *evhttp)
+{
+    struct incoming_request *request = calloc(1, sizeof(*request));
+
+    REQUIRE(request);
+    request->incoming = incoming;
+    request->connection = connection;
+    request->evhttp = evhttp;
+    request->guard = &connection->guard;
+    request->started_us = connection->started_us;
+    request->received_us = clock_monotonic_us();
+    request->peer_port = connection->peer_port;
+    request->local_port = connection->local_port;
+    memcpy(request->peer_address, connection->peer_address, sizeof(request->peer_address));
+    if (connection->guard.body_bytes > 0) {
+        request->body = evbuffer_new();
+        REQUIRE(request->body &&
+                evbuffer_add_buffer(request->body, evhttp_request_get_input_buffer(evhttp)) == 0);
+    }
+    TAILQ_INSERT_TAIL(&incoming->requests, request, all);
+    incoming->pending++;
+    connection->request = request;
+    return request;
+}
+
+static void on_request(struct evhttp_request *evhttp, void *context)
+{
+    struct incoming *incoming = context;
+    struct bufferevent *bufferevent =
+        evhttp_connection_get_bufferevent(evhttp_request_get_connection(evhttp));
+    struct connection *connection = incoming->by_descriptor[bufferevent_getfd(bufferevent)];
+    struct incoming_request *request;
+
+    if (!parsers_agree(connection, evhttp)) {
+        incoming->disagreements++;
+        connection_refuse(connection, GUARD_DISAGREEMENT);
+        return;
+    }
+    request = make_request(incoming, connection, evhttp);
+    evhttp_request_set_on_complete_cb(evhttp, on_complete, request);
+    incoming->handlers.on_request(request, incoming->context);
+    if (connection->request == request && !request->answered && !request->streaming)
+        connection_watch(connection);
+}
+
+/* ---- answers ---- */
+
+static struct view next_string(struct buffer *strings, struct view text)
+{
+    size_t start = strings->length;
+
+    buffer_append_view(strings, text);
+    buffer_append_byte(strings, '\0');
+    return view_slice(buffer_view(strings), start, text.length);
+}
+
+static void add_header(struct incoming_request *request, struct view name, struct view value)
+{
+    struct buffer *strings = &request->incoming->strings;
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request->evhttp);
+
+    buffer_clear(strings);
+    REQUIRE(buffer_reserve(strings, name.length + value.length + 2));
+    name = next_string(strings, name);
+    value = next_string(strings, value);
+    REQUIRE(evhttp_add_header(headers, name.data, value.data) == 0);
+}
+
+static bool is_head_request(const struct incoming_request *request)
+{
+    return view_equal_string(guard_method(request->guard), "HEAD");
+}
+
+static void add_head(struct incoming_request *request, int status,
+                     const struct incoming_header *headers, size_t count)
+{
+    struct evkeyvalq *theirs = evhttp_request_get_input_headers(request->evhttp);
+
+    add_header(request, VIEW("Date"), response_date());
+    for (size_t i = 0; i < count; i++)
+        add_header(request, headers[i].name, headers[i].value);
+    request->bodiless = !response_has_body(status, is_head_request(request));
+    /* evhttp knows only one spelling of Connection, and keeps HTTP/1.0 alive in a broken way: the
+     * decision is the guard's. */
+    while (evhttp_remove_header(theirs, "Connection") == 0)
+        continue;
+    request->closes = request->close_after || request->incoming->connections.draining ||
+                      !guard_keeps_alive(request->guard);
+    if (request->closes)
+        add_header(request, VIEW("Connection"), VIEW("close"));
+}
+
+static void add_content_length(struct incoming_request *request, uint64_t length)
+{
+    char digits[24];
+    int count = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)length);
+
+    add_header(request, VIEW("Content-Length"), view_from(digits, (size_t)count));
+}
+
+static void fill_out(struct incoming *incoming, struct view body,
+                     void (*free_body)(const void *data, size_t length, void *context),
+                     void *free_context)
+{
+    if (!free_body)
+        REQUIRE(evbuffer_add(incoming->out, body.data, body.length) == 0);
+    else
+        REQUIRE(evbuffer_add_reference(incoming->out, body.data, body.length, free_body,
+                                       free_context) == 0);
+}
+
+void incoming_reply(struct incoming_request *request, int status,
+                    const struct incoming_header *headers, size_t header_count, struct view body,
+                    void (*free_body)(const void *data, size_t length, void *context),
+                    void *free_context)
+{
+    struct incoming *incoming = request->incoming;
+    bool sent = request->connection && body.length > 0;
+
+    REQUIRE(!request->answered && !request->streaming);
+    response_require_lawful(status, headers, header_count);
+    if (request->connection) {
+        add_head(request, status, headers, header_count);
+        if (response_has_body(status, false))
+            add_content_length(request, body.length);
+        sent = sent && !request->bodiless;
+        if (sent)
+            fill_out(incoming, body, free_body, free_context);
+    }
+    if (!sent && free_body)
+        free_body(body.data, body.length, free_context);
+    if (!request->connection) {
+        bury_request(request);
+        return;
+    }
+    request->answered = true;
+    incoming->pending--;
+    evhttp_send_reply(request->evhttp, status, response_phrase(status), incoming->out);
+}
+
+void incoming_close_after(struct incoming_request *request)
+{
+    request->close_after = true;
+}
+
+/* ---- streams ---- */
+
+void incoming_stream_begin(struct incoming_request *request, int status,
+                           const struct incoming_header *headers, size_t header_count,
+                           void (*on_writable)(void *context), void *context)
+{
+    REQUIRE(!request->answered && !request->streaming);
+    response_require_lawful(status, headers, header_count);
+    request->streaming = true;
+    request->on_writable = on_writable;
+    request->writable_context = context;
+    if (!request->connection)
+        return;
+    add_head(request, status, headers, header_count);
+    evhttp_send_reply_start(request->evhttp, status, response_phrase(status));
+    bufferevent_setwatermark(request->connection->bufferevent, EV_WRITE, LOW_MARK_BYTES, 0);
+}
+
+void incoming_stream_write(struct incoming_request *request, struct view bytes)
+{
+    struct incoming *incoming = request->incoming;
+
+    REQUIRE(request->streaming && !request->answered);
+    if (!request->connection || bytes.length == 0)
+        return;
+    request->wants_writable = true;
+    if (request->bodiless) {
+        notice(request);
+        return;
+    }
+    REQUIRE(evbuffer_add(incoming->out, bytes.data, bytes.length) == 0);
+    evhttp_send_reply_chunk_with_cb(request->evhttp, incoming->out, tell_writable, request);
+}
+
+size_t incoming_stream_unsent(const struct incoming_request *request)
+{
+    if (!request->connection)
+        return 0;
+    return evbuffer_get_length(bufferevent_get_output(request->connection->bufferevent));
+}
+
+void incoming_stream_end(struct incoming_request *request)
+{
+    REQUIRE(request->streaming && !request->answered);
+    if (!request->connection) {
+        bury_request(request);
+        return;
+    }
+    request->answered = true;
+    request->incoming->pending--;
+    bufferevent_setwatermark(request->connection->bufferevent, EV_WRITE, 0, 0);
+    evhttp_send_reply_end(request->evhttp); /* may end the request and the connection at once */
+}
+
+void incoming_stream_abort(struct incoming_request *request)
+{
+    REQUIRE(request->streaming && !request->answered);
+    if (!request->connection) {
+        bury_request(request);
+        return;
+    }
+    request->answered = true;
+    request->incoming->pending--;
+    connection_close(request->connection, true);
+}
+
+/* ---- the server ---- */
+
+struct incoming *incoming_new(struct event_base *base, const struct incoming_limits *limits,
+                              const struct incoming_handlers *handlers, void *context)
+{
+    static const struct connection_hooks hooks = {adopt_connection, limit_body, refuse_connection,
+                                                  close_connection};
+    struct incoming *incoming = calloc(1, sizeof(*incoming));
+
+    REQUIRE(incoming && handlers->on_request);
+    incoming->base = base;
+    incoming->limits = *limits;
+    incoming->handlers = *handlers;
+    incoming->context = context;
+    incoming->out = evbuffer_new();
+    incoming->http = evhttp_new(base);
+    REQUIRE(incoming->out && incoming->http);
+    buffer_init(&incoming->strings, SCRATCH_BYTES);
+    TAILQ_INIT(&incoming->requests);
+    TAILQ_INIT(&incoming->notices);
+    event_assign(&incoming->notice_event, base, -1, 0, on_notice, incoming);
+    connection_set_init(&incoming->connections, base, &incoming->limits, &hooks, incoming);
+    evhttp_set_bevcb(incoming->http, make_bufferevent, incoming);
+    evhttp_set_gencb(incoming->http, on_request, incoming);
+    evhttp_set_default_content_type(incoming->http, NULL);
+    evhttp_set_allowed_methods(incoming->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
+                                                   EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+                                                   EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+    return incoming;
+}
+
+static void close_listener(struct evconnlistener *evconn, void *context)
+{
+    struct incoming *incoming = context;
+
+    (void)evconn;
+    evhttp_del_accept_socket(incoming->http, incoming->bound);
+}
+
+enum error incoming_listen(struct incoming *incoming, const char *address, bool reuse_port,
+                           struct buffer *problem)
+{
+    enum error error;
+
+    REQUIRE(!incoming->listener);
+    error = listener_new(incoming->base, address, reuse_port, &incoming->listener, problem);
+    if (error != ERROR_NONE)
+        return error;
+    incoming->bound = evhttp_bind_listener(incoming->http, listener_evconn(incoming->listener));
+    REQUIRE(incoming->bound);
+    listener_set_close(incoming->listener, close_listener, incoming);
+    incoming->connections.listener = incoming->listener;
+    return ERROR_NONE;
+}
+
+const char *incoming_address(const struct incoming *incoming)
+{
+    return incoming->listener ? listener_address(incoming->listener) : "";
+}
+
+static void on_listener_closed(void *context)
+{
+    struct incoming *incoming = context;
+
+    connection_set_drain(&incoming->connections); /* also what was accepted last */
+}
+
+void incoming_drain(struct incoming *incoming)
+{
+    connection_set_drain(&incoming->connections);
+    if (incoming->listener)
+        listener_drain(incoming->listener, on_listener_closed, incoming);
+}
+
+unsigned incoming_connections(const struct incoming *incoming)
+{
+    return incoming->connections.count;
+}
+
+unsigned incoming_pending(const struct incoming *incoming)
+{
+    return incoming->pending;
+}
+
+uint64_t incoming_disagreements(const struct incoming *incoming)
+{
+    return incoming->disagreements;
+}
+
+void incoming_free(struct incoming *incoming)
+{
+    struct incoming_request *request;
+
+    if (!incoming)
+        return;
+    incoming->freeing = true;
+    incoming->connections.listener = NULL;
+    listener_free(incoming->listener);
+    connection_set_settle(&incoming->connections);
+    evhttp_free(incoming->http);
+    while ((request = TAILQ_FIRST(&incoming->requests)) != NULL)
+        bury_request(request);
+    connection_set_release(&incoming->connections);
+    event_del(&incoming->notice_event);
+    evbuffer_free(incoming->out);
+    buffer_release(&incoming->strings);
+    free(incoming->by_descriptor);
+    free(incoming);
+}
+
+/* ---- reading a request ---- */
+
+struct view incoming_method(const struct incoming_request *request)
+{
+    return guard_method(request->guard);
+}
+
+struct view incoming_target(const struct incoming_request *request)
+{
+    return guard_target(request->guard);
+}
+
+struct view incoming_host(const struct incoming_request *request)
+{
+    return guard_host(request->guard);
+}
+
+bool incoming_is_http_1_0(const struct incoming_request *request)
+{
+    return request->guard->http_1_0;
+}
+
+struct view incoming_body(struct incoming_request *request)
+{
+    size_t length = request->body ? evbuffer_get_length(request->body) : 0;
+
+    if (length == 0)
+        return VIEW("");
+    return view_from(evbuffer_pullup(request->body, -1), length);
+}
+
+struct view incoming_peer_address(const struct incoming_request *request)
+{
+    return view_of(request->peer_address);
+}
+
+uint16_t incoming_peer_port(const struct incoming_request *request)
+{
+    return request->peer_port;
+}
+
+uint16_t incoming_local_port(const struct incoming_request *request)
+{
+    return request->local_port;
+}
+
+uint64_t incoming_started_us(const struct incoming_request *request)
+{
+    return request->started_us;
+}
+
+uint64_t incoming_received_us(const struct incoming_request *request)
+{
+    return request->received_us;
+}
+
+bool incoming_header(const struct incoming_request *request, const char *name, struct view *value)
+{
+    return guard_header(request->guard, name, value);
+}
+
+bool incoming_header_at(const struct incoming_request *request, size_t index, struct view *name,
+                        struct view *value)
+{
+    return guard_header_at(request->guard, index, name, value);
+}
+
+void incoming_watch(struct incoming_request *request, void (*on_gone)(void *context), void *context)
+{
+    request->on_gone = on_gone;
+    request->gone_context = context;
+}
