@@ -114,7 +114,8 @@ static bool read_envelope(struct json_scan scan, struct envelope *envelope)
         while (i < sizeof(names) / sizeof(*names) && !json_scan_equals(&name, names[i]))
             i++;
         if (i < sizeof(names) / sizeof(*names))
-            *places[i] = value.type == JSON_NULL && i > 0 ? (struct json_part){JSON_NULL} : value;
+            *places[i] =
+                value.type == JSON_NULL && i > 0 ? (struct json_part){.type = JSON_NULL} : value;
         envelope->has_status |= i == 0;
         envelope->has_stranger |= i == 3 || i == sizeof(names) / sizeof(*names);
     }
