@@ -233,10 +233,11 @@ static bool rebuild(struct buffer *out, const struct sigv4_request *request,
                     const struct sigv4_header *headers, size_t count, struct view names,
                     struct view payload)
 {
-    struct canonical_headers list = {.count = 0};
+    struct canonical_headers list;
     struct view rest = names;
     struct view name;
 
+    list.count = 0;
     while (view_split(&rest, ';', &name)) {
         size_t before = list.count;
 

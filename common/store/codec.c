@@ -88,7 +88,8 @@ void codec_read_nested(struct codec_reader *reader, struct view field)
 
 bool codec_next(struct codec_reader *reader, uint16_t *tag, struct view *field)
 {
-    uint64_t length;
+    const uint8_t *head;
+    uint32_t length;
 
     if (reader->error != ERROR_NONE || reader->rest.length == 0)
         return false;
@@ -96,14 +97,18 @@ bool codec_next(struct codec_reader *reader, uint16_t *tag, struct view *field)
         reader->error = ERROR_DAMAGED;
         return false;
     }
-    *tag = (uint16_t)load_big_endian(reader->rest.data, 2);
-    length = load_big_endian(reader->rest.data + 2, 4);
-    if (*tag == 0 || length > reader->rest.length - FIELD_HEAD_BYTES) {
+    head = (const uint8_t *)reader->rest.data; /* a request decodes its route: no loops here */
+    *tag = (uint16_t)(head[0] << 8 | head[1]);
+    length = (uint32_t)head[2] << 24 | (uint32_t)head[3] << 16 | (uint32_t)head[4] << 8 | head[5];
+    reader->rest.data += FIELD_HEAD_BYTES;
+    reader->rest.length -= FIELD_HEAD_BYTES;
+    if (*tag == 0 || length > reader->rest.length) {
         reader->error = ERROR_DAMAGED;
         return false;
     }
-    *field = view_slice(reader->rest, FIELD_HEAD_BYTES, (size_t)length);
-    reader->rest = view_slice(reader->rest, FIELD_HEAD_BYTES + (size_t)length, SIZE_MAX);
+    *field = (struct view){reader->rest.data, length};
+    reader->rest.data += length;
+    reader->rest.length -= length;
     return true;
 }
 

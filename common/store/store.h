@@ -1,6 +1,6 @@
 /*
- * An LMDB environment: short reads, one writer at a time, every limit set. Only store.c includes
- * lmdb.h.
+ * An LMDB environment: short reads, one writer at a time, every limit set. lmdb.h comes in by
+ * store_lmdb.h, for the files of this folder only.
  *
  * One `struct store` per environment and process (LMDB's rule); reader handles per thread. The map
  * is constant (16 GiB, sparse) and never grown; full is ERROR_FULL. max_readers 1024. Values are
@@ -31,17 +31,22 @@ struct store_options {
     mode_t lock_mode;   /* 0: 0660 */
 };
 
-/* On failure one sentence (what, where, what to do) goes to `problem`. read_only of a folder
- * without an environment: ERROR_NOT_FOUND. */
+/* On failure one sentence (what, where, what to do) goes to `problem` (may be NULL). read_only of a
+ * folder without an environment: ERROR_NOT_FOUND; try again later. ERROR_DENIED: no lock can be
+ * taken. ERROR_BUSY: another process of the same id in another PID namespace, or no free reader
+ * slot. ERROR_DAMAGED: foreign, cut or damaged file. A reader may know databases that its writer
+ * has not made yet: they are empty until they appear. Opening an environment that this process has
+ * open already is our bug (REQUIRE). */
 enum error store_open(const struct store_options *options, struct store **store,
                       struct buffer *problem) MUST_CHECK;
 void store_close(struct store *store);
 /* Whether the environment on disk is another one than the one open (replaced or removed): the
- * reader should reopen. */
+ * reader should close it and open again, in that order. */
 bool store_replaced(const struct store *store);
-/* Frees reader slots of processes that died; how many. */
+/* Frees reader slots of processes that died; how many. Any thread. */
 int store_check_readers(struct store *store);
 
+/* Entries of all databases; bytes in use up to the last page ever used; readers of all processes. */
 struct store_statistics {
     uint64_t entries, map_bytes, used_bytes, readers, last_transaction;
 };
@@ -58,14 +63,16 @@ enum error store_get(struct store_reader *reader, const char *database, struct v
 enum error store_begin(struct store_reader *reader) MUST_CHECK;
 void store_end(struct store_reader *reader);
 /* Visits keys >= first in byte order while they start with `prefix`; stop by returning false. The
- * views die with the visit. */
+ * views die with the visit. The visit may read with the same reader, on the same snapshot. */
 enum error store_range(struct store_reader *reader, const char *database, struct view prefix,
                        struct view first,
                        bool (*visit)(struct view key, struct view value, void *context),
                        void *context) MUST_CHECK;
 
 /* Writing: begin, puts and deletes and gets, commit (fsync) or abort. Blocks while another writer
- * is in. */
+ * is in. Begin and commit happen on one thread. A put that failed (ERROR_FULL, ERROR_TOO_BIG,
+ * ERROR_INVALID for an empty key) sticks: commit then writes nothing and gives the same error. A
+ * visit of store_write_range must not write. Keys have 1 to 511 bytes. */
 enum error store_write_begin(struct store *store, struct store_write **write) MUST_CHECK;
 enum error store_write_get(struct store_write *write, const char *database, struct view key,
                            struct buffer *out) MUST_CHECK;

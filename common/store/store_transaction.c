@@ -72,7 +72,7 @@ enum error store_begin(struct store_reader *reader)
     size_t snapshot = 0;
     int rc;
 
-    REQUIRE(!reader->active && store->pid == getpid());
+    REQUIRE(!reader->active);
     for (int tries = 0; tries < SNAPSHOT_TRIES; tries++) {
         bool all_known = atomic_load_explicit(&store->all_known, memory_order_acquire);
 

@@ -1,7 +1,7 @@
 /* Shares an environment between processes: what a reader sees, what it leaves when it is killed, and PID namespaces. */
 #include "tests/unit/common/store/store_scene.h"
 
-#include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -168,6 +168,85 @@ static void a_database_that_appears_later_is_found(void **state)
     tell(&child, 'q');
     assert_int_equal(end_child(&child), 0);
     store_close(store);
+}
+
+/* The databases appear while several threads look for them. */
+static void make_databases_slowly(void)
+{
+    static const char *const fewer[] = {LAYOUT_META, NULL};
+    struct store_options options = scene_options(false);
+    struct store *store;
+
+    options.databases = fewer;
+    if (store_open(&options, &store, NULL) != ERROR_NONE)
+        _exit(94);
+    say('m');
+    hear();
+    for (int i = 0; i < 200; i++) {
+        struct store_write *write;
+
+        if (store_write_begin(store, &write) != ERROR_NONE ||
+            store_put(write, LAYOUT_META, VIEW("m"), VIEW("1")) != ERROR_NONE ||
+            store_commit(write) != ERROR_NONE)
+            _exit(95);
+    }
+    store_close(store);
+    options.databases = scene_databases;
+    if (store_open(&options, &store, NULL) != ERROR_NONE)
+        _exit(94);
+    for (int i = 0; i < 200; i++) {
+        struct store_write *write;
+
+        if (store_write_begin(store, &write) != ERROR_NONE ||
+            store_put(write, LAYOUT_META, VIEW("m"), VIEW("2")) != ERROR_NONE ||
+            store_put(write, LAYOUT_ROUTES, VIEW("a"), VIEW("2")) != ERROR_NONE ||
+            store_commit(write) != ERROR_NONE)
+            _exit(95);
+    }
+    store_close(store);
+}
+
+/* NULL when each snapshot held either neither "2" or both, and both came in the end. */
+static void *look_for_databases(void *argument)
+{
+    struct store *store = argument;
+    struct store_reader *reader;
+    char meta = '-', route = '-';
+
+    if (store_reader_new(store, &reader) != ERROR_NONE)
+        return store;
+    for (int i = 0; i < 2000000 && route != '2'; i++) {
+        if (store_begin(reader) != ERROR_NONE)
+            break;
+        meta = first_byte_of(reader, LAYOUT_META, "m");
+        route = first_byte_of(reader, LAYOUT_ROUTES, "a");
+        store_end(reader);
+        if ((meta == '2') != (route == '2'))
+            break;
+    }
+    store_reader_free(reader);
+    return meta == '2' && route == '2' ? NULL : store;
+}
+
+static void threads_that_look_for_a_database_see_it_with_its_whole_state(void **state)
+{
+    struct child child = begin_child(make_databases_slowly);
+    pthread_t threads[3];
+    struct store *store;
+    void *failed[3];
+
+    (void)state;
+    assert_int_equal(ask(&child), 'm');
+    store = scene_open(true);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, look_for_databases, store), 0);
+    tell(&child, 'g');
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(pthread_join(threads[i], &failed[i]), 0);
+    assert_int_equal(end_child(&child), 0);
+    store_close(store);
+    for (size_t i = 0; i < 3; i++)
+        assert_null(failed[i]);
 }
 
 static void hold_a_snapshot(void)
@@ -409,6 +488,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_reader_of_another_process_sees_each_commit),
         TEST(a_database_that_appears_later_is_found),
+        TEST(threads_that_look_for_a_database_see_it_with_its_whole_state),
         TEST(a_snapshot_of_another_process_keeps_its_pages),
         TEST(the_slot_of_a_killed_reader_is_freed),
         TEST(a_writer_killed_within_a_transaction_leaves_the_old_state_and_no_lock),
