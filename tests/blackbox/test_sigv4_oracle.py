@@ -6,8 +6,10 @@ import random
 import time
 from urllib.parse import urlsplit
 
+import boto3
 import botocore.session
 import pytest
+from botocore.config import Config
 
 from sigv4_oracle import OurSigner, Reply, VerifyingServer, find_problem, host_of, sign
 
@@ -220,6 +222,28 @@ def test_the_verifying_server_accepts_what_is_signed_and_tells_what_is_not():
             assert part in server.requests[-1].problem
         with pytest.raises(AssertionError, match="signature is wrong"):
             server.expect_all_valid()
+
+
+def test_what_real_clients_send_is_valid_to_the_server_and_to_us():
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:my-fn"
+    reply = lambda got: Reply(200, [], b"" if "my-bucket" in got.target else b"{}")
+    with VerifyingServer({KEY: SECRET}, reply=reply) as server, OurSigner() as ours:
+        session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, aws_session_token="token/+=", region_name="us-east-1")
+        settings = {"endpoint_url": server.url, "config": Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})}
+        functions = session.client("lambda", **settings)
+        functions.invoke(FunctionName=arn, Qualifier="$LATEST", ClientContext="eyJhIjoiYiJ9", LogType="Tail", Payload=b"")
+        functions.invoke(FunctionName="my-fn:live", InvocationType="Event", Payload=b"x" * (5 << 20))
+        functions.list_functions(MaxItems=3, Marker="a/b+c==", FunctionVersion="ALL")
+        functions.update_alias(FunctionName=arn, Name="live", FunctionVersion="3")
+        session.client("s3", **settings).put_object(Bucket="my-bucket", Key="dir//a b+c.zip", Body=b"hello")
+        server.expect_all_valid(at_least=5)
+        for got in server.requests:
+            path, _, query = got.target.partition("?")
+            service = "s3" if "my-bucket" in path else "lambda"
+            ask = {"do": "verify", "method": got.method, "path": path, "query": query, "headers": got.headers, "body": base64.b64encode(got.body).decode(),
+                   "region": "us-east-1", "service": service, "s3": service == "s3", "key": KEY, "secret": SECRET, "now": int(time.time() * 1000)}
+            assert ours.ask(**ask) == {"verdict": "valid"}, got.target
+            assert ours.ask(**ask | {"secret": SECRET + "x"}) == {"verdict": "wrong"}, got.target
 
 
 def test_the_verifying_server_forwards_unchanged():
