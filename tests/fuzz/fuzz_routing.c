@@ -1,4 +1,5 @@
-/* Feeds any host and path to route_find; what is found must fit what was asked. */
+/* Feeds any host and path (a case of tests/vectors/routing, or lines) to route_find. */
+#include "common/base/json.h"
 #include "common/contract/host.h"
 #include "common/contract/path.h"
 #include "common/contract/route.h"
@@ -64,14 +65,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct view rest = view_from(data, size);
     struct route_query query = {.path = {NULL, 0}};
     struct route_found found;
+    struct json *seed = NULL;
     struct arena arena;
 
-    view_split(&rest, '\n', &query.host);
-    query.path = rest;
+    if (json_parse(rest, 20, &seed, NULL) != ERROR_NONE ||
+        !json_get_string(seed, "host", &query.host) ||
+        !json_get_string(seed, "path", &query.path)) {
+        view_split(&rest, '\n', &query.host);
+        query.path = rest;
+    }
     arena_init(&arena, 4096 + 4 * size);
     if (route_find(&rules, &query, find_domain, NULL, &arena, &found) == ERROR_NONE)
         check_found(&query, &found);
     check_normal_forms(&query);
     arena_release(&arena);
+    json_free(seed);
     return 0;
 }
