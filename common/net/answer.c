@@ -15,6 +15,7 @@ void answer_head_release(struct answer_head *head)
 bool answer_head_line(struct answer_head *head, struct view line)
 {
     if (!view_starts_with(line, VIEW("HTTP/"))) {
+        head->complete |= view_equal(line, VIEW("\r\n")) || view_equal(line, VIEW("\n"));
         buffer_append_view(&head->lines, line);
         return head->lines.error == ERROR_NONE;
     }
@@ -24,6 +25,7 @@ bool answer_head_line(struct answer_head *head, struct view line)
         view_to_u64(view_slice(line, space + 1, 3), 999, &status) != ERROR_NONE)
         status = 0;
     head->seen = true;
+    head->complete = false;
     head->status = status >= 200 ? (int)status : 0;
     buffer_clear(&head->lines);
     return true;

@@ -7,8 +7,9 @@
 #define ANSWER_MAX_HEAD_BYTES 65536
 
 struct answer_head {
-    bool seen;  /* a status line came */
-    int status; /* of the final answer; 0 before it, also after a 1xx */
+    bool seen;     /* a status line came */
+    bool complete; /* and the empty line that ends the head */
+    int status;    /* of the final answer; 0 before it, also after a 1xx */
     struct buffer lines;
 };
 

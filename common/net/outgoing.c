@@ -89,7 +89,7 @@ struct outgoing *outgoing_new(struct event_base *base, const struct outgoing_opt
     REQUIRE(outgoing != NULL);
     pthread_once(&once, start_curl);
     outgoing->options = options ? *options : (struct outgoing_options){0};
-    struct outgoing_options *o = &outgoing->options; /* from here on with the defaults */
+    struct outgoing_options *o = &outgoing->options;
     o->max_connections = (unsigned)or_default(o->max_connections, 1024);
     o->connect_timeout_ms = or_default(o->connect_timeout_ms, 3000);
     o->max_idle_ms = or_default(o->max_idle_ms, 60000);
@@ -338,11 +338,11 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 
 static enum error error_of(const struct outgoing_call *call, CURLcode code, int64_t elapsed_ms)
 {
-    if (code == CURLE_OK)
-        return ERROR_NONE;
+    if (code == CURLE_OK) /* also when the peer closed in the middle of the head */
+        return call->head.complete ? ERROR_NONE : ERROR_BROKEN;
     if (call->too_big)
         return ERROR_TOO_BIG;
-    if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
+    if (!call->sent && (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL))
         return ERROR_INVALID;
     if (code == CURLE_OPERATION_TIMEDOUT &&
         (call->sent || (call->request.deadline_ms > 0 && elapsed_ms >= call->request.deadline_ms)))

@@ -11,7 +11,7 @@ ONLY = {
     "openssl/": ["common/base/crypto.c", "common/aws/sigv4.c", "common/net/tls.c"],
     "event2/": ["common/net/", "proxyd/", "managerd/", "deploy/lambda-local/", "common/aws/"],
 }
-SYSTEM = re.compile(r"^(std\w+|string|strings|ctype|errno|fcntl|inttypes|limits|locale|math|poll|pthread|sched|signal|time|unistd"
+SYSTEM = re.compile(r"^(std\w+|string|strings|ctype|errno|fcntl|inttypes|limits|locale|math|poll|pthread|sched|semaphore|signal|time|unistd"
                     r"|getopt|grp|pwd|dirent|ftw|netdb|libgen|ifaddrs|elf|link|dlfcn|assert|float|setjmp|endian|byteswap|malloc|iconv|glob|fnmatch|search|spawn"
                     r"|(sys|netinet|arpa|linux|net)/\w+)\.h$")
 

@@ -303,6 +303,24 @@ static void half_an_answer(struct peer *peer)
     close(fd);
 }
 
+static void half_a_head(struct peer *peer)
+{
+    int fd = accept_one(peer);
+
+    read_request(peer, fd);
+    send_text(fd, "HTTP/1.1 200 OK\r\nContent-Le");
+    close(fd);
+}
+
+static void rubbish(struct peer *peer)
+{
+    int fd = accept_one(peer);
+
+    read_request(peer, fd);
+    send_text(fd, "\001\002 this is no HTTP\r\n\r\n");
+    close(fd);
+}
+
 static void nine_hundred_bytes(struct peer *peer)
 {
     int fd = accept_one(peer);
@@ -589,6 +607,28 @@ static void half_an_answer_is_broken_after_its_status(void **state)
     assert_int_equal(world->result.error, ERROR_BROKEN);
     assert_int_equal(world->result.reach, OUTGOING_ANSWERED);
     assert_int_equal(world->result.status, 200);
+    world_free(world);
+}
+
+static void half_a_head_is_broken(void **state)
+{
+    struct world *world = world_new(half_a_head);
+
+    (void)state;
+    send_and_wait(world);
+    assert_int_equal(world->result.error, ERROR_BROKEN);
+    assert_int_equal(world->result.reach, OUTGOING_ANSWERED);
+    world_free(world);
+}
+
+static void rubbish_is_broken(void **state)
+{
+    struct world *world = world_new(rubbish);
+
+    (void)state;
+    send_and_wait(world);
+    assert_int_equal(world->result.error, ERROR_BROKEN);
+    assert_int_equal(world->result.reach, OUTGOING_MAYBE);
     world_free(world);
 }
 
@@ -882,6 +922,8 @@ int main(void)
         cmocka_unit_test(a_refused_connection_is_unreachable_and_not_sent),
         cmocka_unit_test(a_silent_peer_ends_at_the_deadline),
         cmocka_unit_test(half_an_answer_is_broken_after_its_status),
+        cmocka_unit_test(half_a_head_is_broken),
+        cmocka_unit_test(rubbish_is_broken),
         cmocka_unit_test(an_answer_over_its_ceiling_is_too_big),
         cmocka_unit_test(an_answer_of_exactly_its_ceiling_is_fine),
         cmocka_unit_test(endless_headers_are_too_big),

@@ -1,0 +1,127 @@
+/* ENCODE: turns the request into the event that the function gets. */
+#include "proxyd/steps.h"
+
+#include "common/contract/event.h"
+#include "common/contract/host.h"
+
+#define ADDED_HEADERS 6
+
+/* What the proxy writes itself, or keeps from functions. */
+static bool own_header(struct view name)
+{
+    static const char *const own[] = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port",
+                                      "X-Request-Id",    "X-Amzn-Trace-Id",   "Expect"};
+    const struct view reserved = VIEW("X-Orchestrator-");
+
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        if (view_equal_nocase(name, view_of(own[i])))
+            return true;
+    }
+    return view_equal_nocase(view_slice(name, 0, reserved.length), reserved);
+}
+
+/* All values of one header, joined with ", "; NULL data when there is none. */
+static struct view all_of(struct request *request, const char *wanted)
+{
+    struct view name, value, joined = {0};
+
+    for (size_t i = 0; incoming_header_at(request->incoming, i, &name, &value); i++) {
+        if (!view_equal_nocase(name, view_of(wanted)))
+            continue;
+        if (!joined.data)
+            joined = value;
+        else
+            joined = view_of(arena_format(&request->arena, "%.*s, %.*s", VIEW_FORMAT(joined),
+                                          VIEW_FORMAT(value)));
+    }
+    return joined;
+}
+
+static size_t add_own(struct request *request, struct event_header *headers, bool has_length)
+{
+    struct arena *arena = &request->arena;
+    struct view before = all_of(request, "X-Forwarded-For");
+    size_t count = 0;
+
+    struct view forwarded = request->client;
+    if (before.length)
+        forwarded = view_of(
+            arena_format(arena, "%.*s, %.*s", VIEW_FORMAT(before), VIEW_FORMAT(request->client)));
+    headers[count++] = (struct event_header){VIEW("X-Forwarded-For"), forwarded};
+    headers[count++] = (struct event_header){VIEW("X-Forwarded-Proto"), VIEW("http")};
+    headers[count++] = (struct event_header){
+        VIEW("X-Forwarded-Port"),
+        view_of(arena_format(arena, "%u", incoming_local_port(request->incoming)))};
+    headers[count++] = (struct event_header){VIEW("X-Request-Id"), request->public_id};
+    headers[count++] = (struct event_header){VIEW("X-Amzn-Trace-Id"), request->trace_id};
+    if (!has_length && request->body_bytes > 0) /* it came chunked */
+        headers[count++] = (struct event_header){
+            VIEW("Content-Length"), view_of(arena_format(arena, "%zu", request->body_bytes))};
+    return count;
+}
+
+static struct event_header *collect(struct request *request, size_t *count)
+{
+    struct view connection = all_of(request, "Connection"), name, value;
+    size_t sent = 0;
+    bool has_length = false;
+
+    while (incoming_header_at(request->incoming, sent, &name, &value))
+        sent++;
+    struct event_header *headers =
+        arena_alloc(&request->arena, (sent + ADDED_HEADERS) * sizeof *headers);
+    if (!headers)
+        return NULL;
+    *count = 0;
+    for (size_t i = 0; incoming_header_at(request->incoming, i, &name, &value); i++) {
+        if (own_header(name) || !event_header_passes(name, connection))
+            continue;
+        has_length |= view_equal_nocase(name, VIEW("Content-Length"));
+        headers[(*count)++] = (struct event_header){name, value};
+    }
+    *count += add_own(request, headers + *count, has_length);
+    return request->arena.error == ERROR_NONE ? headers : NULL;
+}
+
+static struct view domain_name(struct request *request)
+{
+    struct buffer normal;
+    struct view name = request->host;
+
+    buffer_init(&normal, HOST_MAX_BYTES);
+    if (host_normalize(request->host, &normal) == ERROR_NONE)
+        name = arena_copy(&request->arena, buffer_view(&normal));
+    buffer_release(&normal);
+    return name;
+}
+
+enum progress encode_request(struct request *request)
+{
+    size_t count = 0;
+    struct event_header *headers = collect(request, &count);
+    struct event_request event = {
+        .method = request->method,
+        .raw_path = request->found.path,
+        .raw_query = request->query,
+        .protocol = incoming_is_http_1_0(request->incoming) ? VIEW("HTTP/1.0") : VIEW("HTTP/1.1"),
+        .headers = headers,
+        .header_count = count,
+        .body = incoming_body(request->incoming),
+        .source_ip = request->client,
+        .domain_name = domain_name(request),
+        .request_id = view_of(request->id),
+        .time_ms = request->time_ms,
+        .app = request->route.app,
+        .multi_value = request->version->multi_value,
+    };
+
+    if (!headers)
+        return request_fail(request, FAULT_INTERNAL, "memory ran out");
+    enum error error =
+        event_encode((enum event_format)request->version->payload_format, &event, &request->event);
+    if (error == ERROR_TOO_BIG)
+        return request_fail(request, FAULT_EVENT_TOO_LARGE, NULL);
+    if (error != ERROR_NONE)
+        return request_fail(request, FAULT_INTERNAL, error_text(error));
+    return PROGRESS_NEXT;
+}

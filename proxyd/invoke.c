@@ -1,0 +1,157 @@
+/* INVOKE: calls Lambda under a deadline, and again only where nothing can have run. */
+#include "proxyd/steps.h"
+
+#include "common/base/clock.h"
+
+#include <event2/event.h>
+
+#define BACKOFF_MS          50  /* most before the second attempt; doubles with each */
+#define BACKOFF_THROTTLE_MS 250 /* the same after a throttle */
+#define RETRY_AFTER_MOST_S  1   /* Lambda asks for a longer pause: the client may as well wait */
+#define RETRY_AFTER_MAX_S   3600
+
+static void on_done(const struct outgoing_result *result, void *context);
+
+static int64_t left_ms(const struct request *request)
+{
+    return ((int64_t)request->deadline_us - (int64_t)clock_monotonic_us()) / 1000;
+}
+
+static void attempt(struct request *request, bool fresh_connection)
+{
+    int64_t left = left_ms(request);
+    struct outgoing_request call = {
+        .method = "POST",
+        .url = request->url,
+        .headers = request->headers,
+        .header_count = request->header_count,
+        .body = buffer_view(&request->event),
+        .has_body = true,
+        .deadline_ms = left > 0 ? left : 1,
+        .max_answer_bytes = REQUEST_REPLY_MAX,
+        .fresh_connection = fresh_connection,
+        .on_done = on_done,
+        .context = request,
+    };
+
+    request->attempts++;
+    request->call = outgoing_send(request->worker->outgoing, &call);
+}
+
+enum progress invoke_request(struct request *request)
+{
+    uint64_t deadline_ms = request->route.deadline_ms
+                               ? request->route.deadline_ms
+                               : (uint64_t)request->version->timeout_s * 1000 + 1000;
+
+    request->deadline_us = clock_monotonic_us() + deadline_ms * 1000;
+    attempt(request, false);
+    return PROGRESS_WAIT;
+}
+
+static void on_backoff(evutil_socket_t fd, short events, void *context)
+{
+    struct request *request = context;
+
+    (void)fd;
+    (void)events;
+    if (request->client_gone || left_ms(request) <= 0)
+        request_resume(request, PROGRESS_FAIL);
+    else
+        attempt(request, false);
+}
+
+/* A random part of a doubling pause; -1 when there is no time for it. */
+static int64_t backoff_ms(struct request *request)
+{
+    uint32_t most = request->fault == FAULT_THROTTLED ? BACKOFF_THROTTLE_MS : BACKOFF_MS;
+    int64_t pause = worker_random(request->worker, (most << (request->attempts - 1)) + 1);
+
+    if (request->retry_after_s > RETRY_AFTER_MOST_S)
+        return -1;
+    if (pause < (int64_t)request->retry_after_s * 1000)
+        pause = (int64_t)request->retry_after_s * 1000;
+    return pause < left_ms(request) ? pause : -1;
+}
+
+static bool try_again(struct request *request, const struct outcome *outcome)
+{
+    struct worker *worker = request->worker;
+    int64_t pause;
+
+    if (outcome->stale && !request->stale_seen && left_ms(request) > 0) {
+        request->stale_seen = true;
+        metrics_add(&worker->metrics.stale_connections, 1);
+        attempt(request, true);
+        return true;
+    }
+    if (!fault_row(outcome->fault)->retried || !outcome->may_heal || request->client_gone ||
+        request->attempts >= worker->shared->config->attempts + request->stale_seen)
+        return false;
+    pause = backoff_ms(request);
+    if (pause < 0 || !worker_may_retry(worker))
+        return false;
+    metrics_add(&worker->metrics.retries, 1);
+    if (!request->backoff)
+        request->backoff = event_new(worker->base, -1, 0, on_backoff, request);
+    REQUIRE(request->backoff != NULL);
+    struct timeval delay = {pause / 1000, pause % 1000 * 1000};
+    event_add(request->backoff, &delay);
+    return true;
+}
+
+static struct outcome judge(struct request *request, const struct outgoing_result *result)
+{
+    struct outcome_input input = {
+        .error = result->error,
+        .reach = result->reach,
+        .status = result->status,
+        .on_kept_connection = result->connected_us == 0,
+    };
+    struct view value;
+    uint64_t seconds;
+
+    outgoing_header(result->call, "x-amzn-ErrorType", &input.error_type);
+    struct outcome outcome = outcome_of(&input);
+    request->function_error = outgoing_header(result->call, "X-Amz-Function-Error", &value);
+    request->retry_after_s = 0;
+    if (outgoing_header(result->call, "Retry-After", &value) &&
+        view_to_u64(value, RETRY_AFTER_MAX_S, &seconds) == ERROR_NONE)
+        request->retry_after_s = (unsigned)seconds;
+    return outcome;
+}
+
+static void count(struct request *request, const struct outgoing_result *result, enum fault fault)
+{
+    struct metrics *metrics = &request->worker->metrics;
+    enum metrics_outcome outcome = metrics_outcome_of(fault);
+
+    if (fault == FAULT_NONE && request->function_error)
+        outcome = METRICS_FUNCTION_ERROR;
+    metrics_add(&metrics->outcomes[outcome], 1);
+    metrics_observe(&metrics->upstream_duration, result->total_us);
+    request->upstream_us += result->total_us;
+}
+
+static void on_done(const struct outgoing_result *result, void *context)
+{
+    struct request *request = context;
+    struct outcome outcome = judge(request, result);
+
+    request->call = NULL;
+    count(request, result, outcome.fault);
+    if (outcome.fault == FAULT_NONE) {
+        worker_succeeded(request->worker);
+        request->fault = FAULT_NONE;
+        request->log_detail = NULL;
+        request->retry_after_s = 0;
+        request->payload = outgoing_take_body(result, &request->payload_length);
+        buffer_release(&request->event);
+        request_resume(request, PROGRESS_NEXT);
+        return;
+    }
+    struct view why = outcome.code.length ? outcome.code : view_of(result->reason);
+    request_fail(request, outcome.fault, arena_string(&request->arena, view_slice(why, 0, 200)));
+    if (!try_again(request, &outcome))
+        request_resume(request, PROGRESS_FAIL);
+}

@@ -1,0 +1,95 @@
+/* Reads the configuration, runs one server, and turns what came of it into an exit code. */
+#include "common/base/log.h"
+#include "proxyd/config.h"
+#include "proxyd/server.h"
+
+#include "common/aws/credentials.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+enum exit_code { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
+
+/* Credentials are looked for before anything is bound: without any nothing can be served. */
+static bool credentials_configured(struct buffer *problem)
+{
+    struct credentials_provider *provider = NULL;
+    struct event_base *base = event_base_new();
+    enum error error = ERROR_NO_MEMORY;
+
+    if (base)
+        error = credentials_provider_new(base, &provider, problem);
+    credentials_provider_free(provider);
+    if (base)
+        event_base_free(base);
+    return error == ERROR_NONE;
+}
+
+static void prepare_process(void)
+{
+    struct rlimit files;
+
+    signal(SIGPIPE, SIG_IGN);
+    /* Keys are in this process's memory: no core files, no reading by others of the same user. */
+    if (!SANITIZED)
+        prctl(PR_SET_DUMPABLE, 0);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static int run(const struct config *config)
+{
+    int exit_code;
+
+    prepare_process();
+    log_start("proxyd", config->log_level);
+    exit_code = server_run(config);
+    log_write(LOG_INFO, "stopped", LOG_INTEGER("exit_code", exit_code));
+    log_stop();
+    return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    struct buffer problem;
+    int exit_code = EXIT_FINE;
+
+    buffer_init(&problem, 4096);
+    enum option_action action = config_read(&config, argc, argv, &problem);
+    if ((action == OPTION_RUN || action == OPTION_CHECK) && !credentials_configured(&problem))
+        action = OPTION_WRONG;
+    switch (action) {
+    case OPTION_RUN:
+        exit_code = run(&config);
+        break;
+    case OPTION_CHECK:
+        puts("proxyd: the configuration is fine");
+        break;
+    case OPTION_WRONG:
+        fprintf(stderr, "proxyd: %.*s\n", VIEW_FORMAT(buffer_view(&problem)));
+        exit_code = EXIT_WRONG_USAGE;
+        break;
+    case OPTION_EXIT:
+        break;
+    }
+    config_release(&config);
+    buffer_release(&problem);
+    return exit_code;
+}

@@ -1,0 +1,29 @@
+/*
+ * What became of one attempt to invoke: pure. Sources: the fault table; aws-contract 3.2 and 3.3
+ * (status, X-Amz-Function-Error, x-amzn-ErrorType).
+ */
+#ifndef PROXYD_OUTCOME_H
+#define PROXYD_OUTCOME_H
+
+#include "common/base/bytes.h"
+#include "common/net/outgoing.h"
+#include "proxyd/fault.h"
+
+struct outcome_input {
+    enum error error; /* of the call out */
+    enum outgoing_reach reach;
+    int status;              /* of Lambda's answer; 0 without one */
+    struct view error_type;  /* x-amzn-ErrorType, as received */
+    bool on_kept_connection; /* not a new one */
+};
+
+struct outcome {
+    enum fault fault; /* FAULT_NONE: an answer with status 200 to decode */
+    bool may_heal; /* another attempt has a chance (only looked at for faults that are retried) */
+    bool stale;    /* a kept connection was dead: try again at once, on a fresh one */
+    struct view code; /* the error type without namespace and URI; empty when none */
+};
+
+struct outcome outcome_of(const struct outcome_input *input);
+
+#endif

@@ -1,0 +1,83 @@
+/* RECORD: writes the access line and counts the request, from the struct only. */
+#include "proxyd/steps.h"
+
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+
+#define LINE_MAX_BYTES 262144 /* a path of 8 KiB may grow sixfold when escaped */
+
+static void write_what_was_asked(struct json_writer *w, const struct request *request)
+{
+    char time[CLOCK_RFC3339_SIZE];
+
+    clock_format_rfc3339(request->time_ms, time);
+    json_write_string(w, "time", view_of(time));
+    json_write_string(w, "id", view_of(request->id));
+    if (!view_equal_string(request->public_id, request->id))
+        json_write_string(w, "client_request_id", request->public_id);
+    json_write_string(w, "client", request->client);
+    json_write_string(w, "method", request->method);
+    json_write_string(w, "host", request->host);
+    json_write_string(w, "path", request->path);
+    if (request->worker->shared->config->log_query && request->query.length)
+        json_write_string(w, "query", request->query);
+}
+
+static void write_what_became_of_it(struct json_writer *w, const struct request *request,
+                                    uint64_t total_us)
+{
+    const struct fault_row *row = fault_row(request->fault);
+
+    json_write_integer(w, "status", request->status);
+    if (request->route.app.length)
+        json_write_string(w, "app", request->route.app);
+    if (request->version)
+        json_write_integer(w, "version", request->version->number);
+    json_write_integer(w, "bytes_in", (int64_t)request->body_bytes);
+    json_write_integer(w, "bytes_out", (int64_t)request->response_bytes);
+    json_write_integer(w, "duration_us", (int64_t)total_us);
+    json_write_integer(w, "upstream_us", (int64_t)request->upstream_us);
+    json_write_integer(w, "attempts", request->attempts);
+    if (request->fault != FAULT_NONE) {
+        json_write_string(w, "fault", view_of(row->name));
+        json_write_string(w, "invocation", view_of(fault_class_name(row->class)));
+        if (request->log_detail)
+            json_write_string(w, "detail", view_of(request->log_detail));
+    }
+    if (request->client_gone)
+        json_write_bool(w, "client_gone", true);
+    if (request->trace_id.length)
+        json_write_string(w, "trace", request->trace_id);
+}
+
+static void count(struct request *request, uint64_t total_us)
+{
+    struct metrics *metrics = &request->worker->metrics;
+
+    REQUIRE(request->status >= 100 && request->status < 600);
+    metrics_add(&metrics->requests[request->status / 100], 1);
+    metrics_add(&metrics->response_bytes, request->response_bytes);
+    metrics_observe(&metrics->duration, total_us);
+    if (request->fault != FAULT_NONE)
+        metrics_add(&metrics->faults[request->fault], 1);
+}
+
+enum progress record_request(struct request *request)
+{
+    uint64_t total_us = clock_monotonic_us() - request->started_us;
+    struct json_writer w;
+    struct buffer line;
+
+    count(request, total_us);
+    buffer_init(&line, LINE_MAX_BYTES);
+    json_begin(&w, &line);
+    json_open_object(&w, NULL);
+    write_what_was_asked(&w, request);
+    write_what_became_of_it(&w, request, total_us);
+    json_close_object(&w);
+    if (line.error == ERROR_NONE)
+        log_access(buffer_view(&line));
+    buffer_release(&line);
+    return PROGRESS_NEXT;
+}

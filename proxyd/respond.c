@@ -1,0 +1,85 @@
+/* RESPOND: answers the client, with the function's response or with what went wrong. */
+#include "proxyd/steps.h"
+
+#include <stdio.h>
+
+#define LEND_FROM_BYTES 16384 /* smaller bodies are copied: cheaper than keeping the request */
+#define OWN_HEADERS     5
+
+static void on_body_sent(const void *data, size_t length, void *context)
+{
+    (void)data;
+    (void)length;
+    request_body_returned(context);
+}
+
+static bool own_header(struct view name)
+{
+    const struct view reserved = VIEW("X-Orchestrator-");
+
+    return view_equal_nocase(name, VIEW("X-Request-Id")) ||
+           view_equal_nocase(view_slice(name, 0, reserved.length), reserved);
+}
+
+static void send_response(struct request *request)
+{
+    const struct reply *reply = &request->reply;
+    struct incoming_header headers[REPLY_MAX_HEADERS + OWN_HEADERS];
+    size_t count = 0;
+
+    for (size_t i = 0; i < reply->header_count && i < REPLY_MAX_HEADERS; i++) {
+        if (!own_header(reply->headers[i].name))
+            headers[count++] =
+                (struct incoming_header){reply->headers[i].name, reply->headers[i].value};
+    }
+    headers[count++] = (struct incoming_header){VIEW("X-Request-Id"), request->public_id};
+    request->status = reply->status;
+    request->body_lent = reply->body.length >= LEND_FROM_BYTES;
+    if (!reply_has_no_body(request->method, reply->status))
+        request->response_bytes = reply->body.length;
+    incoming_reply(request->incoming, reply->status, headers, count, reply->body,
+                   request->body_lent ? on_body_sent : NULL, request);
+}
+
+static void send_fault(struct request *request)
+{
+    const struct fault_row *row = fault_row(request->fault);
+    unsigned retry_after_s =
+        request->retry_after_s > row->retry_after_s ? request->retry_after_s : row->retry_after_s;
+    struct incoming_header headers[OWN_HEADERS] = {
+        {VIEW("Content-Type"), VIEW("application/problem+json")},
+        {VIEW("Cache-Control"), VIEW("no-store")},
+        {VIEW("X-Request-Id"), request->public_id},
+    };
+    size_t count = 3;
+    char seconds[16];
+    struct buffer body;
+
+    if (row->class != CLASS_NONE)
+        headers[count++] = (struct incoming_header){VIEW("X-Orchestrator-Invocation"),
+                                                    view_of(fault_class_name(row->class))};
+    if (row->retry_after_s) {
+        snprintf(seconds, sizeof seconds, "%u", retry_after_s);
+        headers[count++] = (struct incoming_header){VIEW("Retry-After"), view_of(seconds)};
+    }
+    buffer_init(&body, 4096);
+    fault_problem(&body, request->fault, 0, request->detail, request->id);
+    request->response_bytes = body.length;
+    incoming_reply(request->incoming, request->status, headers, count, buffer_view(&body), NULL,
+                   NULL);
+    buffer_release(&body);
+}
+
+enum progress respond_request(struct request *request)
+{
+    request->status =
+        request->fault_status ? request->fault_status : fault_row(request->fault)->status;
+    if (!request->incoming) /* refused: the answer went out already */
+        return PROGRESS_NEXT;
+    if (request->fault == FAULT_NONE)
+        send_response(request);
+    else
+        send_fault(request);
+    request->incoming = NULL;
+    return PROGRESS_NEXT;
+}

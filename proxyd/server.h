@@ -1,0 +1,10 @@
+/* The process: opens the routes, starts the workers and the admin thread, listens to signals, drains. */
+#ifndef PROXYD_SERVER_H
+#define PROXYD_SERVER_H
+
+#include "proxyd/config.h"
+
+/* Runs until a signal ended it. The exit code: 0, or 1 when it could not start. */
+int server_run(const struct config *config);
+
+#endif

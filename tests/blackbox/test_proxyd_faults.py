@@ -1,0 +1,313 @@
+"""Each fault of the table: status, class, headers; and no request runs twice."""
+import base64
+import json
+import subprocess
+import threading
+import time
+
+import pytest
+
+import harness
+from fake_lambda import FakeLambda, Proxy, app, expect_fault, pause, version, wait_idle
+
+
+@pytest.fixture(scope="module")
+def aws():
+    with FakeLambda() as made:
+        yield made
+
+
+@pytest.fixture
+def proxyd(aws):
+    aws.script.clear()
+    aws.calls.clear()
+    with Proxy(aws, routes=[app("hello"), app("old", [version("old", payload_format=1)])]) as made:
+        yield made
+
+
+@pytest.mark.parametrize("status, code, fault, expected, invocation, attempts", [
+    (429, "TooManyRequestsException", "throttled", 429, "not-started", 3),
+    (502, "ENINotReadyException", "lambda-not-ready", 503, "not-started", 3),
+    (502, "ResourceNotReadyException", "lambda-not-ready", 503, "not-started", 3),
+    (502, "InvalidZipFileException", "lambda-not-ready", 503, "not-started", 1),
+    (408, "SnapStartTimeoutException", "lambda-not-ready", 503, "not-started", 3),
+    (403, "AccessDeniedException", "lambda-refused", 502, "not-started", 1),
+    (404, "ResourceNotFoundException:http://internal/", "lambda-refused", 502, "not-started", 1),
+    (400, "InvalidRequestContentException", "lambda-refused", 502, "not-started", 1),
+    (413, "RequestTooLargeException", "event-too-large", 413, "not-started", 1),
+    (500, "ServiceException", "lambda-failed", 502, "unknown", 1),
+    (503, "ServiceUnavailableException", "lambda-failed", 502, "unknown", 1),
+    (302, "Moved", "lambda-failed", 502, "unknown", 1),
+])
+def test_lambdas_own_errors(proxyd, aws, status, code, fault, expected, invocation, attempts):
+    aws.script["hello"] = lambda call: call.service_error(status, code)
+    response = proxyd.app("hello")
+    line = expect_fault(proxyd, response, fault, expected, invocation, True if expected in (429, 503) else None)
+    assert line["attempts"] == attempts == aws.count("hello")
+    assert line["detail"] == code.split(":")[0]
+
+
+def test_what_heals_is_healed(proxyd, aws):
+    def script(call):
+        if aws.count("hello") < 3:
+            call.service_error(429, "TooManyRequestsException")
+        else:
+            call.reply({"statusCode": 200, "body": "third time"})
+    aws.script["hello"] = script
+    response = proxyd.app("hello")
+    assert (response.status, response.text) == (200, "third time")
+    line = proxyd.line_of(response)
+    assert line["attempts"] == 3 and "fault" not in line
+    assert proxyd.figure("proxyd_invocation_retries_total") == 2
+
+
+def test_a_long_retry_after_is_the_clients_to_wait(proxyd, aws):
+    aws.script["hello"] = lambda call: call.service_error(429, "TooManyRequestsException", {"Retry-After": "17"})
+    line = expect_fault(proxyd, proxyd.app("hello"), "throttled", 429, "not-started", 17)
+    assert line["attempts"] == 1
+
+
+def test_the_retry_budget_ends(aws):
+    aws.script["busy"] = lambda call: call.service_error(502, "ENINotReadyException")
+    aws.calls.clear()
+    with Proxy(aws, routes=[app("busy")], options={"PROXYD_WORKERS": "1"}) as proxyd:
+        for _ in range(70):
+            assert proxyd.app("busy").status == 503
+        assert aws.count("busy") <= 70 + 101
+        assert proxyd.figure("proxyd_invocation_retries_total") == 100
+
+
+@pytest.mark.parametrize("error, fault, status", [
+    ({"errorMessage": "secret internals", "errorType": "TypeError", "trace": []}, "function-error", 502),
+    ({"errorMessage": "RequestId: 1 Error: Task timed out after 3.00 seconds", "errorType": "Sandbox.Timedout"},
+     "function-timeout", 504),
+    ("just text", "function-error", 502),
+])
+def test_the_functions_own_errors(proxyd, aws, error, fault, status):
+    aws.script["hello"] = lambda call: call.function_error(error)
+    expect_fault(proxyd, proxyd.app("hello"), fault, status, "ran")
+    assert aws.count("hello") == 1
+
+
+@pytest.mark.parametrize("name, payload", [
+    ("hello", {"statusCode": "abc"}), ("hello", {"statusCode": 99}), ("hello", {"statusCode": 101}),
+    ("hello", {"statusCode": 200, "headers": {"a\nb": "c"}}), ("hello", {"statusCode": 200, "headers": {"a": "b\r\nX: y"}}),
+    ("hello", {"statusCode": 200, "body": "%%%", "isBase64Encoded": True}),
+    ("old", {"no": "status"}), ("old", []), ("old", "text"),
+])
+def test_unusable_replies(proxyd, aws, name, payload):
+    aws.script[name] = lambda call: call.reply(payload)
+    expect_fault(proxyd, proxyd.app(name), "bad-reply", 502, "ran")
+
+
+def test_a_reply_that_is_no_json_is_unusable_in_1_0(proxyd, aws):
+    aws.script["old"] = lambda call: call.reply(b'{"statusCode": 200,')
+    expect_fault(proxyd, proxyd.app("old"), "bad-reply", 502, "ran")
+
+
+def test_a_reply_over_six_megabytes_is_unusable(proxyd, aws):
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "x" * (7 * 1024 * 1024)})
+    expect_fault(proxyd, proxyd.app("hello", timeout=60), "bad-reply", 502, "ran")
+
+
+def test_an_event_over_six_megabytes_is_413(aws):
+    aws.calls.clear()
+    with Proxy(aws, routes=[app("hello")]) as proxyd:
+        binary = b"\x00\xff" * (5 * 1024 * 512)
+        response = proxyd.app("hello", "/", "POST", body=binary, headers={"Content-Type": "application/octet-stream"}, timeout=60)
+        expect_fault(proxyd, response, "event-too-large", 413, "not-started")
+        assert "6291456" in response.json()["detail"]
+        assert aws.calls == []
+
+
+def test_bodies_over_the_apps_limit_are_413(proxyd, aws):
+    proxyd.publish(routes=[app("small", max_body_bytes=100)])
+    assert proxyd.app("small", "/", "POST", body=b"x" * 100).status == 200
+    response = proxyd.app("small", "/", "POST", body=b"x" * 101)
+    expect_fault(proxyd, response, "body-too-large", 413, "not-started")
+    assert "100 bytes" in response.json()["detail"]
+
+
+def test_bodies_over_the_proxys_limit_are_refused_unread(proxyd, aws):
+    answer = harness.raw(proxyd.listen, b"POST / HTTP/1.1\r\nHost: hello.localhost\r\nContent-Length: 7000000\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in answer and b"urn:app-orchestrator:fault:" in answer
+    assert aws.calls == []
+
+
+def test_in_flight_ceiling_of_an_app(proxyd, aws):
+    proxyd.publish(routes=[app("narrow", max_in_flight=2), app("hello")])
+    release = threading.Event()
+    aws.script["narrow"] = lambda call: (release.wait(20), call.reply({"statusCode": 200, "body": "ok"}))[1]
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(proxyd.app("narrow").status)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    harness.wait_for(lambda: aws.count("narrow") == 2, 10, "both are in flight")
+    for _ in range(5):
+        expect_fault(proxyd, proxyd.app("narrow"), "app-busy", 429, "not-started", 1)
+    assert proxyd.app("hello").status == 200
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert results == [200, 200]
+    assert proxyd.app("narrow").status == 200
+
+
+def test_in_flight_ceiling_of_the_process(aws):
+    aws.calls.clear()
+    release = threading.Event()
+    aws.script["hello"] = lambda call: (release.wait(20), call.reply({"statusCode": 200, "body": "ok"}))[1]
+    with Proxy(aws, routes=[app("hello")], options={"PROXYD_MAX_IN_FLIGHT": "3"}) as proxyd:
+        threads = [threading.Thread(target=proxyd.app, args=("hello",)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        harness.wait_for(lambda: aws.count("hello") == 3, 10, "three are in flight")
+        expect_fault(proxyd, proxyd.app("hello"), "proxy-busy", 503, "not-started", 1)
+        release.set()
+        for thread in threads:
+            thread.join()
+        assert proxyd.app("hello").status == 200
+
+
+def test_the_rate_of_an_app_holds_over_all_workers(proxyd, aws):
+    proxyd.publish(routes=[app("paced", rate_milli=1000, burst=5)])
+    statuses = [proxyd.app("paced").status for _ in range(20)]
+    assert 5 <= statuses.count(200) <= 7
+    expect_fault(proxyd, proxyd.app("paced"), "app-rate", 429, "not-started", 1)
+
+
+def test_nobody_listens(proxyd, aws):
+    with Proxy(aws, routes=[app("hello")], options={"AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{harness.free_port()}"}) as lost:
+        line = expect_fault(lost, lost.app("hello"), "unreachable", 503, "not-started", 1)
+        assert line["attempts"] == 3
+    with Proxy(aws, routes=[app("hello")], options={"AWS_ENDPOINT_URL_LAMBDA": "http://no-such-host.invalid"}) as lost:
+        expect_fault(lost, lost.app("hello", timeout=60), "unreachable", 503, "not-started", 1)
+
+
+def test_a_server_that_is_no_tls_is_unreachable(aws):
+    with Proxy(aws, routes=[app("hello")],
+               options={"AWS_ENDPOINT_URL_LAMBDA": aws.url.replace("http:", "https:"), "PROXYD_CONNECT_TIMEOUT": "300ms"}) as lost:
+        expect_fault(lost, lost.app("hello", timeout=60), "unreachable", 503, "not-started", 1)
+
+
+def test_the_deadline(proxyd, aws):
+    proxyd.publish(routes=[app("slow", deadline_ms=300)])
+    aws.script["slow"] = lambda call: (pause(1.5), False)[1]
+    started = time.monotonic()
+    line = expect_fault(proxyd, proxyd.app("slow"), "deadline", 504, "unknown")
+    assert 0.25 < time.monotonic() - started < 1.4
+    assert line["attempts"] == 1 == aws.count("slow")
+
+
+def test_the_deadline_without_one_is_the_versions_timeout_and_a_second(proxyd, aws):
+    proxyd.publish(routes=[app("slow", [version("slow", timeout_s=1)])])
+    aws.script["slow"] = lambda call: (pause(1.6), call.reply({"statusCode": 200, "body": "late"}))[1]
+    assert proxyd.app("slow").status == 200
+    aws.script["slow"] = lambda call: (pause(3), False)[1]
+    started = time.monotonic()
+    expect_fault(proxyd, proxyd.app("slow"), "deadline", 504, "unknown")
+    assert 1.9 < time.monotonic() - started < 2.9
+
+
+@pytest.mark.parametrize("end", ["close", "reset", "half head", "half body", "rubbish"])
+def test_what_breaks_after_it_was_read_is_never_sent_again(proxyd, aws, end):
+    def script(call):
+        if call.event["rawPath"] == "/warm":
+            return call.reply({"statusCode": 200, "body": "ok"})
+        if end == "half head":
+            call.peer.sendall(b"HTTP/1.1 200 OK\r\nContent-")
+        elif end == "half body":
+            call.peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"statusCode\"")
+        elif end == "rubbish":
+            call.peer.sendall(b"\x00\x01\x02 not http at all\r\n\r\n")
+        elif end == "reset":
+            return call.reset()
+        return False
+    aws.script["hello"] = script
+    for path in ("/fresh", "/warm", "/kept", "/warm", "/kept"):
+        before = aws.count("hello")
+        response = proxyd.app("hello", path)
+        if path == "/warm":
+            assert response.status == 200
+            continue
+        line = expect_fault(proxyd, response, "lambda-failed", 502, "unknown")
+        assert aws.count("hello") == before + 1, f"{path} was sent {aws.count('hello') - before} times"
+        assert line["attempts"] == 1
+
+
+def test_connections_that_lambda_closed_cost_no_error(proxyd, aws):
+    for _ in range(20):
+        assert proxyd.app("hello", "/", "POST", body=b"x").status == 200
+        aws.close_idle()
+    assert aws.count("hello") == 20
+    for _ in range(20):  # now with time for the FIN to arrive
+        assert proxyd.app("hello", "/", "POST", body=b"x").status == 200
+        aws.close_idle()
+        pause(0.02)
+    assert aws.count("hello") == 40
+
+
+def test_a_client_that_leaves_holds_its_place_until_the_call_is_over(proxyd, aws):
+    proxyd.publish(routes=[app("narrow", max_in_flight=1)])
+    release = threading.Event()
+    aws.script["narrow"] = lambda call: (release.wait(20), call.reply({"statusCode": 200, "body": "ok"}))[1]
+    harness.raw(proxyd.listen, b"GET /left HTTP/1.1\r\nHost: narrow.localhost\r\n\r\n", timeout=0.3)
+    harness.wait_for(lambda: proxyd.figure("proxyd_clients_gone_total") == 1, 5, "the client is seen to be gone")
+    assert proxyd.app("narrow").status == 429
+    release.set()
+    wait_idle(proxyd)
+    line = harness.wait_for(lambda: next((line for line in proxyd.access_lines() if line["path"] == "/left"), None), 5, "its line")
+    assert line["client_gone"] and line["status"] == 200
+    assert proxyd.app("narrow").status == 200
+    assert aws.count("narrow") == 2
+
+
+def test_records_that_cannot_be_used(proxyd, aws):
+    proxyd.publish(routes=[app("fine")], raw=[{"database": "routes", "key": "broken", "hex": "01ffff"},
+                                               {"database": "routes", "key": "future", "hex": "01800100000000"},
+                                               {"database": "routes", "key": "ancient", "hex": "63"},
+                                               {"database": "routes", "key": "nothing", "hex": ""}])
+    for name in ("broken", "future", "ancient", "nothing"):
+        expect_fault(proxyd, proxyd.app(name), "record-unreadable", 503, "not-started", 5)
+    assert proxyd.app("fine").status == 200
+
+
+def test_settings_that_cannot_be_used_take_down_nothing_else(proxyd, aws):
+    proxyd.publish(settings=None, raw=[{"database": "settings", "key": "settings", "hex": "01ff"}])
+    expect_fault(proxyd, proxyd.app("hello"), "record-unreadable", 503, "not-started", 5)
+    proxyd.publish()
+    assert proxyd.app("hello").status == 200
+
+
+def test_faults_are_counted_and_the_figures_are_lawful(proxyd, aws):
+    aws.script["hello"] = lambda call: call.service_error(500, "ServiceException")
+    proxyd.app("hello")
+    proxyd.app("nobody")
+    harness.raw(proxyd.listen, b"GET / HTTP/1.1\r\n\r\n")
+    assert proxyd.figure('proxyd_faults_total{fault="lambda-failed",invocation="unknown"}') == 1
+    assert proxyd.figure('proxyd_faults_total{fault="unknown-app",invocation="none"}') == 1
+    assert proxyd.figure('proxyd_guard_refusals_total{reason="host-missing"}') == 1
+    assert proxyd.figure('proxyd_requests_total{status="4xx"}') == 2
+    assert proxyd.figure('proxyd_requests_total{status="5xx"}') == 1
+    assert proxyd.figure('proxyd_invocations_total{outcome="broken"}') == 1
+    assert proxyd.figure("proxyd_guard_disagreements_total") == 0
+    assert proxyd.figure("proxyd_request_duration_seconds_count") == 3
+    text = harness.request(proxyd.admin_url + "/metrics").body
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+    assert checked.returncode == 0, checked.stdout.decode()
+
+
+def test_every_call_is_signed_as_botocore_would(aws):
+    sigv4_oracle = pytest.importorskip("sigv4_oracle")
+    with sigv4_oracle.VerifyingServer({"AKIDEXAMPLE": "secret"}) as server:
+        variables = dict(aws.aws_variables(), AWS_ENDPOINT_URL_LAMBDA=server.url)
+        arn = "arn:aws:lambda:us-east-1:123456789012:function:hello"
+        routes = [app("plain"), app("arn", [{"number": 1, "function": arn, "qualifier": "$LATEST"}]),
+                  app("qualified", [{"number": 7, "function": "a:b", "qualifier": "x$y_z-1"}])]
+        for token in (None, "session/token+with=signs"):
+            with Proxy(aws, routes=routes, options=dict(variables, AWS_SESSION_TOKEN=token)) as proxyd:
+                for name in ("plain", "arn", "qualified"):
+                    for body in (b"", b"small", b"\xff" * (3 * 1024 * 1024)):
+                        proxyd.app(name, "/p?q=1", "POST", body=body, timeout=60)
+        server.expect_all_valid(at_least=18)
