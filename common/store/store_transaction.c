@@ -10,6 +10,8 @@
 
 #define MAX_KEY_BYTES  511
 #define SNAPSHOT_TRIES 1000
+/* More than one transaction of ours takes. */
+#define LENGTH_AHEAD_BYTES ((off_t)4 * 1024 * 1024)
 
 struct store_reader {
     struct store *store;
@@ -208,6 +210,7 @@ enum error store_write_begin(struct store *store, struct store_write **result)
     rc = mdb_txn_begin(store->environment, NULL, 0, &transaction);
     if (rc != 0)
         return store_error(rc);
+    keep_length(store);
     write = calloc(1, sizeof(*write));
     REQUIRE(write != NULL);
     store->writer = pthread_self();
@@ -310,21 +313,27 @@ static enum error write_failed(struct store_write *write, enum error error)
 }
 
 /* Pages that were taken and given back within one transaction may be left unwritten at the end of
- * the file. The file is kept as long as its pages say, so that a shorter one is a damaged one
- * (check_length). Failing to grow it harms nobody now. */
+ * the file. The file is kept longer than its pages say, before a transaction begins and after it
+ * commits, so that a shorter one is a damaged one (check_length), also when a writer was killed
+ * between its commit and this. The added bytes are a hole, not disk space. Failing to grow the file
+ * harms nobody now. */
 static void keep_length(struct store *store)
 {
     MDB_envinfo information;
     MDB_stat statistics;
     struct stat status;
-    off_t needed;
+    off_t used, wanted;
     int file;
 
     mdb_env_info(store->environment, &information);
     mdb_env_stat(store->environment, &statistics);
     mdb_env_get_fd(store->environment, &file);
-    needed = (off_t)(information.me_last_pgno + 1) * statistics.ms_psize;
-    if (fstat(file, &status) == 0 && status.st_size < needed && ftruncate(file, needed) != 0)
+    used = (off_t)(information.me_last_pgno + 1) * statistics.ms_psize;
+    wanted = used + LENGTH_AHEAD_BYTES;
+    if (wanted > (off_t)information.me_mapsize)
+        wanted = (off_t)information.me_mapsize;
+    if (fstat(file, &status) == 0 && status.st_size < used + LENGTH_AHEAD_BYTES / 2 &&
+        status.st_size < wanted && ftruncate(file, wanted) != 0)
         return;
 }
 
