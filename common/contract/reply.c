@@ -199,13 +199,24 @@ static bool grow_headers(struct decoder *decoder)
     return true;
 }
 
+/* What is dropped costs time too. */
+#define HEADERS_SEEN_MAX (4 * REPLY_MAX_HEADERS) /* a name and a value are two */
+
+static enum error count_header(struct decoder *decoder, size_t bytes)
+{
+    decoder->header_bytes += bytes;
+    if (++decoder->headers_seen > HEADERS_SEEN_MAX ||
+        decoder->header_bytes > REPLY_MAX_HEADER_BYTES)
+        return refuse(decoder, ERROR_TOO_BIG, "the reply has too many or too long headers");
+    return ERROR_NONE;
+}
+
 static enum error append_header(struct decoder *decoder, struct view name, struct view value)
 {
     struct reply *reply = decoder->reply;
 
-    decoder->header_bytes += name.length + value.length;
-    if (reply->header_count == REPLY_MAX_HEADERS || decoder->header_bytes > REPLY_MAX_HEADER_BYTES)
-        return refuse(decoder, ERROR_TOO_BIG, "the reply has too many or too long headers");
+    if (reply->header_count == REPLY_MAX_HEADERS)
+        return refuse(decoder, ERROR_TOO_BIG, "the reply has too many headers");
     if (reply->header_count == decoder->header_capacity && !grow_headers(decoder))
         return out_of_memory(decoder);
     reply->headers[reply->header_count++] = (struct reply_header){name, value};
@@ -231,9 +242,6 @@ static enum error note_connection(struct decoder *decoder, struct view value)
 {
     char *joined;
 
-    decoder->header_bytes += value.length;
-    if (decoder->header_bytes > REPLY_MAX_HEADER_BYTES)
-        return refuse(decoder, ERROR_TOO_BIG, "the reply has too many or too long headers");
     if (decoder->connection.length == 0) {
         decoder->connection = value;
         return ERROR_NONE;
@@ -246,18 +254,16 @@ static enum error note_connection(struct decoder *decoder, struct view value)
     return ERROR_NONE;
 }
 
-/* What is dropped costs time too. */
-#define HEADERS_SEEN_MAX (4 * REPLY_MAX_HEADERS)
-
 /* One header line from whatever the function gave as its value. */
 static enum error add_header(struct decoder *decoder, struct view name,
                              const struct json_part *part)
 {
     struct reply_header *present;
     struct view value;
+    enum error error = count_header(decoder, name.length + part->text.length);
 
-    if (++decoder->headers_seen > HEADERS_SEEN_MAX)
-        return refuse(decoder, ERROR_TOO_BIG, "the reply has too many or too long headers");
+    if (error != ERROR_NONE)
+        return error;
     if (part->type == JSON_OBJECT || part->type == JSON_ARRAY)
         return refuse_header(decoder, name, "has a value that is no string, number or boolean");
     if (part->type == JSON_NULL)
@@ -284,6 +290,10 @@ static enum error add_header(struct decoder *decoder, struct view name,
 static enum error read_name(struct decoder *decoder, const struct json_part *part,
                             struct view *name)
 {
+    enum error error = count_header(decoder, 0);
+
+    if (error != ERROR_NONE)
+        return error;
     if (!string_view(decoder, part, name))
         return out_of_memory(decoder);
     if (!is_token(*name))

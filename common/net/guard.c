@@ -5,6 +5,7 @@
 #include "common/net/syntax.h"
 
 #define VERSION_BYTES    8 /* "HTTP/1.1" */
+#define USUAL_HEAD_BYTES 1024
 #define CHUNK_MAX_DIGITS 8
 
 const struct guard_limits guard_default_limits = {
@@ -190,6 +191,9 @@ static size_t scan_start(struct guard *guard, struct view bytes, struct guard_st
         return 0;
     if (!guard->after_cr && (bytes.data[0] != '\r' || guard->leading_bytes)) {
         guard->state = GUARD_STATE_REQUEST_LINE;
+        /* Room for a usual head at once, instead of by doubling. */
+        if (guard->limits->max_head_bytes >= USUAL_HEAD_BYTES)
+            buffer_reserve(&guard->head.text, USUAL_HEAD_BYTES);
         return 0;
     }
     if (take_line(guard, &guard->head, bytes, &empty, &taken))
@@ -308,7 +312,6 @@ static size_t scan_chunk_data_end(struct guard *guard, struct view bytes, struct
     }
     if (guard->after_cr) {
         commit(guard, 1);
-        guard->data_end_due = false;
         guard->state = GUARD_STATE_CHUNK_SIZE;
         guard->length = 0;
     }
@@ -332,7 +335,6 @@ static void end_chunk_size(struct guard *guard)
     } else {
         guard->left = guard->length;
         guard->state = GUARD_STATE_CHUNK_DATA;
-        guard->data_end_due = true;
         commit(guard, 1);
     }
 }
@@ -471,14 +473,6 @@ bool guard_restrict_body(struct guard *guard, uint64_t max_bytes)
 uint64_t guard_committed(const struct guard *guard)
 {
     return guard->committed;
-}
-
-struct view guard_harmless_end(const struct guard *guard)
-{
-    if (!guard->has_coding || guard->committed == 0 || guard->left > 0)
-        return (struct view){0};
-    /* Committed up to chunk data: the line end behind them is still due. */
-    return guard->data_end_due ? VIEW("\r\n0\r\n\r\n") : VIEW("0\r\n\r\n");
 }
 
 /* ---- reading ---- */

@@ -119,9 +119,8 @@ struct guard {
     uint64_t body_bytes;              /* decoded and seen */
     uint64_t max_body_bytes;
     unsigned chunk_digits;
-    bool data_end_due;         /* committed up to chunk data, not to the line end behind */
-    size_t request_line_bytes; /* as it was sent, without its line end */
-    size_t method_length;      /* these lie in head.text, the method at its start */
+    size_t request_line_bytes;                 /* as it was sent, without its line end */
+    size_t method_length;                      /* these lie in head.text, the method at its start */
     size_t target_offset, target_length;       /* in origin-form, or "*" */
     size_t authority_offset, authority_length; /* of an absolute-form target; else length 0 */
     unsigned host_index;                       /* in head, when has_host */
@@ -150,9 +149,6 @@ void guard_refuse(struct guard *guard, enum guard_reason reason);
  * it; the last chunk with its trailers. Stays behind `scanned` in between.
  */
 uint64_t guard_committed(const struct guard *guard);
-/* What would end the chunked body for a parser that has seen the committed bytes; the empty view
- * when none can (the head was refused, or data are outstanding). */
-struct view guard_harmless_end(const struct guard *guard);
 
 /* Good from HEAD on, borrowed until guard_next or guard_release. After a refusal in the head,
  * method and target may be empty. */

@@ -1,7 +1,11 @@
 /* Starts lambda-local: options, functions from disk, the API; and ends it in good order. */
+#include "common/base/id.h"
 #include "common/base/log.h"
 #include "deploy/lambda-local/config.h"
+#include "deploy/lambda-local/async_queue.h"
 #include "deploy/lambda-local/function_store.h"
+#include "deploy/lambda-local/keeper.h"
+#include "deploy/lambda-local/pool.h"
 #include "deploy/lambda-local/server/api.h"
 
 #include <event2/event.h>
@@ -14,9 +18,13 @@
 struct program {
     struct config config;
     struct event_base *base;
+    struct keeper keeper;
+    char instance[ID_SIZE]; /* marks our processes */
     struct function_store *store;
+    struct pools *pools;
+    struct async_queue *async_queue;
     struct api *api;
-    struct event *terminate, *interrupt;
+    struct event *terminate, *interrupt, *drained;
     bool ending;
 };
 
@@ -24,6 +32,36 @@ static int fail(int code, const struct buffer *problem)
 {
     fprintf(stderr, "lambda-local: %.*s\n", VIEW_FORMAT(buffer_view(problem)));
     return code;
+}
+
+static void on_drained(int descriptor, short what, void *context)
+{
+    struct program *program = context;
+
+    (void)descriptor;
+    (void)what;
+    event_base_loopbreak(program->base);
+}
+
+/* From inside of the last invocation's end: its answer must still go out. */
+static void on_idle(void *context)
+{
+    struct program *program = context;
+    struct timeval soon = {0, 20000};
+
+    evtimer_add(program->drained, &soon);
+}
+
+/* Invocations under way may end, for a while. */
+static void drain(struct program *program)
+{
+    int64_t most_ms = program->config.drain_timeout_ms;
+    struct timeval most = {most_ms / 1000, most_ms % 1000 * 1000};
+
+    program->drained = evtimer_new(program->base, on_drained, program);
+    REQUIRE(program->drained);
+    evtimer_add(program->drained, &most);
+    pools_on_idle(program->pools, on_idle, program);
 }
 
 /* The first signal ends the program in good order, a second one at once. */
@@ -37,7 +75,7 @@ static void on_end_signal(int number, short what, void *context)
     program->ending = true;
     log_write(LOG_INFO, "ending", LOG_INTEGER("signal", number));
     api_drain(program->api);
-    event_base_loopbreak(program->base);
+    drain(program);
 }
 
 static void catch_signals(struct program *program)
@@ -50,18 +88,49 @@ static void catch_signals(struct program *program)
     evsignal_add(program->interrupt, NULL);
 }
 
+static void on_retired(struct version *version, void *context)
+{
+    struct program *program = context;
+
+    if (program->pools)
+        pools_retire(program->pools, version);
+}
+
+static char *folder_of(const struct program *program, const char *below)
+{
+    struct buffer folder;
+
+    buffer_init(&folder, 16384);
+    buffer_append_format(&folder, "%s/lambda-local%s", program->config.data_dir, below);
+    REQUIRE(folder.error == ERROR_NONE);
+    return buffer_take(&folder, NULL);
+}
+
 static enum error open_store(struct program *program, struct buffer *problem)
 {
-    struct function_store_options options = {.ready_delay_ms = program->config.ready_delay_ms};
-    struct buffer folder;
+    struct function_store_options options = {
+        .ready_delay_ms = program->config.ready_delay_ms,
+        .on_retired = on_retired,
+        .context = program,
+    };
+    char *folder = folder_of(program, "");
     enum error error;
 
-    buffer_init(&folder, 4096);
-    buffer_append_format(&folder, "%s/lambda-local", program->config.data_dir);
-    options.folder = folder.data;
-    error = folder.error ? folder.error
-                         : function_store_open(program->base, &options, &program->store, problem);
-    buffer_release(&folder);
+    options.folder = folder;
+    error = function_store_open(program->base, &options, &program->store, problem);
+    free(folder);
+    return error;
+}
+
+static enum error open_pools(struct program *program, struct buffer *problem)
+{
+    char *folder = folder_of(program, "/sandboxes");
+    enum error error = pools_new(program->base, &program->config, program->instance, folder,
+                                 program->keeper.pid, &program->pools, problem);
+
+    free(folder);
+    if (!error)
+        program->async_queue = async_queue_new(program->base, &program->config, program->pools);
     return error;
 }
 
@@ -70,9 +139,13 @@ static int serve(struct program *program, struct buffer *problem)
     struct api_options options = {.config = &program->config};
     enum error error = open_store(program, problem);
 
+    if (!error)
+        error = open_pools(program, problem);
     if (error)
         return fail(1, problem);
     options.store = program->store;
+    options.pools = program->pools;
+    options.async_queue = program->async_queue;
     catch_signals(program);
     error = api_start(program->base, &options, &program->api, problem);
     if (error)
@@ -90,8 +163,15 @@ static void release(struct program *program)
 {
     if (program->api)
         api_stop(program->api);
+    if (program->pools)
+        pools_free(program->pools);
+    if (program->async_queue)
+        async_queue_free(program->async_queue);
+    program->pools = NULL; /* versions that the store lets go have none any more */
     if (program->store)
         function_store_close(program->store);
+    if (program->drained)
+        event_free(program->drained);
     if (program->terminate)
         event_free(program->terminate);
     if (program->interrupt)
@@ -112,11 +192,17 @@ static int run(struct program *program, struct buffer *problem)
     }
     if (config_complete(&program->config, problem) != ERROR_NONE)
         return fail(1, problem);
+    id_make(program->instance);
+    if (keeper_start(&program->keeper, program->instance) != ERROR_NONE) {
+        buffer_append_string(problem, "cannot start a process");
+        return fail(1, problem);
+    }
     log_start("lambda-local", level);
     program->base = event_base_new();
     REQUIRE(program->base);
     code = serve(program, problem);
     release(program);
+    keeper_stop(&program->keeper);
     log_stop();
     return code;
 }

@@ -45,6 +45,7 @@ static const struct api_operation operations[] = {
     {"GetAlias", "GET", FUNCTION "/aliases/{}", aliases_get, 0, false},
     {"UpdateAlias", "PUT", FUNCTION "/aliases/{}", aliases_update, SETTING_BODY_BYTES, false},
     {"DeleteAlias", "DELETE", FUNCTION "/aliases/{}", aliases_delete, 0, false},
+    {"Invoke", "POST", FUNCTION "/invocations", invoke, INVOKE_BODY_BYTES, false},
     {"TagResource", "POST", "/2017-03-31/tags/{}", tags_add, SETTING_BODY_BYTES, false},
     {"UntagResource", "DELETE", "/2017-03-31/tags/{}", tags_remove, 0, false},
     {"ListTags", "GET", "/2017-03-31/tags/{}", tags_list, 0, false},
@@ -236,9 +237,10 @@ static void on_end(struct front_exchange *exchange, void *context)
     }
     if (call->body.error != ERROR_NONE) {
         api_refuse(call, REFUSAL_TOO_LARGE,
-                   false ? "%llu byte payload is too large for the RequestResponse invocation type "
-                           "(limit %llu bytes)"
-                         : "Request must be smaller than %llu bytes; the limit is %llu bytes",
+                   call->operation && call->operation->handle == invoke
+                       ? "%llu byte payload is too large for the RequestResponse invocation type "
+                         "(limit %llu bytes)"
+                       : "Request must be smaller than %llu bytes; the limit is %llu bytes",
                    (unsigned long long)call->received_bytes,
                    (unsigned long long)call->body.ceiling);
         return;

@@ -1,2 +1,3 @@
 # The unit tests of common/net.
 unit_test(common/net/test_outgoing LIBRARIES common_net PkgConfig::LIBEVENT)
+unit_test(common/net/test_guard LIBRARIES common_net)

@@ -260,6 +260,9 @@ static void hold_a_snapshot(void)
     hear();
     say(first_byte_of(reader, LAYOUT_ROUTES, "a"));
     hear();
+    store_end(reader);
+    store_reader_free(reader);
+    store_close(store);
 }
 
 static void a_snapshot_of_another_process_keeps_its_pages(void **state)
@@ -276,7 +279,7 @@ static void a_snapshot_of_another_process_keeps_its_pages(void **state)
     tell(&child, 'g');
     assert_int_equal(ask(&child), '1');
     tell(&child, 'q');
-    end_child(&child);
+    assert_int_equal(end_child(&child), 0);
     store_close(store);
 }
 

@@ -1,0 +1,191 @@
+/* Forks and executes sandboxes' processes, and reads from /proc what they use. */
+#include "deploy/lambda-local/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_DESCENDANTS 256
+#define MAX_FILES       1024 /* as on Lambda */
+
+/* Between fork and exec, in the child: only what is safe there. */
+static _Noreturn void become(const struct process_plan *plan, int output, pid_t parent)
+{
+    struct rlimit no_core = {0, 0}, files = {MAX_FILES, MAX_FILES};
+    struct sigaction normal = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    int nothing;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    setsid();
+    for (int number = 1; number < NSIG; number++)
+        sigaction(number, &normal, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setrlimit(RLIMIT_CORE, &no_core);
+    setrlimit(RLIMIT_NOFILE, &files);
+    nothing = open("/dev/null", O_RDONLY);
+    dup2(nothing, 0);
+    dup2(output, 1);
+    dup2(output, 2);
+    close_range(3, ~0U, 0);
+    if (chdir(plan->folder) == 0)
+        execve(plan->arguments[0], plan->arguments, plan->environment);
+    dprintf(2, "cannot execute %s: %s\n", plan->arguments[0], strerror(errno));
+    _exit(127);
+}
+
+enum error process_start(const struct process_plan *plan, pid_t *pid, int *output)
+{
+    pid_t parent = getpid(), child;
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return error_from_errno(errno);
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    child = fork();
+    if (child == 0)
+        become(plan, ends[1], parent);
+    close(ends[1]);
+    if (child < 0) {
+        close(ends[0]);
+        return error_from_errno(errno);
+    }
+    *pid = child;
+    *output = ends[0];
+    return ERROR_NONE;
+}
+
+void process_kill(pid_t pid)
+{
+    REQUIRE(pid > 1);
+    kill(-pid, SIGKILL); /* fails before the child has made its group: hence the second */
+    kill(pid, SIGKILL);
+}
+
+bool process_reap(pid_t *pid, int *status)
+{
+    siginfo_t info = {0};
+
+    /* While the zombie is there its number, and so its group's, cannot become another's. */
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+        return false;
+    kill(-info.si_pid, SIGKILL);
+    *pid = info.si_pid;
+    return waitpid(info.si_pid, status, WNOHANG) == info.si_pid;
+}
+
+/* -- /proc -- */
+
+static bool read_small(const char *path, char *out, size_t size)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got;
+
+    if (file < 0)
+        return false;
+    got = read(file, out, size - 1);
+    close(file);
+    if (got < 0)
+        return false;
+    out[got] = '\0';
+    return true;
+}
+
+static bool measure_one(pid_t pid, struct process_memory *memory)
+{
+    char path[64], text[256];
+    long long size, resident, shared, page = sysconf(_SC_PAGESIZE);
+
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    if (!read_small(path, text, sizeof text) ||
+        sscanf(text, "%lld %lld %lld", &size, &resident, &shared) != 3)
+        return false;
+    memory->resident_bytes += resident * page;
+    memory->anonymous_bytes += (resident - shared) * page;
+    return true;
+}
+
+static size_t children_of(pid_t pid, pid_t *out, size_t most)
+{
+    char path[80], text[8192], *at = text, *end;
+    size_t count = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    if (!read_small(path, text, sizeof text))
+        return 0;
+    while (count < most) {
+        long child = strtol(at, &end, 10);
+
+        if (end == at || child <= 1)
+            break;
+        out[count++] = (pid_t)child;
+        at = end;
+    }
+    return count;
+}
+
+bool process_measure(pid_t pid, struct process_memory *memory)
+{
+    pid_t family[MAX_DESCENDANTS] = {pid};
+    size_t count = 1;
+
+    memset(memory, 0, sizeof *memory);
+    if (!measure_one(pid, memory))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            measure_one(family[i], memory);
+        count += children_of(family[i], family + count, MAX_DESCENDANTS - count);
+    }
+    return true;
+}
+
+void process_children(void (*visit)(pid_t pid, void *context), void *context)
+{
+    pid_t children[MAX_DESCENDANTS];
+    size_t count = children_of(getpid(), children, MAX_DESCENDANTS);
+
+    for (size_t i = 0; i < count; i++)
+        visit(children[i], context);
+}
+
+/* -- how it ended -- */
+
+const char *process_ending(int status, char *out, size_t size)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {{SIGKILL, "killed"},
+                 {SIGTERM, "terminated"},
+                 {SIGSEGV, "segmentation fault"},
+                 {SIGABRT, "aborted"},
+                 {SIGBUS, "bus error"},
+                 {SIGFPE, "floating point exception"},
+                 {SIGILL, "illegal instruction"},
+                 {SIGPIPE, "broken pipe"},
+                 {SIGINT, "interrupt"},
+                 {SIGHUP, "hangup"}};
+    int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return NULL;
+    snprintf(out, size, "signal: %d", number);
+    if (WIFEXITED(status))
+        snprintf(out, size, "exit status %d", WEXITSTATUS(status));
+    for (size_t i = 0; number && i < sizeof names / sizeof names[0]; i++) {
+        if (names[i].number == number)
+            snprintf(out, size, "signal: %s", names[i].name);
+    }
+    return out;
+}

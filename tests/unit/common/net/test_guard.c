@@ -1,0 +1,471 @@
+/* Runs the guard over the raw messages of tests/vectors/guard, cut in every way. */
+#include "common/base/file.h"
+#include "common/net/guard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define RAW_MAX (256 * 1024)
+
+struct message {
+    struct buffer name, raw, body, accepted, rest;
+    char refused[64], host[64], keeps_alive[8], trailer[64];
+    bool incomplete;
+    struct guard_limits limits;
+};
+
+/* What came of it; compared between the ways of cutting. */
+struct outcome {
+    enum guard_event event;
+    enum guard_reason reason;
+    size_t used;
+    struct buffer body;
+};
+
+static int hex(char digit)
+{
+    return (int)strtol((char[]){digit, '\0'}, NULL, 16);
+}
+
+static void unescape(struct buffer *out, struct view text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        const char *at = text.data + i;
+
+        if (*at != '\\') {
+            buffer_append_byte(out, *at);
+            continue;
+        }
+        i++;
+        switch (at[1]) {
+        case 'r':
+            buffer_append_byte(out, '\r');
+            break;
+        case 'n':
+            buffer_append_byte(out, '\n');
+            break;
+        case 't':
+            buffer_append_byte(out, '\t');
+            break;
+        case 'x':
+            buffer_append_byte(out, (char)(hex(at[2]) * 16 + hex(at[3])));
+            i += 2;
+            break;
+        default:
+            buffer_append_byte(out, at[1]);
+        }
+    }
+}
+
+/* Escapes and {x*N}. */
+static void expand(struct buffer *out, struct view text)
+{
+    while (text.length) {
+        size_t open = view_find(text, '{');
+        size_t close = view_find(text, '}');
+        struct view inner;
+        size_t star;
+
+        if (open == SIZE_MAX || close == SIZE_MAX) {
+            unescape(out, text);
+            return;
+        }
+        unescape(out, view_slice(text, 0, open));
+        inner = view_slice(text, open + 1, close - open - 1);
+        star = view_find(inner, '*');
+        assert_true(star != SIZE_MAX);
+        for (long n = strtol(inner.data + star + 1, NULL, 10); n > 0; n--)
+            unescape(out, view_slice(inner, 0, star));
+        text = view_slice(text, close + 1, SIZE_MAX);
+    }
+}
+
+static void set_limits(struct guard_limits *limits, struct view words)
+{
+    struct view word;
+
+    while (view_split(&words, ' ', &word)) {
+        if (view_equal_string(word, "trailers"))
+            limits->allow_trailers = true;
+        else if (view_equal_string(word, "known-methods"))
+            limits->allow_unknown_methods = false;
+        else if (view_starts_with(word, VIEW("body=")))
+            limits->max_body_bytes = strtoull(word.data + 5, NULL, 10);
+        else
+            fail_msg("unknown limit %.*s", VIEW_FORMAT(word));
+    }
+}
+
+static void copy(char *out, size_t size, struct view text)
+{
+    assert_true(text.length < size);
+    memcpy(out, text.data, text.length);
+    out[text.length] = '\0';
+}
+
+static void set_member(struct message *message, struct view key, struct view value)
+{
+    if (view_equal_string(key, "case"))
+        buffer_append_view(&message->name, value);
+    else if (view_equal_string(key, "raw"))
+        expand(&message->raw, value);
+    else if (view_equal_string(key, "body"))
+        expand(&message->body, value);
+    else if (view_equal_string(key, "accepted"))
+        expand(&message->accepted, value);
+    else if (view_equal_string(key, "rest"))
+        expand(&message->rest, value);
+    else if (view_equal_string(key, "refused"))
+        copy(message->refused, sizeof(message->refused), value);
+    else if (view_equal_string(key, "host"))
+        copy(message->host, sizeof(message->host), value);
+    else if (view_equal_string(key, "trailer"))
+        copy(message->trailer, sizeof(message->trailer), value);
+    else if (view_equal_string(key, "keeps-alive"))
+        copy(message->keeps_alive, sizeof(message->keeps_alive), value);
+    else if (view_equal_string(key, "incomplete"))
+        message->incomplete = true;
+    else if (view_equal_string(key, "limits"))
+        set_limits(&message->limits, value);
+    else
+        assert_true(view_equal_string(key, "rfc"));
+}
+
+static void message_init(struct message *message)
+{
+    memset(message, 0, sizeof(*message));
+    message->limits = guard_default_limits;
+    buffer_init(&message->name, 256);
+    buffer_init(&message->raw, RAW_MAX);
+    buffer_init(&message->body, RAW_MAX);
+    buffer_init(&message->accepted, RAW_MAX);
+    buffer_init(&message->rest, RAW_MAX);
+}
+
+static void message_release(struct message *message)
+{
+    buffer_release(&message->name);
+    buffer_release(&message->raw);
+    buffer_release(&message->body);
+    buffer_release(&message->accepted);
+    buffer_release(&message->rest);
+}
+
+/* Feeds bytes until they are used up or something final came; true when final. */
+static bool feed(struct guard *guard, struct view bytes, struct outcome *outcome)
+{
+    struct guard_step step = {.event = GUARD_EVENT_HEAD};
+    size_t used = 0;
+
+    while (step.event != GUARD_EVENT_MORE) {
+        used += guard_feed(guard, view_slice(bytes, used, SIZE_MAX), &step);
+        outcome->event = step.event;
+        if (step.event == GUARD_EVENT_BODY)
+            buffer_append_view(&outcome->body, step.piece);
+        assert_true(guard_committed(guard) <= guard->scanned);
+        if (step.event == GUARD_EVENT_END || step.event == GUARD_EVENT_REFUSED) {
+            outcome->used += used;
+            outcome->reason = guard->reason;
+            return true;
+        }
+    }
+    assert_int_equal(used, bytes.length);
+    outcome->used += used;
+    return false;
+}
+
+static void check_accepted(const struct message *message, const struct guard *guard,
+                           const struct outcome *outcome)
+{
+    struct buffer line;
+    struct view value;
+
+    assert_int_equal(outcome->event, GUARD_EVENT_END);
+    buffer_init(&line, RAW_MAX);
+    buffer_append_view(&line, guard_method(guard));
+    buffer_append_byte(&line, ' ');
+    buffer_append_view(&line, guard_target(guard));
+    assert_true(view_equal(buffer_view(&line), buffer_view(&message->accepted)));
+    buffer_release(&line);
+    assert_true(view_equal(buffer_view(&outcome->body), buffer_view(&message->body)));
+    assert_int_equal(guard->body_bytes, message->body.length);
+    assert_int_equal(outcome->used, message->raw.length - message->rest.length);
+    assert_int_equal(guard->scanned, outcome->used);
+    assert_int_equal(guard_committed(guard), outcome->used);
+    if (message->host[0])
+        assert_true(view_equal_string(guard_host(guard), message->host));
+    if (message->keeps_alive[0])
+        assert_int_equal(guard_keeps_alive(guard), strcmp(message->keeps_alive, "yes") == 0);
+    if (message->trailer[0]) {
+        char name[64], *equals;
+
+        copy(name, sizeof(name), view_of(message->trailer));
+        equals = strchr(name, '=');
+        *equals = '\0';
+        assert_true(guard_trailer(guard, name, &value));
+        assert_true(view_equal_string(value, equals + 1));
+    }
+}
+
+static void check(const struct message *message, const struct guard *guard,
+                  const struct outcome *outcome)
+{
+    char refused[64];
+
+    if (message->refused[0]) {
+        assert_int_equal(outcome->event, GUARD_EVENT_REFUSED);
+        snprintf(refused, sizeof(refused), "%s %d", guard_reason_name(outcome->reason),
+                 guard_reason_status(outcome->reason));
+        assert_string_equal(refused, message->refused);
+    } else if (message->incomplete) {
+        assert_int_equal(outcome->event, GUARD_EVENT_MORE);
+    } else {
+        check_accepted(message, guard, outcome);
+    }
+}
+
+/* Cuts the bytes at `first`, then every `step` bytes. */
+static void run(const struct message *message, size_t first, size_t step)
+{
+    struct view raw = buffer_view(&message->raw);
+    struct outcome outcome = {0};
+    struct guard guard;
+    size_t at = 0;
+    bool final = false;
+
+    guard_init(&guard, &message->limits);
+    buffer_init(&outcome.body, RAW_MAX);
+    while (!final && at < raw.length) {
+        struct view piece = view_slice(raw, at, at == 0 ? first : step);
+        /* A copy of its own, so that a look beyond the piece is seen. */
+        char *bytes = malloc(piece.length);
+
+        memcpy(bytes, piece.data, piece.length);
+        final = feed(&guard, view_from(bytes, piece.length), &outcome);
+        free(bytes);
+        at += piece.length;
+    }
+    check(message, &guard, &outcome);
+    guard_release(&guard);
+    buffer_release(&outcome.body);
+}
+
+static void run_all_ways(const struct message *message)
+{
+    size_t length = message->raw.length;
+    size_t stride = length > 600 ? 97 : 1;
+
+    print_message("  %.*s\n", VIEW_FORMAT(buffer_view(&message->name)));
+    run(message, length, length);
+    run(message, 1, 1);
+    run(message, 3, 2);
+    for (size_t cut = 1; cut < length; cut += stride)
+        run(message, cut, length);
+}
+
+static unsigned run_file(const char *name)
+{
+    char path[512];
+    struct buffer text;
+    struct view rest, line;
+    struct message message;
+    unsigned count = 0;
+
+    buffer_init(&text, 1024 * 1024);
+    snprintf(path, sizeof(path), "%s/guard/%s", TEST_VECTORS_DIR, name);
+    assert_int_equal(file_read(path, &text), ERROR_NONE);
+    buffer_append_byte(&text, '\n');
+    rest = buffer_view(&text);
+    message_init(&message);
+    while (view_split(&rest, '\n', &line)) {
+        size_t colon = view_find(line, ':');
+
+        if (line.length == 0 && message.name.length) {
+            run_all_ways(&message);
+            count++;
+            message_release(&message);
+            message_init(&message);
+        } else if (line.length && line.data[0] != '#') {
+            assert_true(colon != SIZE_MAX);
+            set_member(&message, view_slice(line, 0, colon), view_slice(line, colon + 2, SIZE_MAX));
+        }
+    }
+    assert_int_equal(message.name.length, 0);
+    message_release(&message);
+    buffer_release(&text);
+    return count;
+}
+
+static void request_lines_are_judged_the_same_for_every_cut(void **state)
+{
+    (void)state;
+    assert_true(run_file("request_line.txt") >= 40);
+}
+
+static void headers_are_judged_the_same_for_every_cut(void **state)
+{
+    (void)state;
+    assert_true(run_file("headers.txt") >= 35);
+}
+
+static void bodies_are_judged_the_same_for_every_cut(void **state)
+{
+    (void)state;
+    assert_true(run_file("bodies.txt") >= 40);
+}
+
+static size_t feed_text(struct guard *guard, const char *text, enum guard_event *event)
+{
+    struct guard_step step;
+    size_t used = guard_feed(guard, view_of(text), &step);
+
+    *event = step.event;
+    return used;
+}
+
+static void a_head_is_committed_only_when_it_is_whole(void **state)
+{
+    struct guard guard;
+    enum guard_event event;
+
+    (void)state;
+    guard_init(&guard, &guard_default_limits);
+    feed_text(&guard, "GET / HTTP/1.1\r\nHost: a\r\n\r", &event);
+    assert_int_equal(event, GUARD_EVENT_MORE);
+    assert_int_equal(guard_committed(&guard), 0);
+    feed_text(&guard, "\n", &event);
+    assert_int_equal(event, GUARD_EVENT_HEAD);
+    assert_int_equal(guard_committed(&guard), strlen("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    guard_release(&guard);
+}
+
+static void a_chunk_is_committed_by_size_line_data_and_line_end(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t committed; /* behind the head */
+    } steps[] = {{"", 0},   {"5", 0},  {"\r", 0},  {"\n", 3},     {"hel", 6},
+                 {"lo", 8}, {"\r", 8}, {"\n", 10}, {"0\r\n", 10}, {"\r", 10}};
+    const char *head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    struct guard guard;
+    enum guard_event event;
+
+    (void)state;
+    guard_init(&guard, &guard_default_limits);
+    assert_int_equal(feed_text(&guard, head, &event), strlen(head));
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        feed_text(&guard, steps[i].text, &event);
+        assert_int_equal(guard_committed(&guard), strlen(head) + steps[i].committed);
+    }
+    feed_text(&guard, "\n", &event);
+    assert_int_equal(event, GUARD_EVENT_END);
+    assert_int_equal(guard_committed(&guard), guard.scanned);
+    guard_release(&guard);
+}
+
+static void body_bytes_need_no_look(void **state)
+{
+    struct guard guard;
+    struct guard_step step;
+    enum guard_event event;
+
+    (void)state;
+    guard_init(&guard, &guard_default_limits);
+    feed_text(&guard, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", &event);
+    assert_int_equal(event, GUARD_EVENT_HEAD);
+    assert_int_equal(guard_opaque(&guard), 0);
+    guard_feed(&guard, (struct view){0}, &step);
+    assert_int_equal(guard_opaque(&guard), 1000);
+    assert_int_equal(guard_feed(&guard, view_from(NULL, 900), &step), 900);
+    assert_int_equal(guard_opaque(&guard), 100);
+    assert_int_equal(guard_feed(&guard, view_from(NULL, 100), &step), 100);
+    guard_feed(&guard, (struct view){0}, &step);
+    assert_int_equal(step.event, GUARD_EVENT_END);
+    guard_release(&guard);
+}
+
+static void a_policy_can_restrict_the_body_at_the_head(void **state)
+{
+    struct guard guard;
+    enum guard_event event;
+
+    (void)state;
+    guard_init(&guard, &guard_default_limits);
+    feed_text(&guard, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n", &event);
+    assert_false(guard_restrict_body(&guard, 10));
+    assert_int_equal(guard.reason, GUARD_BODY_TOO_LARGE);
+    assert_int_equal(guard_committed(&guard), 0);
+    guard_release(&guard);
+
+    feed_text(&guard, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &event);
+    assert_true(guard_restrict_body(&guard, 10));
+    feed_text(&guard, "b\r\n", &event);
+    assert_int_equal(event, GUARD_EVENT_REFUSED);
+    assert_int_equal(guard.reason, GUARD_BODY_TOO_LARGE);
+    guard_release(&guard);
+
+    feed_text(&guard, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &event);
+    assert_false(guard_restrict_body(&guard, 0));
+    guard_release(&guard);
+}
+
+static void headers_are_read_in_order_and_in_any_case(void **state)
+{
+    struct guard guard;
+    enum guard_event event;
+    struct view name, value;
+
+    (void)state;
+    guard_init(&guard, &guard_default_limits);
+    feed_text(&guard, "GET / HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nx-one: 2\r\n\r\n", &event);
+    assert_true(guard_header(&guard, "x-ONE", &value));
+    assert_true(view_equal_string(value, "1"));
+    assert_true(guard_header_at(&guard, 2, &name, &value));
+    assert_true(view_equal_string(name, "x-one") && view_equal_string(value, "2"));
+    assert_false(guard_header_at(&guard, 3, &name, &value));
+    assert_false(guard_header(&guard, "X-Two", &value));
+    guard_release(&guard);
+}
+
+static void the_next_message_begins_afresh(void **state)
+{
+    const char *both = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+                       "GET /2 HTTP/1.1\r\nHost: b\r\n\r\n";
+    struct guard guard;
+    struct outcome outcome = {0};
+
+    (void)state;
+    guard_init(&guard, &guard_default_limits);
+    buffer_init(&outcome.body, 100);
+    assert_true(feed(&guard, view_of(both), &outcome));
+    guard_next(&guard);
+    assert_true(feed(&guard, view_of(both + outcome.used), &outcome));
+    assert_true(view_equal_string(guard_target(&guard), "/2"));
+    assert_true(view_equal_string(guard_host(&guard), "b"));
+    assert_int_equal(guard.body_bytes, 0);
+    assert_int_equal(outcome.used, strlen(both));
+    guard_release(&guard);
+    buffer_release(&outcome.body);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(request_lines_are_judged_the_same_for_every_cut),
+        cmocka_unit_test(headers_are_judged_the_same_for_every_cut),
+        cmocka_unit_test(bodies_are_judged_the_same_for_every_cut),
+        cmocka_unit_test(a_head_is_committed_only_when_it_is_whole),
+        cmocka_unit_test(a_chunk_is_committed_by_size_line_data_and_line_end),
+        cmocka_unit_test(body_bytes_need_no_look),
+        cmocka_unit_test(a_policy_can_restrict_the_body_at_the_head),
+        cmocka_unit_test(headers_are_read_in_order_and_in_any_case),
+        cmocka_unit_test(the_next_message_begins_afresh),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
