@@ -1,0 +1,336 @@
+/* What handlers have to answer, commit and wait with. */
+#include "managerd/call.h"
+
+#include "common/base/clock.h"
+#include "common/base/escape.h"
+#include "managerd/idempotency.h"
+#include "managerd/publish.h"
+#include "managerd/validate.h"
+
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CONFLICTS 1000
+#define MAX_LIMIT     500
+#define DEFAULT_LIMIT 100
+
+static void set_result(struct call *call, int status, struct json *result)
+{
+    json_free(call->result);
+    call->result = result;
+    call->status = status;
+}
+
+enum progress call_answer(struct call *call, int status, struct json *result)
+{
+    set_result(call, status, result);
+    return PROGRESS_NEXT;
+}
+
+static void set_revision(struct call *call, uint64_t revision)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, revision);
+    json_set_string(call->result, "revision", view_of(text));
+    call->tagged = true;
+}
+
+enum progress call_answer_tagged(struct call *call, int status, struct json *result,
+                                 uint64_t revision)
+{
+    set_result(call, status, result);
+    set_revision(call, revision);
+    return PROGRESS_NEXT;
+}
+
+enum progress call_answer_text(struct call *call, int status, const char *type)
+{
+    call->status = status;
+    call->text_type = type;
+    return PROGRESS_NEXT;
+}
+
+enum progress call_fail(struct call *call, enum problem_type type, const char *format, ...)
+{
+    char detail[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    call->problem.type = type;
+    call->problem.detail = arena_string(&call->arena, view_of(detail));
+    return PROGRESS_FAIL;
+}
+
+enum progress call_fail_faults(struct call *call)
+{
+    if (call->endpoint->flags & ENDPOINT_FIRST_API)
+        call->problem.status = 400;
+    return call_fail(call, PROBLEM_INVALID, "%zu thing%s to correct; see errors.",
+                     call->faults.count, call->faults.count == 1 ? "" : "s");
+}
+
+enum progress call_fail_error(struct call *call, enum error error)
+{
+    if (error == ERROR_FULL)
+        return call_fail(call, PROBLEM_STORAGE_FULL, "Nothing was changed: no space is left.");
+    if (error == ERROR_TOO_BIG)
+        return call_fail(call, PROBLEM_TOO_LARGE, "This is more than one record can hold.");
+    return call_fail(call, PROBLEM_STORAGE_FAILED, "Stored data: %s.", error_text(error));
+}
+
+/* Committing. */
+
+/* Runs the handler once more, on what is there now. */
+static void act_again(struct call *call)
+{
+    change_clear(&call->change);
+    json_free(call->result);
+    call->result = NULL;
+    call->status = 0;
+    call->location = NULL;
+    call->unchanged = 0;
+    json_free(call->operation);
+    call->operation = NULL;
+    enum progress verdict = call->endpoint->act(call);
+    if (verdict != PROGRESS_WAIT)
+        call_resume(call, verdict);
+}
+
+static void after_commit(struct call *call)
+{
+    enum progress verdict = call->on_committed ? call->on_committed(call) : PROGRESS_NEXT;
+    if (verdict != PROGRESS_WAIT)
+        call_resume(call, verdict);
+}
+
+static void on_published(enum error error, void *context)
+{
+    struct call *call = context;
+    if (error)
+        call_resume(call, call_fail(call, PROBLEM_UNPUBLISHED,
+                                    "The change is saved and will be in force soon."));
+    else
+        after_commit(call);
+}
+
+static void publish_or_go_on(struct call *call)
+{
+    if (call->publish)
+        publish_app(call->server->publisher, call_app(call), on_published, call);
+    else
+        after_commit(call);
+}
+
+static void on_commit(enum error error, uint64_t revision, void *context)
+{
+    struct call *call = context;
+    if (error == ERROR_CONFLICT && call->conflicts++ < MAX_CONFLICTS) {
+        act_again(call);
+        return;
+    }
+    if (error) {
+        call_resume(call, call_fail_error(call, error));
+        return;
+    }
+    if (call->result && call->tagged)
+        set_revision(call, call->unchanged ? call->unchanged : revision);
+    if (call->operation)
+        operations_accept(call->server->operations, call->operation, revision);
+    publish_or_go_on(call);
+}
+
+enum progress call_commit(struct call *call, int status, struct json *result, bool publish)
+{
+    set_result(call, status, result);
+    call->tagged = json_get(result, "revision") != NULL;
+    call->publish = publish;
+    idempotency_keep(call, status, result);
+    if (call->change.write_count)
+        state_commit(call->server->state, &call->change, on_commit, call);
+    else
+        publish_app(call->server->publisher, call_app(call), on_published, call);
+    return PROGRESS_WAIT;
+}
+
+void call_add_operation(struct call *call, const struct json *operation)
+{
+    struct view id = text_of(operation, "id");
+    struct key key = key_operation(id), queue = key_queue(text_of(operation, "app"), id);
+    struct json *mark = json_new_object();
+    change_put(&call->change, key.text, operation);
+    change_put(&call->change, queue.text, mark);
+    json_free(mark);
+}
+
+enum progress call_start_operation(struct call *call, struct json *operation)
+{
+    json_free(call->operation);
+    call->operation = operation;
+    call_add_operation(call, operation);
+    call->on_committed = call_wait_operation;
+    idempotency_keep(call, 202, NULL);
+    state_commit(call->server->state, &call->change, on_commit, call);
+    return PROGRESS_WAIT;
+}
+
+/* Waiting for an operation. */
+
+static enum progress answer_operation(struct call *call)
+{
+    const struct json *operation = call->operation;
+    const struct json *problem = json_get(operation, "problem");
+    struct view id = text_of(operation, "id");
+    call->location = arena_format(&call->arena, "/v1/operations/%.*s", VIEW_FORMAT(id));
+    if (!operation_finished(operation))
+        return call_answer(call, 202, operation_public(operation));
+    if (json_type_of(problem) != JSON_OBJECT)
+        return call_answer(call, 200, operation_public(operation));
+    return call_answer(call, (int)integer_of(problem, "status"), json_copy(problem));
+}
+
+static enum progress wait_is_over(struct call *call)
+{
+    state_unwatch(call->watch);
+    call->watch = NULL;
+    if (call->timer)
+        evtimer_del(call->timer);
+    return call->on_operation ? call->on_operation(call) : answer_operation(call);
+}
+
+static void on_wait_over(evutil_socket_t fd, short what, void *context)
+{
+    struct call *call = context;
+    (void)fd, (void)what;
+    enum progress verdict = wait_is_over(call);
+    if (verdict != PROGRESS_WAIT)
+        call_resume(call, verdict);
+}
+
+static void on_operation_changed(void *context)
+{
+    struct call *call = context;
+    struct record record;
+    struct key key = key_operation(text_of(call->operation, "id"));
+    if (record_read(call->server->state, key.text, &record))
+        return;
+    json_free(call->operation);
+    call->operation = record.json;
+    if (operation_finished(call->operation))
+        event_active(call->timer, 0, 0);
+}
+
+enum progress call_wait_operation(struct call *call)
+{
+    bool waits = call->wait_for_end || call->wait_ms > 0;
+    if (operation_finished(call->operation) || !waits || call->server->draining)
+        return wait_is_over(call);
+    struct key key = key_operation(text_of(call->operation, "id"));
+    call->watch = state_watch(call->server->state, key.text, on_operation_changed, call);
+    if (!call->timer)
+        call->timer = evtimer_new(call->server->base, on_wait_over, call);
+    REQUIRE(call->timer);
+    struct timeval limit = {.tv_sec = call->wait_ms / 1000, .tv_usec = call->wait_ms % 1000 * 1000};
+    if (!call->wait_for_end)
+        evtimer_add(call->timer, &limit);
+    return PROGRESS_WAIT;
+}
+
+/* Reading. */
+
+struct view call_app(const struct call *call)
+{
+    return call->parameters.values[0];
+}
+
+bool call_read_app(struct call *call, struct record *app)
+{
+    struct key key = key_app(call_app(call));
+    enum error error = record_read(call->server->state, key.text, app);
+    if (error == ERROR_NOT_FOUND)
+        call_fail(call, PROBLEM_APP_NOT_FOUND,
+                  "There is no app %.*s. Create it with PUT, or deploy to it.",
+                  VIEW_FORMAT(call_app(call)));
+    else if (error)
+        call_fail_error(call, error);
+    return error == ERROR_NONE;
+}
+
+bool call_query(struct call *call, const char *name, struct view *value)
+{
+    struct view rest = call->query, pair;
+    bool found = false;
+    while (!found && call->query.length && view_split(&rest, '&', &pair)) {
+        size_t equals = view_find(pair, '=');
+        struct buffer decoded;
+        buffer_init(&decoded, 8192);
+        if (!percent_decode(&decoded, view_slice(pair, 0, equals), true, true) &&
+            view_equal_string(buffer_view(&decoded), name)) {
+            buffer_clear(&decoded);
+            found = equals == SIZE_MAX ||
+                    !percent_decode(&decoded, view_slice(pair, equals + 1, SIZE_MAX), true, true);
+            *value = arena_copy(&call->arena, buffer_view(&decoded));
+        }
+        buffer_release(&decoded);
+    }
+    return found;
+}
+
+bool call_precondition(struct call *call, uint64_t revision)
+{
+    struct view list;
+    if (incoming_header(call->incoming, "If-Match", &list) && !if_match_holds(list, revision)) {
+        call_fail(call, PROBLEM_PRECONDITION_FAILED,
+                  "The revision is %" PRIu64 " now; read it again and redo the change.", revision);
+        return false;
+    }
+    if (!view_equal(call->method, VIEW("GET")) &&
+        incoming_header(call->incoming, "If-None-Match", &list) && if_match_holds(list, revision)) {
+        call_fail(call, PROBLEM_PRECONDITION_FAILED, "It exists already.");
+        return false;
+    }
+    return true;
+}
+
+bool call_page(struct call *call, struct page *page)
+{
+    struct view text;
+    uint64_t limit = DEFAULT_LIMIT;
+    struct buffer after;
+    page->after = VIEW("");
+    if (call_query(call, "limit", &text) &&
+        (view_to_u64(text, MAX_LIMIT, &limit) || limit == 0))
+        fault_parameter(&call->faults, "limit", "must be from 1 to %d", MAX_LIMIT);
+    page->limit = (unsigned)limit;
+    buffer_init(&after, STATE_MAX_KEY);
+    if (call_query(call, "cursor", &text)) {
+        if (hex_decode(&after, text) || after.length == 0 || !utf8_valid(buffer_view(&after)))
+            fault_parameter(&call->faults, "cursor", "must be a nextCursor of this list");
+        else
+            page->after = arena_copy(&call->arena, buffer_view(&after));
+    }
+    buffer_release(&after);
+    if (call->faults.count)
+        call_fail_faults(call);
+    return call->faults.count == 0;
+}
+
+enum progress call_answer_page(struct call *call, struct json *items, struct view next)
+{
+    struct json *result = json_new_object();
+    struct buffer cursor;
+    buffer_init(&cursor, 2 * STATE_MAX_KEY);
+    json_set(result, "items", items);
+    if (next.length) {
+        hex_encode(&cursor, next.data, next.length);
+        json_set_string(result, "nextCursor", buffer_view(&cursor));
+    } else {
+        json_set_null(result, "nextCursor");
+    }
+    buffer_release(&cursor);
+    return call_answer(call, 200, result);
+}

@@ -1,0 +1,178 @@
+/* Creates apps and accepts deployments: everything in one commit. */
+#include "managerd/apps.h"
+
+#include "common/base/clock.h"
+#include "managerd/plan.h"
+#include "managerd/resources.h"
+#include "managerd/secrets.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_FUNCTION_NAME 64
+
+struct json *apps_show(const struct call *call, const struct json *app, uint64_t revision)
+{
+    const struct config *config = call->server->config;
+    return app_public(app, revision, view_of(config->public_url),
+                      view_of(config->base_domain_count ? config->base_domains[0] : ""));
+}
+
+bool apps_complete_function(struct call *call, struct json *settings)
+{
+    struct json *function = object_in(settings, "function");
+    struct view name = VIEW("");
+    char made[256];
+    if (!json_get_string(function, "name", &name)) {
+        snprintf(made, sizeof made, "%s%.*s", call->server->config->function_prefix,
+                 VIEW_FORMAT(call_app(call)));
+        json_set_string(function, "name", view_of(made));
+        if (strlen(made) > MAX_FUNCTION_NAME)
+            fault_pointer(&call->faults, "/function/name",
+                          "must be given: %s is longer than %d characters", made,
+                          MAX_FUNCTION_NAME);
+    }
+    if (!json_get(function, "role"))
+        json_set_null(function, "role");
+    return call->faults.count == 0;
+}
+
+struct json *apps_create(struct call *call, struct json *settings)
+{
+    struct server *server = call->server;
+    struct record owner;
+    uint32_t slot = 0;
+    struct view name = call_app(call);
+    shape_fill(&app_shape, settings);
+    if (!apps_complete_function(call, settings)) {
+        call_fail_faults(call);
+        goto fail;
+    }
+    struct key function = key_function(text_of(json_get(settings, "function"), "name"));
+    enum error error = record_read(server->state, function.text, &owner);
+    if (!error) {
+        call_fail(call, PROBLEM_CONFLICT, "The function %s belongs to the app %.*s.",
+                  function.text + sizeof "functions/" - 1,
+                  VIEW_FORMAT(text_of(owner.json, "app")));
+        record_release(&owner);
+        goto fail;
+    }
+    if (error != ERROR_NOT_FOUND || (error = slot_free(server->state, &slot))) {
+        call_fail_error(call, error);
+        goto fail;
+    }
+    struct json *app = app_new(name, settings, slot, clock_wall_ms());
+    struct json *note = json_new_object();
+    struct key key = key_app(name), slot_key = key_slot(slot), removed = key_removed(name);
+    json_set_string(note, "app", name);
+    change_compare(&call->change, key.text, 0);
+    change_compare(&call->change, function.text, 0);
+    change_compare(&call->change, slot_key.text, 0);
+    change_put(&call->change, function.text, note);
+    change_put(&call->change, slot_key.text, note);
+    change_remove(&call->change, removed.text);
+    json_free(note);
+    return app;
+fail:
+    json_free(settings);
+    return NULL;
+}
+
+/* The wish's settings become the app's. */
+static void apply_settings(struct call *call, struct json *app, const struct json *wish)
+{
+    const struct json *environment = json_get(wish, "environment");
+    for (size_t i = 0; versioned_members[i]; i++) {
+        const struct json *member = json_get(wish, versioned_members[i]);
+        const struct shape_field *field = shape_field(&app_shape, view_of(versioned_members[i]));
+        if (!member)
+            continue;
+        struct json *patch = json_new_object();
+        json_set(patch, field->name, json_copy(member));
+        shape_merge(&app_shape, app, patch);
+        json_free(patch);
+    }
+    struct json *http = object_in(app, "http");
+    shape_fill(shape_field(&app_shape, VIEW("http"))->of, http);
+    struct json *probe = (struct json *)(uintptr_t)json_get(app, "probe");
+    if (json_type_of(probe) == JSON_OBJECT)
+        shape_fill(shape_field(&app_shape, VIEW("probe"))->of, probe);
+    if (environment)
+        json_set(object_in(app, "internal"), "environment",
+                 secrets_seal(call->server->secrets, call_app(call), environment));
+}
+
+static bool has_role(const struct call *call, const struct json *app)
+{
+    return call->server->default_role ||
+           text_of(json_get(app, "function"), "role").length > 0;
+}
+
+static enum progress accept_deployment(struct call *call, struct json *app, uint64_t revision,
+                                       const struct json *wish, const struct apps_package *package)
+{
+    char id[ID_SIZE];
+    struct json *internal = object_in(app, "internal");
+    int64_t number = integer_of(internal, "lastVersion") + 1, now = clock_wall_ms();
+    struct plan_operation plan = {.app = call_app(call),
+                                  .created_by = view_of(call->principal.id),
+                                  .now_ms = now};
+    id_make(id);
+    plan.id = view_of(id);
+    struct json *operation = plan_deploy(
+        &plan, number, truth_of(internal, "functionClaimed"),
+        json_type_of(json_get(app, "probe")) == JSON_OBJECT, truth_of(wish, "adopt"),
+        json_get(wish, "traffic"));
+    struct json *stored = json_new_object();
+    json_set_string(stored, "type", VIEW("zip"));
+    json_set_string(stored, "sha256", package->sha256);
+    json_set_integer(stored, "bytes", (int64_t)package->bytes);
+    json_set_string(stored, "source", package->source);
+    struct json *version = version_new(app, number, stored, text_of(wish, "description"), plan.id,
+                                       plan.created_by, now);
+    json_set_integer(internal, "lastVersion", number);
+    json_set_bool(internal, "functionClaimed", true);
+    set_time(app, "updatedAt", now);
+    struct key key = key_app(plan.app), version_key = key_version(plan.app, number);
+    if (revision)
+        change_compare(&call->change, key.text, revision);
+    change_compare(&call->change, version_key.text, 0);
+    change_put(&call->change, key.text, app);
+    change_put(&call->change, version_key.text, version);
+    json_free(version);
+    return call_start_operation(call, operation);
+}
+
+enum progress apps_deploy(struct call *call, const struct json *wish,
+                          const struct apps_package *package, bool enable)
+{
+    struct record app;
+    struct key key = key_app(call_app(call));
+    enum error error = record_read(call->server->state, key.text, &app);
+    if (error && error != ERROR_NOT_FOUND)
+        return call_fail_error(call, error);
+    if (!call_precondition(call, app.revision)) {
+        record_release(&app);
+        return PROGRESS_FAIL;
+    }
+    if (error == ERROR_NOT_FOUND)
+        app.json = apps_create(call, json_new_object());
+    if (!app.json)
+        return PROGRESS_FAIL;
+    enum progress verdict;
+    if (json_type_of(json_get(internal_of(app.json), "deleting")) == JSON_STRING) {
+        verdict = call_fail(call, PROBLEM_CONFLICT, "The app is being deleted (operation %.*s).",
+                            VIEW_FORMAT(text_of(internal_of(app.json), "deleting")));
+    } else if (!has_role(call, app.json)) {
+        fault_pointer(&call->faults, "/function/role",
+                      "is needed: set AWS_LAMBDA_ROLE_ARN for managerd, or give the app a role");
+        verdict = call_fail_faults(call);
+    } else {
+        if (enable)
+            json_set_bool(app.json, "enabled", true);
+        apply_settings(call, app.json, wish);
+        verdict = accept_deployment(call, app.json, app.revision, wish, package);
+    }
+    record_release(&app);
+    return verdict;
+}

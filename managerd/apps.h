@@ -1,0 +1,28 @@
+/* What several endpoints do with apps: create, show, deploy. */
+#ifndef MANAGERD_APPS_H
+#define MANAGERD_APPS_H
+
+#include "managerd/call.h"
+
+/* The app as the API shows it. */
+struct json *apps_show(const struct call *call, const struct json *app, uint64_t revision);
+
+/* Makes a new app from settings (public members, any may be absent; consumed) and adds its records
+ * to call->change. NULL: the answer is set. */
+struct json *apps_create(struct call *call, struct json *settings);
+
+/* One deployment, whose package is stored. `wish` holds the versioned settings, environment,
+ * description, traffic and adopt, as the deployment's body does. Creates the app if need be. Adds
+ * all records to call->change and starts the operation. */
+struct apps_package {
+    struct view sha256; /* hex */
+    uint64_t bytes;
+    struct view source;
+};
+enum progress apps_deploy(struct call *call, const struct json *wish,
+                          const struct apps_package *package, bool enable);
+
+/* Fills in function.name and checks it and the role; false: faults are set. */
+bool apps_complete_function(struct call *call, struct json *settings);
+
+#endif

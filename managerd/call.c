@@ -1,0 +1,229 @@
+/* Moves each call of the API through its steps, from arrival to audit line. */
+#include "managerd/call.h"
+
+#include "common/base/clock.h"
+#include "common/base/escape.h"
+#include "common/base/log.h"
+#include "managerd/respond.h"
+#include "managerd/validate.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_BYTES    (8u << 20)
+#define MAX_TEXT_BYTES (16u << 20)
+
+static enum progress accept_call(struct call *call);
+static enum progress authenticate_call(struct call *call);
+static enum progress find_endpoint(struct call *call);
+static enum progress act_on_call(struct call *call);
+static enum progress respond(struct call *call);
+static enum progress audit_call(struct call *call);
+
+/* Table order is the flow. */
+static const struct {
+    const char *name;
+    enum progress (*run)(struct call *call);
+} steps[] = {
+    {"accept", accept_call},     {"authenticate", authenticate_call},
+    {"endpoint", find_endpoint}, {"validate", validate_call},
+    {"act", act_on_call},        {"respond", respond},
+    {"audit", audit_call},
+};
+#define STEP_COUNT   (sizeof steps / sizeof steps[0])
+#define STEP_RESPOND 5
+
+static void call_free(struct call *call)
+{
+    *call->link = call->next;
+    if (call->next)
+        call->next->link = call->link;
+    state_unwatch(call->watch);
+    if (call->timer)
+        event_free(call->timer);
+    if (call->free_data)
+        call->free_data(call->data);
+    json_free(call->body);
+    json_free(call->operation);
+    json_free(call->result);
+    free(call->allow);
+    buffer_release(&call->text);
+    change_release(&call->change);
+    arena_release(&call->arena);
+    free(call);
+}
+
+static void run(struct call *call)
+{
+    while (call->step < STEP_COUNT) {
+        enum progress verdict = steps[call->step].run(call);
+        if (verdict == PROGRESS_WAIT)
+            return;
+        if (verdict == PROGRESS_FAIL)
+            REQUIRE(call->step < STEP_RESPOND && call->problem.type != PROBLEM_NONE);
+        call->step = verdict == PROGRESS_FAIL ? STEP_RESPOND : call->step + 1;
+    }
+    call_free(call);
+}
+
+void call_resume(struct call *call, enum progress verdict)
+{
+    REQUIRE(verdict != PROGRESS_WAIT && call->step < STEP_RESPOND);
+    call->step = verdict == PROGRESS_FAIL ? STEP_RESPOND : call->step + 1;
+    run(call);
+}
+
+void call_begin(struct server *server, struct incoming_request *incoming)
+{
+    struct call *call = calloc(1, sizeof *call);
+    REQUIRE(call);
+    call->server = server;
+    call->incoming = incoming;
+    call->next = server->calls;
+    call->link = &server->calls;
+    if (call->next)
+        call->next->link = &call->next;
+    server->calls = call;
+    arena_init(&call->arena, ARENA_BYTES);
+    faults_init(&call->faults, &call->arena);
+    buffer_init(&call->text, MAX_TEXT_BYTES);
+    change_init(&call->change);
+    call->wait_ms = -1;
+    run(call);
+}
+
+void call_drop_all(struct server *server)
+{
+    while (server->calls)
+        call_free(server->calls);
+}
+
+/* accept */
+
+static enum progress accept_call(struct call *call)
+{
+    struct view id, target = incoming_target(call->incoming);
+    size_t mark = view_find(target, '?');
+    call->arrived_ms = clock_wall_ms();
+    call->method = incoming_method(call->incoming);
+    if (view_equal(call->method, VIEW("HEAD")))
+        call->method = VIEW("GET");
+    call->path = view_slice(target, 0, mark);
+    call->query = mark == SIZE_MAX ? VIEW("") : view_slice(target, mark + 1, SIZE_MAX);
+    if (incoming_header(call->incoming, "X-Request-Id", &id) && request_id_valid(id)) {
+        memcpy(call->request_id, id.data, id.length);
+    } else {
+        char made[ID_SIZE];
+        id_make(made);
+        memcpy(call->request_id, made, ID_SIZE);
+    }
+    return PROGRESS_NEXT;
+}
+
+/* authenticate */
+
+static enum progress authenticate_call(struct call *call)
+{
+    struct view authorization = VIEW(""), origin = VIEW(""), site = VIEW("");
+    struct authenticator *authenticator = call->server->authenticator;
+    incoming_header(call->incoming, "Authorization", &authorization);
+    incoming_header(call->incoming, "Origin", &origin);
+    incoming_header(call->incoming, "Sec-Fetch-Site", &site);
+    authenticate(authenticator, authorization, &call->principal);
+    if (!authenticator_open(authenticator))
+        return PROGRESS_NEXT;
+    if (!host_is_loopback(incoming_host(call->incoming)))
+        return call_fail(call, PROBLEM_FORBIDDEN,
+                         "Without a token this API answers only to loopback names such as "
+                         "localhost or 127.0.0.1 in Host. Set MANAGERD_TOKEN to use others.");
+    if (!origin_is_loopback(origin) || view_equal(site, VIEW("cross-site")))
+        return call_fail(call, PROBLEM_FORBIDDEN,
+                         "Without a token this API does not answer to web pages of other origins. "
+                         "Set MANAGERD_TOKEN.");
+    return PROGRESS_NEXT;
+}
+
+/* endpoint */
+
+static enum progress find_endpoint(struct call *call)
+{
+    struct buffer allow;
+    buffer_init(&allow, 256);
+    call->endpoint = endpoint_find(call->method, call->path, &call->parameters, &allow);
+    bool exists = allow.length > 0;
+    call->allow = buffer_take(&allow, NULL);
+    enum role needed = call->endpoint ? call->endpoint->role : ROLE_VIEWER;
+    if (call->principal.role < needed) {
+        if (call->principal.role == ROLE_NONE)
+            return call_fail(call, PROBLEM_UNAUTHENTICATED,
+                             "Send Authorization: Bearer TOKEN with a token of this installation.");
+        return call_fail(call, PROBLEM_FORBIDDEN, "This needs the role %s; the token has %s.",
+                         role_name(needed), role_name(call->principal.role));
+    }
+    if (call->endpoint)
+        return PROGRESS_NEXT;
+    if (!exists)
+        return call_fail(call, PROBLEM_NOT_FOUND,
+                         "There is nothing at this path; /openapi.json lists what there is.");
+    if (view_equal(call->method, VIEW("OPTIONS"))) {
+        call->status = 204;
+        call->step = STEP_RESPOND - 1; /* nothing to validate, nothing to do */
+        return PROGRESS_NEXT;
+    }
+    return call_fail(call, PROBLEM_METHOD_NOT_ALLOWED, "This resource has the methods %s.",
+                     call->allow);
+}
+
+/* act */
+
+static enum progress act_on_call(struct call *call)
+{
+    /* An answer that was kept for the Idempotency-Key is there already. */
+    if (call->status)
+        return PROGRESS_NEXT;
+    return call->endpoint->act(call);
+}
+
+/* respond, audit */
+
+static enum progress respond(struct call *call)
+{
+    uint64_t took_us = clock_monotonic_us() - incoming_started_us(call->incoming);
+    size_t index = call->endpoint ? (size_t)(call->endpoint - endpoints) : SIZE_MAX;
+    if (call->streamed)
+        call->incoming = NULL;
+    else
+        respond_to_call(call);
+    metrics_count_call(&call->server->metrics, index, call->status, took_us);
+    return PROGRESS_NEXT;
+}
+
+static enum progress audit_call(struct call *call)
+{
+    struct buffer line;
+    struct json_writer w;
+    char time[CLOCK_RFC3339_SIZE];
+    clock_format_rfc3339(call->arrived_ms, time);
+    buffer_init(&line, 4096);
+    json_begin(&w, &line);
+    json_open_object(&w, NULL);
+    json_write_string(&w, "time", view_of(time));
+    json_write_string(&w, "event", VIEW("call"));
+    json_write_string(&w, "requestId", view_of(call->request_id));
+    json_write_string(&w, "principal", view_of(call->principal.id));
+    json_write_string(&w, "endpoint", view_of(call->endpoint ? call->endpoint->id : "none"));
+    if (call->endpoint && strstr(call->endpoint->pattern, "{name}"))
+        json_write_string(&w, "app", call_app(call));
+    json_write_integer(&w, "status", call->status);
+    if (call->problem.type != PROBLEM_NONE)
+        json_write_string(&w, "problem", view_of(problem_slug(call->problem.type)));
+    if (call->operation)
+        json_write_string(&w, "operation", text_of(call->operation, "id"));
+    json_write_integer(&w, "durationMs", clock_wall_ms() - call->arrived_ms);
+    json_close_object(&w);
+    if (!line.error)
+        log_access(buffer_view(&line));
+    buffer_release(&line);
+    return PROGRESS_NEXT;
+}

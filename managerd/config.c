@@ -1,0 +1,126 @@
+/* Reads managerd's options from the command line and the environment. */
+#include "managerd/config.h"
+
+#include "common/contract/host.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define FIELD(name) offsetof(struct config, name)
+
+static const struct option_row rows[] = {
+    {"listen", OPTION_ADDRESS, FIELD(listen), "127.0.0.1:8081", 0, 0, false, NULL, NULL,
+     "Address of the API."},
+    {"token", OPTION_STRING, FIELD(token), NULL, 0, 0, true, NULL, NULL,
+     "The admin token; unset on a non-loopback address: one is made at first start and printed "
+     "once."},
+    {"data-dir", OPTION_STRING, FIELD(data_dir), "/var/lib/app-orchestrator", 0, 0, false,
+     "ORCHESTRATOR_DATA_DIR", NULL, "Folder of state, routes, packages, keys and secrets."},
+    {"base-domain", OPTION_STRING, FIELD(base_domain), "localhost", 0, 0, false, NULL,
+     "ORCHESTRATOR_BASE_DOMAIN", "Apps are served at NAME.BASE_DOMAIN; a list; * takes any host's "
+     "first label."},
+    {"public-url", OPTION_STRING, FIELD(public_url), "http://localhost:8080", 0, 0, false, NULL,
+     "ORCHESTRATOR_PUBLIC_URL", "Scheme and port under which the apps are reached."},
+    {"path-routing", OPTION_BOOL, FIELD(path_routing), "false", 0, 0, false, NULL, NULL,
+     "Publishes that apps are also served at /NAME/ of any host."},
+    {"function-prefix", OPTION_STRING, FIELD(function_prefix), "", 0, 0, false, NULL, NULL,
+     "Put before an app's name to make its function's name."},
+    {"role", OPTION_STRING, FIELD(role), NULL, 0, 0, false, "AWS_LAMBDA_ROLE_ARN", NULL,
+     "ARN of the role that new functions run with."},
+    {"max-package-bytes", OPTION_BYTES, FIELD(max_package_bytes), "64M", 1024, 1 << 30, false,
+     NULL, NULL, "Largest package."},
+    {"secret-key-file", OPTION_STRING, FIELD(secret_key_file), NULL, 0, 0, false, NULL, NULL,
+     "File with 64 hex digits: the key for environment variables at rest; unset: made once below "
+     "keys/."},
+    {"drain-ms", OPTION_INTEGER, FIELD(drain_ms), "-1", -1, 3600000, false, NULL, NULL,
+     "How long a removed version's requests may still run, in ms; -1: its longest deadline."},
+    {"max-operations", OPTION_INTEGER, FIELD(max_operations), "16", 1, 256, false, NULL, NULL,
+     "Operations that run at once."},
+    {"map-bytes", OPTION_BYTES, FIELD(map_bytes), "0", 0, INT64_MAX, false, NULL, NULL,
+     "Largest size of each database; 0: 16 GiB."},
+    {"log-level", OPTION_STRING, FIELD(log_level), "info", 0, 0, false, NULL, NULL,
+     "debug, info, warn or error."},
+};
+
+const struct option_table config_options = {
+    .program = "managerd",
+    .prefix = "MANAGERD",
+    .summary = "The control plane: deploys apps on AWS Lambda and publishes their routes.",
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+};
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 ||
+           strncmp(address, "localhost:", 10) == 0;
+}
+
+static bool split_base_domains(struct config *config, struct buffer *problem)
+{
+    char *rest = config->base_domain, *one;
+    while ((one = strsep(&rest, ", "))) {
+        if (!*one)
+            continue;
+        for (char *c = one; *c; c++)
+            if (*c >= 'A' && *c <= 'Z')
+                *c = (char)(*c - 'A' + 'a');
+        struct buffer normal;
+        buffer_init(&normal, HOST_MAX_BYTES);
+        bool good = strcmp(one, "*") == 0 || (!host_normalize(view_of(one), &normal) &&
+                                              view_equal_string(buffer_view(&normal), one));
+        buffer_release(&normal);
+        if (!good || config->base_domain_count == CONFIG_MAX_BASE_DOMAINS) {
+            buffer_append_format(problem,
+                                 "--base-domain (ORCHESTRATOR_BASE_DOMAIN): %s is no host name, or "
+                                 "there are more than %d.",
+                                 one, CONFIG_MAX_BASE_DOMAINS);
+            return false;
+        }
+        config->base_domains[config->base_domain_count++] = one;
+    }
+    return true;
+}
+
+static bool check(struct config *config, struct buffer *problem)
+{
+    if (!log_level_parse(view_of(config->log_level), &config->level)) {
+        buffer_append_string(problem, "--log-level (MANAGERD_LOG_LEVEL): must be debug, info, warn "
+                                      "or error.");
+        return false;
+    }
+    struct view url = view_of(config->public_url);
+    if (!view_starts_with(url, VIEW("http://")) && !view_starts_with(url, VIEW("https://"))) {
+        buffer_append_string(problem, "--public-url (ORCHESTRATOR_PUBLIC_URL): must begin with "
+                                      "http:// or https://.");
+        return false;
+    }
+    if (config->token && strlen(config->token) < 8) {
+        buffer_append_string(problem,
+                             "--token (MANAGERD_TOKEN): must have at least 8 characters.");
+        return false;
+    }
+    config->loopback = is_loopback(config->listen);
+    return split_base_domains(config, problem);
+}
+
+enum option_action config_read(int argc, char **argv, struct config *config,
+                               struct buffer *problem)
+{
+    config->argc = argc;
+    config->argv = argv;
+    enum option_action action = option_read(&config_options, argc, argv, config, problem);
+    if ((action == OPTION_RUN || action == OPTION_CHECK) && !check(config, problem))
+        return OPTION_WRONG;
+    return action;
+}
+
+enum error config_reread_secrets(struct config *config, struct buffer *problem)
+{
+    return option_reread_secrets(&config_options, config->argc, config->argv, config, problem);
+}
+
+void config_release(struct config *config)
+{
+    option_release(&config_options, config);
+}

@@ -1,0 +1,26 @@
+/* What the steps of deployments share with other code that looks at Lambda functions. */
+#ifndef MANAGERD_DEPLOY_H
+#define MANAGERD_DEPLOY_H
+
+#include "managerd/operation.h"
+
+#define TAG_INSTALLATION "app-orchestrator:installation"
+#define TAG_APP          "app-orchestrator:app"
+
+/* Whether GetFunction's answer carries the tags of this installation and app. */
+bool function_is_ours(const struct json *answer, const char *installation, const char *app);
+
+/* The description that a function has while it is as a version wants it (decision 25). */
+char *function_stamp(struct arena *arena, const char *installation, const char *app,
+                     int64_t version);
+/* A member list for CreateFunction and UpdateFunctionConfiguration: `,"Role":…,"Runtime":…` (with a
+ * leading comma, without braces). */
+void function_configuration(struct json_writer *w, const struct json *version, const char *stamp,
+                            const char *default_role, const struct json *variables);
+/* The steps that make the function be as the version wants it. */
+void step_code(struct operation *operation);
+void step_configuration(struct operation *operation);
+void step_ready(struct operation *operation);
+void step_probe(struct operation *operation);
+
+#endif

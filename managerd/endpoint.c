@@ -1,0 +1,138 @@
+/* Lists every call of the API, and finds the one that a request is for. */
+#include "managerd/endpoint.h"
+
+#include "managerd/endpoints/endpoints.h"
+#include "managerd/resources.h"
+
+#include <string.h>
+
+#define APP "/v1/apps/{name}"
+
+const struct endpoint endpoints[] = {
+    {"GET", "/v1/apps", ROLE_VIEWER, ENDPOINT_LIST, NULL, &app_shape, 200, "limit cursor label",
+     "listApps", "Lists the apps.", app_list},
+    {"GET", APP, ROLE_VIEWER, 0, NULL, &app_shape, 200, NULL, "getApp", "Reads an app.", app_get},
+    {"PUT", APP, ROLE_DEPLOYER, ENDPOINT_BODY, &app_shape, &app_shape, 200, NULL, "putApp",
+     "Creates an app (201) or replaces its settings; every member has a default.", app_put},
+    {"PATCH", APP, ROLE_DEPLOYER, ENDPOINT_BODY | ENDPOINT_MERGE_PATCH, &app_shape, &app_shape, 200,
+     NULL, "patchApp", "Changes settings (RFC 7396).", app_patch},
+    {"DELETE", APP, ROLE_ADMIN, ENDPOINT_ACCEPTS, NULL, &operation_shape, 202, "keepFunction",
+     "deleteApp", "Ends an app: routes first, then versions, function, packages.", app_delete},
+    {"GET", APP "/status", ROLE_VIEWER, 0, NULL, &status_shape, 200, NULL, "getAppStatus",
+     "What is observed of an app.", app_status},
+    {"GET", APP "/environment", ROLE_VIEWER, 0, NULL, &environment_shape, 200, NULL,
+     "getEnvironment", "Names of the environment variables; values never come back.",
+     environment_get},
+    {"PUT", APP "/environment", ROLE_DEPLOYER, ENDPOINT_BODY, &environment_shape,
+     &environment_shape, 200, NULL, "putEnvironment",
+     "Sets the environment variables of the next deployment.", environment_put},
+    {"PATCH", APP "/environment", ROLE_DEPLOYER, ENDPOINT_BODY | ENDPOINT_MERGE_PATCH,
+     &environment_shape, &environment_shape, 200, NULL, "patchEnvironment",
+     "Changes some environment variables; null removes one.", environment_patch},
+    {"POST", APP "/deployments", ROLE_DEPLOYER,
+     ENDPOINT_BODY | ENDPOINT_PACKAGE | ENDPOINT_ACCEPTS, &deployment_shape, &operation_shape, 202,
+     "*", "deploy", "Makes a version from a package; creates the app if need be.",
+     deployment_post},
+    {"GET", APP "/versions", ROLE_VIEWER, ENDPOINT_LIST, NULL, &version_shape, 200,
+     "limit cursor state", "listVersions", "Lists the versions of an app.", version_list},
+    {"GET", APP "/versions/{version}", ROLE_VIEWER, 0, NULL, &version_shape, 200, NULL,
+     "getVersion", "Reads a version.", version_get},
+    {"DELETE", APP "/versions/{version}", ROLE_DEPLOYER, ENDPOINT_ACCEPTS, NULL, &operation_shape,
+     202, NULL, "deleteVersion", "Ends a version that has no traffic.", version_delete},
+    {"GET", APP "/traffic", ROLE_VIEWER, 0, NULL, &traffic_shape, 200, NULL, "getTraffic",
+     "Which versions serve.", traffic_get},
+    {"PUT", APP "/traffic", ROLE_DEPLOYER, ENDPOINT_BODY, &traffic_shape, &traffic_shape, 200, NULL,
+     "putTraffic", "Sets which versions serve; in force when it answers.", traffic_put},
+    {"POST", APP "/rollback", ROLE_DEPLOYER, ENDPOINT_OPTIONAL_BODY, &rollback_shape,
+     &traffic_shape, 200, NULL, "rollback",
+     "Back to what served before the latest deployment took traffic.", rollback_post},
+    {"POST", APP "/activate", ROLE_DEPLOYER, 0, NULL, &app_shape, 200, NULL, "activate",
+     "Serves the app.", activate_post},
+    {"POST", APP "/deactivate", ROLE_DEPLOYER, 0, NULL, &app_shape, 200, NULL, "deactivate",
+     "Answers 404 for the app.", deactivate_post},
+    {"GET", "/v1/operations", ROLE_VIEWER, ENDPOINT_LIST, NULL, &operation_shape, 200,
+     "limit cursor app state", "listOperations", "Lists the operations, oldest first.",
+     operation_list},
+    {"GET", "/v1/operations/{id}", ROLE_VIEWER, 0, NULL, &operation_shape, 200, NULL,
+     "getOperation", "Reads an operation; Prefer: wait=N waits for its end.", operation_get},
+    {"GET", "/v1/operations/{id}/events", ROLE_VIEWER, ENDPOINT_TEXT, NULL, NULL, 200, NULL,
+     "followOperation", "Follows an operation (server-sent events).", operation_events},
+    {"POST", "/v1/operations/{id}/cancel", ROLE_DEPLOYER, 0, NULL, &operation_shape, 202, NULL,
+     "cancelOperation", "Cancels an operation before it takes effect.", operation_cancel},
+    {"GET", "/v1/system", ROLE_VIEWER, 0, NULL, &system_shape, 200, NULL, "getSystem",
+     "Release, storage, AWS, counts.", system_get},
+    {"POST", "/apps/deploy", ROLE_DEPLOYER, ENDPOINT_BODY | ENDPOINT_PACKAGE | ENDPOINT_FIRST_API,
+     &compatibility_deploy_shape, &compatibility_status_shape, 200, NULL, "compatibilityDeploy",
+     "The first service's deployment: waits until the app is active.", compatibility_deploy},
+    {"GET", "/apps/{name}/status", ROLE_VIEWER, 0, NULL, &compatibility_status_shape, 200, NULL,
+     "compatibilityStatus", "The first service's status.", compatibility_status},
+    {"POST", "/apps/{name}/activate", ROLE_DEPLOYER, 0, NULL, &compatibility_status_shape, 200,
+     NULL, "compatibilityActivate", "The first service's activation.", compatibility_activate},
+    {"POST", "/apps/{name}/deactivate", ROLE_DEPLOYER, 0, NULL, &compatibility_status_shape, 200,
+     NULL, "compatibilityDeactivate", "The first service's deactivation.",
+     compatibility_deactivate},
+    {"POST", "/apps/{name}/remove", ROLE_DEPLOYER, 0, NULL, &compatibility_status_shape, 200, NULL,
+     "compatibilityRemove", "The first service's removal.", compatibility_remove},
+    {"GET", "/openapi.json", ROLE_NONE, ENDPOINT_TEXT, NULL, NULL, 200, NULL, "getOpenapi",
+     "This document.", openapi_get},
+    {"GET", "/healthz", ROLE_NONE, ENDPOINT_TEXT, NULL, NULL, 200, NULL, "getHealth",
+     "Answers as long as it lives.", health_get},
+    {"GET", "/readyz", ROLE_NONE, ENDPOINT_TEXT, NULL, NULL, 200, NULL, "getReadiness",
+     "Whether state is writable and routes are published.", ready_get},
+    {"GET", "/metrics", ROLE_VIEWER, ENDPOINT_TEXT, NULL, NULL, 200, NULL, "getMetrics",
+     "Prometheus text format.", metrics_get},
+    {"GET", "/problems/{slug}", ROLE_NONE, ENDPOINT_TEXT, NULL, NULL, 200, NULL, "getProblem",
+     "Explains a type of problem.", problem_get},
+    {"GET", "/", ROLE_NONE, ENDPOINT_TEXT | ENDPOINT_HIDDEN, NULL, NULL, 200, NULL, "getHome",
+     "Where to go from here.", home_get},
+};
+const size_t endpoint_count = sizeof endpoints / sizeof endpoints[0];
+
+bool endpoint_matches(const char *pattern, struct view path,
+                      struct endpoint_parameters *parameters)
+{
+    struct view wanted = view_of(pattern), wanted_part, part;
+    parameters->count = 0;
+    while (view_split(&wanted, '/', &wanted_part)) {
+        if (!view_split(&path, '/', &part))
+            return false;
+        if (!view_starts_with(wanted_part, VIEW("{"))) {
+            if (!view_equal(wanted_part, part))
+                return false;
+        } else if (part.length == 0) {
+            return false;
+        } else {
+            parameters->values[parameters->count++] = part;
+        }
+    }
+    return path.data == NULL;
+}
+
+static void add_method(struct buffer *allow, const char *method)
+{
+    if (allow->length)
+        buffer_append_string(allow, ", ");
+    buffer_append_string(allow, method);
+    if (strcmp(method, "GET") == 0)
+        buffer_append_string(allow, ", HEAD");
+}
+
+const struct endpoint *endpoint_find(struct view method, struct view path,
+                                     struct endpoint_parameters *parameters, struct buffer *allow)
+{
+    const struct endpoint *found = NULL;
+    struct endpoint_parameters here;
+    buffer_clear(allow);
+    for (size_t i = 0; i < endpoint_count; i++) {
+        if (!endpoint_matches(endpoints[i].pattern, path, &here))
+            continue;
+        add_method(allow, endpoints[i].method);
+        if (!found && view_equal_string(method, endpoints[i].method)) {
+            found = &endpoints[i];
+            *parameters = here;
+        }
+    }
+    if (allow->length)
+        buffer_append_string(allow, ", OPTIONS");
+    return found;
+}

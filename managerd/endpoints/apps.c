@@ -1,0 +1,276 @@
+/* Lists, reads, creates, replaces, changes and ends apps. */
+#include "managerd/apps.h"
+#include "managerd/endpoints/endpoints.h"
+#include "managerd/plan.h"
+#include "managerd/resources.h"
+#include "managerd/traffic.h"
+
+#include "common/base/clock.h"
+
+#include <string.h>
+
+struct listing {
+    struct call *call;
+    struct page page;
+    struct view label, label_value; /* filter; empty: none */
+    struct json *items;
+    struct view last;
+    bool more;
+};
+
+static bool on_app(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct listing *listing = context;
+    struct json *app = NULL;
+    struct view name = view_slice(key, sizeof "apps/" - 1, SIZE_MAX);
+    if (view_equal(name, listing->page.after) || record_parse(value, &app))
+        return true;
+    struct view found = VIEW("");
+    char *label = arena_string(&listing->call->arena, listing->label);
+    bool wanted = !listing->label.length ||
+                  (json_get_string(json_get(app, "labels"), label, &found) &&
+                   view_equal(found, listing->label_value));
+    if (wanted && json_count(listing->items) == listing->page.limit) {
+        listing->more = true;
+    } else if (wanted) {
+        json_append(listing->items, apps_show(listing->call, app, revision));
+        listing->last = arena_copy(&listing->call->arena, name);
+    }
+    json_free(app);
+    return !listing->more;
+}
+
+enum progress app_list(struct call *call)
+{
+    struct listing listing = {.call = call};
+    struct view label;
+    if (call_query(call, "label", &label)) {
+        size_t colon = view_find(label, ':');
+        if (colon == SIZE_MAX || colon == 0)
+            fault_parameter(&call->faults, "label", "must be NAME:VALUE");
+        listing.label = view_slice(label, 0, colon);
+        listing.label_value = view_slice(label, colon + 1, SIZE_MAX);
+    }
+    if (!call_page(call, &listing.page))
+        return PROGRESS_FAIL;
+    listing.items = json_new_array();
+    struct key first = key_app(listing.page.after);
+    enum error error = state_range(call->server->state, VIEW("apps/"), view_of(first.text), on_app,
+                                   &listing);
+    if (error) {
+        json_free(listing.items);
+        return call_fail_error(call, error);
+    }
+    return call_answer_page(call, listing.items, listing.more ? listing.last : VIEW(""));
+}
+
+enum progress app_get(struct call *call)
+{
+    struct record app;
+    if (!call_read_app(call, &app))
+        return PROGRESS_FAIL;
+    enum progress verdict =
+        call_answer_tagged(call, 200, apps_show(call, app.json, app.revision), app.revision);
+    record_release(&app);
+    return verdict;
+}
+
+/* Saves changed settings of an app that exists: `settings` (complete, consumed) over what is kept. */
+static enum progress save_settings(struct call *call, const struct record *app,
+                                   struct json *settings)
+{
+    struct view present = text_of(json_get(app->json, "function"), "name");
+    struct key key = key_app(call_app(call));
+    if (!view_equal(text_of(json_get(settings, "function"), "name"), present))
+        fault_pointer(&call->faults, "/function/name",
+                      "cannot change after creation: it is %.*s", VIEW_FORMAT(present));
+    if (call->faults.count) {
+        json_free(settings);
+        return call_fail_faults(call);
+    }
+    json_set(settings, "name", json_new_string(call_app(call)));
+    json_set(settings, "createdAt", json_copy(json_get(app->json, "createdAt")));
+    set_time(settings, "updatedAt", clock_wall_ms());
+    json_set(settings, "internal", json_copy(internal_of(app->json)));
+    change_compare(&call->change, key.text, app->revision);
+    change_put(&call->change, key.text, settings);
+    struct json *shown = apps_show(call, settings, 0);
+    json_free(settings);
+    return call_commit(call, 200, shown, true);
+}
+
+static enum progress create(struct call *call, struct json *settings)
+{
+    struct key key = key_app(call_app(call));
+    struct json *app = apps_create(call, settings);
+    if (!app)
+        return PROGRESS_FAIL;
+    change_put(&call->change, key.text, app);
+    struct json *shown = apps_show(call, app, 0);
+    json_free(app);
+    call->location =
+        arena_format(&call->arena, "/v1/apps/%.*s", VIEW_FORMAT(call_app(call)));
+    return call_commit(call, 201, shown, false);
+}
+
+static bool check_name(struct call *call)
+{
+    struct view name;
+    if (json_get_string(call->body, "name", &name) && !view_equal(name, call_app(call)))
+        fault_pointer(&call->faults, "/name", "must be the name in the path, or absent");
+    if (call->faults.count)
+        call_fail_faults(call);
+    return call->faults.count == 0;
+}
+
+enum progress app_put(struct call *call)
+{
+    struct record app;
+    struct key key = key_app(call_app(call));
+    if (!check_name(call))
+        return PROGRESS_FAIL;
+    enum error error = record_read(call->server->state, key.text, &app);
+    if (error && error != ERROR_NOT_FOUND)
+        return call_fail_error(call, error);
+    enum progress verdict = PROGRESS_FAIL;
+    if (call_precondition(call, app.revision)) {
+        struct json *settings = json_copy(call->body);
+        shape_drop_read_only(&app_shape, settings);
+        if (app.json) {
+            struct json *function = object_in(settings, "function");
+            if (!json_get(function, "name"))
+                json_set_string(function, "name",
+                                text_of(json_get(app.json, "function"), "name"));
+            if (!json_get(function, "role"))
+                json_set_null(function, "role");
+            shape_fill(&app_shape, settings);
+            verdict = save_settings(call, &app, settings);
+        } else {
+            verdict = create(call, settings);
+        }
+    }
+    record_release(&app);
+    return verdict;
+}
+
+enum progress app_patch(struct call *call)
+{
+    struct record app;
+    if (!check_name(call) || !call_read_app(call, &app))
+        return PROGRESS_FAIL;
+    enum progress verdict = PROGRESS_FAIL;
+    if (call_precondition(call, app.revision)) {
+        struct json *settings = json_copy(app.json);
+        json_remove(settings, "internal");
+        shape_merge(&app_shape, settings, call->body);
+        shape_fill(&app_shape, settings);
+        shape_check(&app_shape, settings, "", &call->faults);
+        struct view name;
+        if (!json_get_string(json_get(settings, "function"), "name", &name))
+            json_set(object_in(settings, "function"), "name",
+                     json_copy(json_get(json_get(app.json, "function"), "name")));
+        shape_drop_read_only(&app_shape, settings);
+        verdict = save_settings(call, &app, settings);
+    }
+    record_release(&app);
+    return verdict;
+}
+
+static bool keeps_function(struct call *call, const struct json *app)
+{
+    struct view keep;
+    if (!call_query(call, "keepFunction", &keep))
+        return truth_of(internal_of(app), "adopted");
+    if (!view_equal(keep, VIEW("true")) && !view_equal(keep, VIEW("false")))
+        fault_parameter(&call->faults, "keepFunction", "must be true or false");
+    return view_equal(keep, VIEW("true"));
+}
+
+enum progress app_delete(struct call *call)
+{
+    struct record app;
+    char id[ID_SIZE];
+    if (!call_read_app(call, &app))
+        return PROGRESS_FAIL;
+    enum progress verdict = PROGRESS_FAIL;
+    struct json *internal = object_in(app.json, "internal");
+    bool keep = keeps_function(call, app.json);
+    if (call->faults.count) {
+        verdict = call_fail_faults(call);
+    } else if (json_type_of(json_get(internal, "deleting")) == JSON_STRING) {
+        verdict = call_fail(call, PROBLEM_CONFLICT, "It is being deleted already (operation %.*s).",
+                            VIEW_FORMAT(text_of(internal, "deleting")));
+    } else if (call_precondition(call, app.revision)) {
+        struct key key = key_app(call_app(call));
+        struct plan_operation plan = {.app = call_app(call),
+                                      .created_by = view_of(call->principal.id),
+                                      .now_ms = clock_wall_ms()};
+        id_make(id);
+        plan.id = view_of(id);
+        if (truth_of(app.json, "enabled") && traffic_any(json_get(internal, "traffic")))
+            json_set_integer(internal, "trafficChangedAt", plan.now_ms);
+        json_set_string(internal, "deleting", plan.id);
+        json_set_integer(internal, "noTrafficThrough", integer_of(internal, "lastVersion"));
+        change_compare(&call->change, key.text, app.revision);
+        change_put(&call->change, key.text, app.json);
+        verdict = call_start_operation(
+            call, plan_delete(&plan, !keep && truth_of(internal, "functionClaimed")));
+    }
+    record_release(&app);
+    return verdict;
+}
+
+struct ids {
+    struct json *list;
+};
+
+static bool on_queued(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct ids *ids = context;
+    (void)value, (void)revision;
+    if (key.length >= ID_SIZE)
+        json_append(ids->list, json_new_string(view_slice(key, key.length - ID_SIZE + 1, SIZE_MAX)));
+    return true;
+}
+
+enum progress app_status(struct call *call)
+{
+    struct record app, last;
+    struct ids ids = {json_new_array()};
+    if (!call_read_app(call, &app)) {
+        json_free(ids.list);
+        return PROGRESS_FAIL;
+    }
+    const struct json *internal = internal_of(app.json);
+    struct key queue = key_queue(call_app(call), VIEW("")), latest = key_latest(call_app(call));
+    bool serves = traffic_any(json_get(internal, "traffic"));
+    bool deleting = json_type_of(json_get(internal, "deleting")) == JSON_STRING;
+    struct json *status = json_new_object(), *function = json_new_object();
+    json_set_string(status, "app", call_app(call));
+    json_set_string(status, "status",
+                    view_of(deleting                          ? "deleting"
+                            : !serves                         ? "empty"
+                            : truth_of(app.json, "enabled") ? "serving"
+                                                              : "inactive"));
+    json_set(status, "traffic", json_copy(json_get(internal, "traffic")));
+    int64_t number = integer_of(internal, "lastVersion");
+    json_set(status, "latestVersion", number ? json_new_integer(number) : json_new_null());
+    json_set_string(function, "name", text_of(json_get(app.json, "function"), "name"));
+    json_set_bool(function, "claimed", truth_of(internal, "functionClaimed"));
+    json_set_bool(function, "adopted", truth_of(internal, "adopted"));
+    json_set(status, "function", function);
+    enum error error = state_range(call->server->state, view_of(queue.text), VIEW(""), on_queued,
+                                   &ids);
+    json_set(status, "operations", ids.list);
+    if (record_read(call->server->state, latest.text, &last) == ERROR_NONE)
+        json_set(status, "lastDeployment", json_copy(last.json));
+    else
+        json_set_null(status, "lastDeployment");
+    record_release(&last);
+    record_release(&app);
+    if (error) {
+        json_free(status);
+        return call_fail_error(call, error);
+    }
+    return call_answer(call, 200, status);
+}

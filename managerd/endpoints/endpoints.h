@@ -1,0 +1,47 @@
+/* What acts for each row of the endpoint table. */
+#ifndef MANAGERD_ENDPOINTS_ENDPOINTS_H
+#define MANAGERD_ENDPOINTS_ENDPOINTS_H
+
+#include "managerd/endpoint.h"
+
+#define ENDPOINT_ACTIONS(X)                                                                        \
+    X(app_list)                                                                                    \
+    X(app_get)                                                                                     \
+    X(app_put)                                                                                     \
+    X(app_patch)                                                                                   \
+    X(app_delete)                                                                                  \
+    X(app_status)                                                                                  \
+    X(environment_get)                                                                             \
+    X(environment_put)                                                                             \
+    X(environment_patch)                                                                           \
+    X(deployment_post)                                                                             \
+    X(version_list)                                                                                \
+    X(version_get)                                                                                 \
+    X(version_delete)                                                                              \
+    X(traffic_get)                                                                                 \
+    X(traffic_put)                                                                                 \
+    X(rollback_post)                                                                               \
+    X(activate_post)                                                                               \
+    X(deactivate_post)                                                                             \
+    X(operation_list)                                                                              \
+    X(operation_get)                                                                               \
+    X(operation_events)                                                                            \
+    X(operation_cancel)                                                                            \
+    X(compatibility_deploy)                                                                        \
+    X(compatibility_status)                                                                        \
+    X(compatibility_activate)                                                                      \
+    X(compatibility_deactivate)                                                                    \
+    X(compatibility_remove)                                                                        \
+    X(system_get)                                                                                  \
+    X(health_get)                                                                                  \
+    X(ready_get)                                                                                   \
+    X(metrics_get)                                                                                 \
+    X(openapi_get)                                                                                 \
+    X(problem_get)                                                                                 \
+    X(home_get)
+
+#define ENDPOINT_DECLARE(name) enum progress name(struct call *call);
+ENDPOINT_ACTIONS(ENDPOINT_DECLARE)
+#undef ENDPOINT_DECLARE
+
+#endif

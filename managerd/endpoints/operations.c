@@ -1,0 +1,109 @@
+/* Lists, reads, follows and cancels operations. */
+#include "managerd/call.h"
+#include "managerd/endpoints/endpoints.h"
+#include "managerd/events.h"
+
+#include <string.h>
+
+struct listing {
+    struct call *call;
+    struct page page;
+    struct view app, state; /* filters; empty: none */
+    struct json *items;
+    struct view last;
+    bool more;
+};
+
+static bool on_operation(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct listing *listing = context;
+    struct json *operation = NULL;
+    struct view id = view_slice(key, sizeof "operations/" - 1, SIZE_MAX);
+    (void)revision;
+    if (view_equal(id, listing->page.after) || record_parse(value, &operation))
+        return true;
+    bool wanted =
+        (!listing->app.length || view_equal(text_of(operation, "app"), listing->app)) &&
+        (!listing->state.length || view_equal(text_of(operation, "state"), listing->state));
+    if (wanted && json_count(listing->items) == listing->page.limit) {
+        listing->more = true;
+    } else if (wanted) {
+        json_append(listing->items, operation_public(operation));
+        listing->last = arena_copy(&listing->call->arena, id);
+    }
+    json_free(operation);
+    return !listing->more;
+}
+
+enum progress operation_list(struct call *call)
+{
+    struct listing listing = {.call = call, .app = VIEW(""), .state = VIEW("")};
+    call_query(call, "app", &listing.app);
+    call_query(call, "state", &listing.state);
+    if (!call_page(call, &listing.page))
+        return PROGRESS_FAIL;
+    struct key first = key_operation(view_slice(listing.page.after, 0, 128));
+    listing.items = json_new_array();
+    enum error error = state_range(call->server->state, VIEW("operations/"), view_of(first.text),
+                                   on_operation, &listing);
+    if (error) {
+        json_free(listing.items);
+        return call_fail_error(call, error);
+    }
+    return call_answer_page(call, listing.items, listing.more ? listing.last : VIEW(""));
+}
+
+/* The operation that the path names; false: answered. */
+static bool read_operation(struct call *call)
+{
+    struct record record;
+    struct view id = call->parameters.values[0];
+    enum error error = ERROR_NOT_FOUND;
+    if (id_valid(id)) {
+        struct key key = key_operation(id);
+        error = record_read(call->server->state, key.text, &record);
+    }
+    if (error == ERROR_NOT_FOUND)
+        call_fail(call, PROBLEM_OPERATION_NOT_FOUND, "There is no operation of this id.");
+    else if (error)
+        call_fail_error(call, error);
+    else
+        call->operation = record.json;
+    return error == ERROR_NONE;
+}
+
+/* Reading is not failing: an operation that failed is told with 200. */
+static enum progress show(struct call *call)
+{
+    return call_answer(call, 200, operation_public(call->operation));
+}
+
+enum progress operation_get(struct call *call)
+{
+    if (!read_operation(call))
+        return PROGRESS_FAIL;
+    call->on_operation = show;
+    return call_wait_operation(call);
+}
+
+enum progress operation_events(struct call *call)
+{
+    if (!read_operation(call))
+        return PROGRESS_FAIL;
+    return events_stream(call);
+}
+
+enum progress operation_cancel(struct call *call)
+{
+    if (!read_operation(call))
+        return PROGRESS_FAIL;
+    enum error error =
+        operations_cancel(call->server->operations, text_of(call->operation, "id"));
+    if (error == ERROR_NOT_FOUND)
+        return call_fail(call, PROBLEM_CONFLICT, "The operation has ended: it is %.*s.",
+                         VIEW_FORMAT(text_of(call->operation, "state")));
+    if (error)
+        return call_fail(call, PROBLEM_CONFLICT,
+                         "The operation has come too far to be cancelled; roll back instead.");
+    return call_answer(call, 202, operation_public(call->operation));
+}

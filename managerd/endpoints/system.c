@@ -1,0 +1,110 @@
+/* Tells how managerd itself is: health, readiness, figures, documents. */
+#include "managerd/call.h"
+#include "managerd/endpoints/endpoints.h"
+#include "managerd/publish.h"
+
+#include "common/base/exposition.h"
+
+#include <string.h>
+
+static bool count_one(struct view key, struct view value, uint64_t revision, void *context)
+{
+    (void)key, (void)value, (void)revision;
+    ++*(int64_t *)context;
+    return true;
+}
+
+static void set_count(struct call *call, struct json *counts, const char *name, const char *prefix)
+{
+    int64_t count = 0;
+    if (state_range(call->server->state, view_of(prefix), VIEW(""), count_one, &count) ==
+        ERROR_NONE)
+        json_set_integer(counts, name, count);
+    else
+        json_set_null(counts, name);
+}
+
+enum progress system_get(struct call *call)
+{
+    const struct server *server = call->server;
+    struct json *system = json_new_object(), *storage = json_new_object();
+    struct json *aws = json_new_object(), *counts = json_new_object();
+    json_set_string(system, "release", view_of(RELEASE_VERSION));
+    json_set_string(system, "installation", view_of(server->installation));
+    json_set_string(storage, "kind", VIEW("lmdb"));
+    json_set_integer(storage, "usedBytes", (int64_t)state_used_bytes(server->state));
+    json_set(system, "storage", storage);
+    json_set_string(aws, "region", view_of(lambda_control_region(server->control)));
+    json_set_string(aws, "endpoint", view_of(lambda_control_endpoint(server->control)));
+    json_set(system, "aws", aws);
+    set_count(call, counts, "apps", "apps/");
+    set_count(call, counts, "versions", "versions/");
+    set_count(call, counts, "operations", "operations/");
+    json_set_integer(counts, "operationsRunning", operations_running(server->operations));
+    json_set_integer(counts, "operationsQueued", operations_queued(server->operations));
+    json_set(system, "counts", counts);
+    return call_answer(call, 200, system);
+}
+
+enum progress health_get(struct call *call)
+{
+    struct json *health = json_new_object();
+    json_set_string(health, "status", VIEW("alive"));
+    return call_answer(call, 200, health);
+}
+
+static bool add_check(struct json *checks, const char *name, bool good, const char *detail)
+{
+    struct json *check = json_new_object();
+    json_set_string(check, "name", view_of(name));
+    json_set_bool(check, "ok", good);
+    if (!good)
+        json_set_string(check, "detail", view_of(detail));
+    json_append(checks, check);
+    return good;
+}
+
+enum progress ready_get(struct call *call)
+{
+    const struct server *server = call->server;
+    struct json *readiness = json_new_object(), *checks = json_new_array();
+    bool ready = add_check(checks, "state", state_writable(server->state),
+                           "The latest change could not be saved.");
+    ready &= add_check(checks, "routes", publish_healthy(server->publisher),
+                       "The routes could not be written; it is tried again each second.");
+    ready &= add_check(checks, "serving", !server->draining, "It is stopping.");
+    json_set_string(readiness, "status", ready ? VIEW("ready") : VIEW("not ready"));
+    json_set(readiness, "checks", checks);
+    return call_answer(call, ready ? 200 : 503, readiness);
+}
+
+enum progress metrics_get(struct call *call)
+{
+    metrics_write(call->server, &call->text);
+    return call_answer_text(call, 200, EXPOSITION_CONTENT_TYPE);
+}
+
+enum progress openapi_get(struct call *call)
+{
+    buffer_append(&call->text, call->server->openapi, call->server->openapi_length);
+    return call_answer_text(call, 200, "application/json");
+}
+
+enum progress problem_get(struct call *call)
+{
+    enum problem_type type = problem_find(call->parameters.values[0]);
+    if (type == PROBLEM_COUNT)
+        return call_fail(call, PROBLEM_NOT_FOUND, "There is no such type of problem.");
+    problem_page(type, &call->text);
+    return call_answer_text(call, 200, "text/html; charset=utf-8");
+}
+
+enum progress home_get(struct call *call)
+{
+    buffer_append_string(&call->text,
+                         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
+                         "<title>app-orchestrator</title>\n<h1>app-orchestrator</h1>\n"
+                         "<p>The API is described in <a href=\"/openapi.json\">/openapi.json</a>; "
+                         "<a href=\"/readyz\">/readyz</a> tells how it is.</p>\n</html>\n");
+    return call_answer_text(call, 200, "text/html; charset=utf-8");
+}

@@ -1,0 +1,160 @@
+/* Keeps answers by Idempotency-Key, and gives them again. */
+#include "managerd/idempotency.h"
+
+#include "common/base/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KEPT_MS        (24ll * 3600 * 1000)
+#define MAX_KEY_BYTES  255
+#define SWEEP_AT_ONCE  500
+
+static struct key record_key(const char *hash)
+{
+    struct key key;
+    snprintf(key.text, sizeof key.text, "idempotency/%s", hash);
+    return key;
+}
+
+static bool key_valid(struct view key)
+{
+    for (size_t i = 0; i < key.length; i++)
+        if (key.data[i] < 0x20 || key.data[i] > 0x7e)
+            return false;
+    return key.length >= 1 && key.length <= MAX_KEY_BYTES;
+}
+
+/* Method, target and body make the request; of the body its hash is there already. */
+static void make_fingerprint(struct call *call)
+{
+    char *text = arena_format(&call->arena, "%.*s %.*s\n%s", VIEW_FORMAT(call->method),
+                              VIEW_FORMAT(incoming_target(call->incoming)), call->fingerprint);
+    token_hash(view_of(text), call->fingerprint);
+}
+
+static bool runs_already(const struct call *call)
+{
+    for (const struct call *other = call->server->calls; other; other = other->next)
+        if (other != call && strcmp(other->idempotency_key, call->idempotency_key) == 0)
+            return true;
+    return false;
+}
+
+static enum progress replay(struct call *call, struct record *kept)
+{
+    struct view operation = text_of(kept->json, "operation");
+    call->replayed = true;
+    if (operation.length) {
+        struct record record;
+        struct key key = key_operation(operation);
+        enum error error = record_read(call->server->state, key.text, &record);
+        if (error)
+            return call_fail_error(call, error);
+        call->operation = record.json;
+        return call_wait_operation(call);
+    }
+    const struct json *result = json_get(kept->json, "result");
+    int status = (int)integer_of(kept->json, "status");
+    int64_t unchanged = integer_of(kept->json, "revision");
+    if (truth_of(kept->json, "tagged"))
+        return call_answer_tagged(call, status, json_copy(result),
+                                  unchanged ? (uint64_t)unchanged : kept->revision);
+    return call_answer(call, status, json_copy(result));
+}
+
+enum progress idempotency_begin(struct call *call)
+{
+    struct view key, method = call->method;
+    struct record kept;
+    if (!view_equal(method, VIEW("POST")) ||
+        !incoming_header(call->incoming, "Idempotency-Key", &key))
+        return PROGRESS_NEXT;
+    if (!key_valid(key)) {
+        fault_parameter(&call->faults, "Idempotency-Key",
+                        "must have 1 to %d printable ASCII characters", MAX_KEY_BYTES);
+        return call_fail_faults(call);
+    }
+    char *owned = arena_format(&call->arena, "%s\n%.*s", call->principal.id, VIEW_FORMAT(key));
+    make_fingerprint(call);
+    token_hash(view_of(owned), call->idempotency_key);
+    if (runs_already(call)) {
+        call->idempotency_key[0] = 0;
+        return call_fail(call, PROBLEM_IDEMPOTENCY_RUNNING,
+                         "The first request with this Idempotency-Key has not been answered yet.");
+    }
+    struct key name = record_key(call->idempotency_key);
+    enum error error = record_read(call->server->state, name.text, &kept);
+    if (error == ERROR_NOT_FOUND)
+        return PROGRESS_NEXT;
+    if (error)
+        return call_fail_error(call, error);
+    enum progress verdict = PROGRESS_NEXT;
+    if (integer_of(kept.json, "expiresAtMs") > clock_wall_ms()) {
+        if (view_equal_string(text_of(kept.json, "fingerprint"), call->fingerprint))
+            verdict = replay(call, &kept);
+        else
+            verdict = call_fail(call, PROBLEM_IDEMPOTENCY_REUSED,
+                                "This Idempotency-Key was used for another request.");
+    }
+    record_release(&kept);
+    return verdict;
+}
+
+void idempotency_keep(struct call *call, int status, const struct json *result)
+{
+    if (!call->idempotency_key[0])
+        return;
+    struct key name = record_key(call->idempotency_key);
+    struct json *kept = json_new_object();
+    json_set_string(kept, "fingerprint", view_of(call->fingerprint));
+    json_set_integer(kept, "expiresAtMs", clock_wall_ms() + KEPT_MS);
+    json_set_integer(kept, "status", status);
+    if (call->operation)
+        json_set_string(kept, "operation", text_of(call->operation, "id"));
+    if (result) {
+        json_set(kept, "result", json_copy(result));
+        json_set_bool(kept, "tagged", call->tagged);
+        if (call->unchanged)
+            json_set_integer(kept, "revision", (int64_t)call->unchanged);
+    }
+    change_put(&call->change, name.text, kept);
+    json_free(kept);
+}
+
+struct sweep {
+    struct change change;
+    int64_t now_ms;
+};
+
+static bool on_kept(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct sweep *sweep = context;
+    struct json *kept = NULL;
+    char text[KEY_SIZE];
+    (void)revision;
+    bool bad = record_parse(value, &kept) != ERROR_NONE;
+    if ((bad || integer_of(kept, "expiresAtMs") <= sweep->now_ms) && key.length < sizeof text) {
+        memcpy(text, key.data, key.length);
+        text[key.length] = 0;
+        change_remove(&sweep->change, text);
+    }
+    json_free(kept);
+    return sweep->change.write_count < SWEEP_AT_ONCE;
+}
+
+static void on_swept(enum error error, uint64_t revision, void *context)
+{
+    (void)error, (void)revision, (void)context; /* what stays is swept the next time */
+}
+
+void idempotency_sweep(struct state *state)
+{
+    struct sweep sweep = {.now_ms = clock_wall_ms()};
+    change_init(&sweep.change);
+    if (state_range(state, VIEW("idempotency/"), VIEW(""), on_kept, &sweep) == ERROR_NONE &&
+        sweep.change.write_count)
+        state_commit(state, &sweep.change, on_swept, NULL);
+    change_release(&sweep.change);
+}

@@ -1,0 +1,436 @@
+/* Calls the AWS Lambda API: signs, paces, retries, and names AWS's errors. */
+#include "managerd/lambda_control.h"
+
+#include "common/aws/credentials.h"
+#include "common/aws/endpoint.h"
+#include "common/aws/sigv4.h"
+#include "common/base/arena.h"
+#include "common/base/clock.h"
+#include "common/base/crypto.h"
+#include "common/base/escape.h"
+#include "common/base/log.h"
+#include "common/net/outgoing.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ATTEMPTS       7
+#define RETRY_BASE_MS      100
+#define RETRY_CAP_MS       5000
+#define DEFAULT_DEADLINE   60000
+#define MAX_ANSWER_BYTES   (8u << 20)
+#define CONTROL_INTERVAL_US (1000000 / 15)
+#define GET_INTERVAL_US    (1000000 / 100)
+#define BURST              10
+
+static const struct {
+    const char *name, *method, *path_end;
+    int64_t interval_us; /* 0: not paced */
+} operations[] = {
+    [LAMBDA_GET_FUNCTION] = {"GetFunction", "GET", "", GET_INTERVAL_US},
+    [LAMBDA_CREATE_FUNCTION] = {"CreateFunction", "POST", "", CONTROL_INTERVAL_US},
+    [LAMBDA_UPDATE_CODE] = {"UpdateFunctionCode", "PUT", "/code", CONTROL_INTERVAL_US},
+    [LAMBDA_UPDATE_CONFIGURATION] = {"UpdateFunctionConfiguration", "PUT", "/configuration",
+                                     CONTROL_INTERVAL_US},
+    [LAMBDA_PUBLISH_VERSION] = {"PublishVersion", "POST", "/versions", CONTROL_INTERVAL_US},
+    [LAMBDA_DELETE_FUNCTION] = {"DeleteFunction", "DELETE", "", CONTROL_INTERVAL_US},
+    [LAMBDA_INVOKE] = {"Invoke", "POST", "/invocations", 0},
+};
+
+/* Paces calls: each takes a place, at most BURST places ahead of the steady rate. */
+struct limiter {
+    uint64_t next_us;
+};
+
+struct lambda_control {
+    struct event_base *base;
+    struct arena arena; /* of the endpoint */
+    struct endpoint endpoint;
+    struct credentials_provider *provider;
+    struct sigv4_signer *signer;
+    struct outgoing *outgoing;
+    struct limiter control_limiter, get_limiter;
+    char *region, *url;
+    uint64_t attempts[LAMBDA_OPERATION_COUNT], failures[LAMBDA_OPERATION_COUNT];
+};
+
+struct lambda_call {
+    struct lambda_control *control;
+    enum lambda_operation operation;
+    char *path, *query; /* as on the wire */
+    char *url;
+    char *body;
+    size_t body_length;
+    int64_t deadline_ms;
+    void (*on_done)(const struct lambda_answer *answer, void *context);
+    void *context;
+    unsigned attempt;
+    struct event *timer; /* the next attempt's turn */
+    struct outgoing_call *outgoing;
+    bool waiting_for_credentials; /* cancelled meanwhile: freed when they come */
+    bool cancelled;
+};
+
+const char *lambda_operation_name(enum lambda_operation operation)
+{
+    return operations[operation].name;
+}
+
+enum error lambda_control_new(struct event_base *base, const char *(*variable)(const char *name),
+                              struct lambda_control **out, struct buffer *problem)
+{
+    struct lambda_control *control = calloc(1, sizeof *control);
+    REQUIRE(control);
+    control->base = base;
+    arena_init(&control->arena, 65536);
+    enum error error =
+        endpoint_resolve("lambda", variable, &control->arena, &control->endpoint, problem);
+    if (!error)
+        error = credentials_provider_new(base, &control->provider, problem);
+    if (error) {
+        lambda_control_free(control);
+        return error;
+    }
+    struct outgoing_options options = {.max_connections = 64,
+                                       .connect_timeout_ms = 3000,
+                                       .max_idle_ms = 20000,
+                                       .max_lifetime_ms = 600000,
+                                       .ca_file = variable("AWS_CA_BUNDLE"),
+                                       .user_agent = "app-orchestrator/" RELEASE_VERSION};
+    control->outgoing = outgoing_new(base, &options);
+    control->signer = sigv4_signer_new(control->endpoint.region, VIEW("lambda"));
+    control->region = view_duplicate(control->endpoint.region);
+    control->url = view_duplicate(control->endpoint.url);
+    *out = control;
+    return ERROR_NONE;
+}
+
+void lambda_control_free(struct lambda_control *control)
+{
+    if (!control)
+        return;
+    if (control->outgoing)
+        outgoing_free(control->outgoing);
+    if (control->signer)
+        sigv4_signer_free(control->signer);
+    if (control->provider)
+        credentials_provider_free(control->provider);
+    arena_release(&control->arena);
+    free(control->region);
+    free(control->url);
+    free(control);
+}
+
+const char *lambda_control_region(const struct lambda_control *control)
+{
+    return control->region;
+}
+
+const char *lambda_control_endpoint(const struct lambda_control *control)
+{
+    return control->url;
+}
+
+uint64_t lambda_control_attempts(const struct lambda_control *control,
+                                 enum lambda_operation operation)
+{
+    return control->attempts[operation];
+}
+
+uint64_t lambda_control_failures(const struct lambda_control *control,
+                                 enum lambda_operation operation)
+{
+    return control->failures[operation];
+}
+
+static void call_free(struct lambda_call *call)
+{
+    if (call->outgoing)
+        outgoing_cancel(call->outgoing);
+    event_free(call->timer);
+    free(call->path);
+    free(call->query);
+    free(call->url);
+    free(call->body);
+    free(call);
+}
+
+void lambda_cancel(struct lambda_call *call)
+{
+    if (!call)
+        return;
+    if (call->waiting_for_credentials)
+        call->cancelled = true;
+    else
+        call_free(call);
+}
+
+static void wait_ms(struct lambda_call *call, int64_t delay_us)
+{
+    struct timeval delay = {.tv_sec = delay_us / 1000000, .tv_usec = delay_us % 1000000};
+    REQUIRE(evtimer_add(call->timer, &delay) == 0);
+}
+
+/* Takes the next place of the limiter; how long until it comes. */
+static int64_t take_place(struct limiter *limiter, int64_t interval_us)
+{
+    uint64_t now = clock_monotonic_us();
+    uint64_t ahead = (uint64_t)interval_us * BURST;
+    if (limiter->next_us < now)
+        limiter->next_us = now;
+    int64_t wait = (int64_t)(limiter->next_us - now) - (int64_t)ahead;
+    limiter->next_us += (uint64_t)interval_us;
+    return wait > 0 ? wait : 0;
+}
+
+static void schedule(struct lambda_call *call, int64_t backoff_us)
+{
+    struct lambda_control *control = call->control;
+    int64_t interval = operations[call->operation].interval_us;
+    struct limiter *limiter = call->operation == LAMBDA_GET_FUNCTION ? &control->get_limiter
+                                                                     : &control->control_limiter;
+    int64_t place = interval ? take_place(limiter, interval) : 0;
+    wait_ms(call, place > backoff_us ? place : backoff_us);
+}
+
+static void send_attempt(struct lambda_call *call, struct credentials *credentials,
+                         enum error error);
+
+static void on_credentials(struct credentials *credentials, enum error error, void *context)
+{
+    struct lambda_call *call = context;
+    call->waiting_for_credentials = false;
+    if (call->cancelled) {
+        credentials_release(credentials);
+        call_free(call);
+        return;
+    }
+    send_attempt(call, credentials, error);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *context)
+{
+    struct lambda_call *call = context;
+    (void)fd, (void)what;
+    call->waiting_for_credentials = true;
+    struct credentials *credentials =
+        credentials_get(call->control->provider, on_credentials, call);
+    if (credentials)
+        on_credentials(credentials, ERROR_NONE, call);
+}
+
+static void finish(struct lambda_call *call, const struct lambda_answer *answer)
+{
+    if (answer->outcome != LAMBDA_OK)
+        log_write(LOG_INFO, "lambda-call-failed",
+                  LOG_STRING("operation", operations[call->operation].name),
+                  LOG_INTEGER("status", answer->status), LOG_VIEW("code", answer->code),
+                  LOG_VIEW("message", answer->message), LOG_INTEGER("attempts", call->attempt));
+    /* The call is over before its owner hears of it, so the owner may start the next one. */
+    call->on_done(answer, call->context);
+    call_free(call);
+}
+
+/* "ResourceConflictException:http://…" and "aws.lambda#ResourceConflictException" both name it. */
+static struct view plain_code(struct view code)
+{
+    code = view_slice(code, 0, view_find(code, ':'));
+    size_t hash = view_find(code, '#');
+    return hash == SIZE_MAX ? code : view_slice(code, hash + 1, SIZE_MAX);
+}
+
+static bool is_throttle(struct view code)
+{
+    static const char *const codes[] = {"TooManyRequestsException", "ThrottlingException",
+                                        "Throttling", "RequestLimitExceeded",
+                                        "EC2ThrottledException"};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (view_equal_string(code, codes[i]))
+            return true;
+    return false;
+}
+
+static enum lambda_outcome classify(const struct outgoing_result *result, struct view code)
+{
+    int status = result->status;
+    if (result->error || status >= 500 || status == 429 || status == 408 || is_throttle(code))
+        return LAMBDA_UNAVAILABLE;
+    if (status >= 200 && status < 300)
+        return LAMBDA_OK;
+    if (status == 401 || status == 403)
+        return LAMBDA_DENIED;
+    if (status == 404)
+        return LAMBDA_NOT_FOUND;
+    if (status == 409 || status == 412)
+        return LAMBDA_CONFLICT;
+    return LAMBDA_REFUSED;
+}
+
+static void on_answer(const struct outgoing_result *result, void *context)
+{
+    struct lambda_call *call = context;
+    struct lambda_answer answer = {.status = result->status,
+                                   .body = result->body,
+                                   .code = VIEW(""),
+                                   .message = VIEW(""),
+                                   .request_id = VIEW("")};
+    struct json *json = NULL;
+    struct view header;
+    call->outgoing = NULL;
+    bool is_function_output = call->operation == LAMBDA_INVOKE && result->status == 200;
+    if (!result->error && !is_function_output && result->body.length &&
+        json_parse(result->body, 50, &json, NULL))
+        json = NULL;
+    answer.json = json;
+    if (outgoing_header(result->call, "x-amzn-errortype", &header))
+        answer.code = plain_code(header);
+    if (outgoing_header(result->call, "x-amzn-requestid", &header))
+        answer.request_id = header;
+    answer.function_error = outgoing_header(result->call, "x-amz-function-error", &header);
+    answer.outcome = classify(result, answer.code);
+    if (answer.outcome != LAMBDA_OK) {
+        if (!json_get_string(json, "message", &answer.message))
+            json_get_string(json, "Message", &answer.message);
+        if (result->error) {
+            answer.code = view_of(error_name(result->error));
+            answer.message = view_of(result->reason);
+        }
+        call->control->failures[call->operation]++;
+    }
+    if (answer.outcome == LAMBDA_UNAVAILABLE && call->attempt < MAX_ATTEMPTS) {
+        uint32_t random;
+        int64_t ceiling = RETRY_BASE_MS << (call->attempt - 1);
+        if (ceiling > RETRY_CAP_MS)
+            ceiling = RETRY_CAP_MS;
+        random_bytes(&random, sizeof random);
+        schedule(call, 1000 * ((int64_t)random % ceiling));
+    } else {
+        finish(call, &answer);
+    }
+    json_free(json);
+}
+
+static void send_signed(struct lambda_call *call, const struct sigv4_signature *signature,
+                        bool has_body)
+{
+    struct incoming_header headers[5];
+    size_t count = 0;
+    headers[count++] =
+        (struct incoming_header){VIEW("X-Amz-Date"), view_of(signature->amz_date)};
+    headers[count++] =
+        (struct incoming_header){VIEW("Authorization"), signature->authorization};
+    if (signature->session_token.length)
+        headers[count++] =
+            (struct incoming_header){VIEW("X-Amz-Security-Token"), signature->session_token};
+    if (has_body)
+        headers[count++] =
+            (struct incoming_header){VIEW("Content-Type"), VIEW("application/json")};
+    struct outgoing_request request = {
+        .method = operations[call->operation].method,
+        .url = call->url,
+        .headers = headers,
+        .header_count = count,
+        .body = view_from(call->body, call->body_length),
+        .has_body = has_body,
+        .deadline_ms = call->deadline_ms,
+        .max_answer_bytes = MAX_ANSWER_BYTES,
+        .on_done = on_answer,
+        .context = call,
+    };
+    call->attempt++;
+    call->control->attempts[call->operation]++;
+    call->outgoing = outgoing_send(call->control->outgoing, &request);
+}
+
+static void send_attempt(struct lambda_call *call, struct credentials *credentials,
+                         enum error error)
+{
+    struct lambda_control *control = call->control;
+    struct lambda_answer failed = {.outcome = LAMBDA_DENIED,
+                                   .code = VIEW("NoCredentials"),
+                                   .message = VIEW("There are no AWS credentials."),
+                                   .request_id = VIEW("")};
+    if (!credentials || error) {
+        finish(call, &failed);
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena, 1u << 20);
+    bool has_body = strcmp(operations[call->operation].method, "GET") != 0 &&
+                    strcmp(operations[call->operation].method, "DELETE") != 0;
+    struct sigv4_header type = {VIEW("content-type"), VIEW("application/json")};
+    struct sigv4_request request = {
+        .method = view_of(operations[call->operation].method),
+        .path = view_of(call->path),
+        .query = view_of(call->query),
+        .host = control->endpoint.host,
+        .headers = &type,
+        .header_count = has_body ? 1 : 0,
+        .body = view_from(call->body, call->body_length),
+        .region = control->endpoint.region,
+        .service = VIEW("lambda"),
+    };
+    struct sigv4_signature signature;
+    error = sigv4_sign(control->signer, &request, credentials, clock_wall_ms(), &arena, &signature);
+    if (error) {
+        failed.message = VIEW("The request could not be signed.");
+        finish(call, &failed);
+    } else {
+        send_signed(call, &signature, has_body);
+    }
+    arena_release(&arena);
+    credentials_release(credentials);
+}
+
+static void make_target(struct lambda_call *call, const struct lambda_request *request)
+{
+    struct buffer path, query, url;
+    buffer_init(&path, 4096);
+    buffer_init(&query, 4096);
+    buffer_init(&url, 16384);
+    buffer_append_view(&path, call->control->endpoint.path);
+    buffer_append_string(&path, "/2015-03-31/functions");
+    if (request->operation != LAMBDA_CREATE_FUNCTION) {
+        buffer_append_byte(&path, '/');
+        percent_encode(&path, request->function, "");
+        buffer_append_string(&path, operations[request->operation].path_end);
+    }
+    if (request->qualifier.length) {
+        buffer_append_string(&query, "Qualifier=");
+        percent_encode(&query, request->qualifier, "");
+    }
+    /* The endpoint's URL holds its path already. */
+    buffer_append_view(&url, call->control->endpoint.url);
+    buffer_append_view(&url, view_slice(buffer_view(&path), call->control->endpoint.path.length,
+                                        SIZE_MAX));
+    if (query.length) {
+        buffer_append_byte(&url, '?');
+        buffer_append_view(&url, buffer_view(&query));
+    }
+    REQUIRE(!path.error && !query.error && !url.error);
+    call->path = buffer_take(&path, NULL);
+    call->query = buffer_take(&query, NULL);
+    call->url = buffer_take(&url, NULL);
+}
+
+struct lambda_call *lambda_send(struct lambda_control *control,
+                                const struct lambda_request *request,
+                                void (*on_done)(const struct lambda_answer *answer, void *context),
+                                void *context)
+{
+    struct lambda_call *call = calloc(1, sizeof *call);
+    REQUIRE(call);
+    call->control = control;
+    call->operation = request->operation;
+    call->deadline_ms = request->deadline_ms ? request->deadline_ms : DEFAULT_DEADLINE;
+    call->on_done = on_done;
+    call->context = context;
+    if (request->body)
+        call->body = buffer_take(request->body, &call->body_length);
+    make_target(call, request);
+    call->timer = evtimer_new(control->base, on_turn, call);
+    REQUIRE(call->timer);
+    schedule(call, 0);
+    return call;
+}

@@ -1,0 +1,79 @@
+/*
+ * The AWS Lambda API as managerd uses it: signed calls, paced, retried where that may help, AWS's
+ * errors named. Sources: aws-contract 4 (rest-json, paths and quotas of the Lambda API).
+ *
+ * One limiter for the 15 requests/s that control calls share, another for GetFunction (100/s).
+ * Connection failures, throttling and 5xx are tried again with full jitter. on_done comes from the
+ * loop, once, unless the call was cancelled.
+ */
+#ifndef MANAGERD_LAMBDA_CONTROL_H
+#define MANAGERD_LAMBDA_CONTROL_H
+
+#include "common/base/bytes.h"
+#include "common/base/json.h"
+
+struct event_base;
+struct lambda_control;
+struct lambda_call;
+
+enum lambda_operation {
+    LAMBDA_GET_FUNCTION,
+    LAMBDA_CREATE_FUNCTION,
+    LAMBDA_UPDATE_CODE,
+    LAMBDA_UPDATE_CONFIGURATION,
+    LAMBDA_PUBLISH_VERSION,
+    LAMBDA_DELETE_FUNCTION,
+    LAMBDA_INVOKE,
+    LAMBDA_OPERATION_COUNT,
+};
+const char *lambda_operation_name(enum lambda_operation operation);
+
+enum lambda_outcome {
+    LAMBDA_OK,
+    LAMBDA_NOT_FOUND,   /* 404 ResourceNotFoundException */
+    LAMBDA_CONFLICT,    /* 409: exists already, or an operation is in progress; 412 */
+    LAMBDA_REFUSED,     /* another 4xx */
+    LAMBDA_DENIED,      /* 401, 403, or no credentials */
+    LAMBDA_UNAVAILABLE, /* no answer, throttled or 5xx after every retry */
+};
+
+struct lambda_answer {
+    enum lambda_outcome outcome;
+    int status; /* 0: none */
+    struct view body;
+    const struct json *json; /* the body, parsed; NULL when it is none (and for LAMBDA_INVOKE) */
+    bool function_error;     /* LAMBDA_INVOKE: X-Amz-Function-Error is there */
+    /* When the outcome is not OK; empty or filled, never NULL data. */
+    struct view code, message, request_id;
+};
+
+struct lambda_request {
+    enum lambda_operation operation;
+    struct view function;  /* not looked at for LAMBDA_CREATE_FUNCTION */
+    struct view qualifier; /* empty: none */
+    struct buffer *body;   /* its bytes are taken; NULL: none */
+    int64_t deadline_ms;   /* of one attempt; 0: 60 s */
+};
+
+/* Region, endpoint and credentials from the SDKs' variables (`variable`: getenv). One sentence in
+ * `problem`. */
+enum error lambda_control_new(struct event_base *base, const char *(*variable)(const char *name),
+                              struct lambda_control **control, struct buffer *problem) MUST_CHECK;
+void lambda_control_free(struct lambda_control *control);
+
+struct lambda_call *lambda_send(struct lambda_control *control,
+                                const struct lambda_request *request,
+                                void (*on_done)(const struct lambda_answer *answer, void *context),
+                                void *context);
+/* Ends the call without on_done. NULL is fine. */
+void lambda_cancel(struct lambda_call *call);
+
+const char *lambda_control_region(const struct lambda_control *control);
+const char *lambda_control_endpoint(const struct lambda_control *control);
+/* Attempts so far, and those that brought no good answer; for metrics. */
+uint64_t lambda_control_attempts(const struct lambda_control *control,
+                                 enum lambda_operation operation);
+uint64_t lambda_control_failures(const struct lambda_control *control,
+                                 enum lambda_operation operation);
+
+#endif

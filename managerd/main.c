@@ -1,0 +1,57 @@
+/* managerd: reads its options, starts one server, runs it until it is told to stop. */
+#include "managerd/config.h"
+#include "managerd/server.h"
+
+#include "common/base/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+/* The memory of this process holds credentials: no core, no other process of this user may look. */
+static void keep_to_ourselves(void)
+{
+    if (!SANITIZED)
+        prctl(PR_SET_DUMPABLE, 0);
+}
+
+static int run(struct config *config, struct buffer *problem)
+{
+    struct server server;
+    enum error error = server_start(&server, config, problem);
+    if (!error)
+        server_run(&server);
+    server_stop(&server);
+    return error ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct config config;
+    struct buffer problem;
+    int status = 0;
+    buffer_init(&problem, 8192);
+    signal(SIGPIPE, SIG_IGN);
+    umask(0027);
+    enum option_action action = config_read(argc, argv, &config, &problem);
+    if (action == OPTION_WRONG) {
+        status = 2;
+    } else if (action == OPTION_RUN) {
+        keep_to_ourselves();
+        log_start("managerd", config.level);
+        status = run(&config, &problem);
+        log_stop();
+    }
+    if (problem.length)
+        fprintf(stderr, "managerd: %.*s\n", (int)problem.length, problem.data);
+    buffer_release(&problem);
+    config_release(&config);
+    return status;
+}

@@ -1,0 +1,115 @@
+/* Counts calls, and writes every figure in Prometheus' text format. */
+#include "managerd/metrics.h"
+
+#include "common/base/exposition.h"
+#include "common/base/log.h"
+#include "common/net/incoming.h"
+#include "managerd/endpoint.h"
+#include "managerd/publish.h"
+#include "managerd/server.h"
+
+static const double bounds[METRICS_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                               0.1,   0.25,   0.5,   1,    5,     30};
+
+void metrics_count_call(struct metrics *metrics, size_t endpoint, int status, uint64_t took_us)
+{
+    unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 - 1 : 4;
+    double seconds = (double)took_us / 1e6;
+    unsigned bucket = 0;
+    if (endpoint < METRICS_MAX_ENDPOINTS)
+        metrics->calls[endpoint][class]++;
+    else
+        metrics->unmatched[class]++;
+    while (bucket < METRICS_BUCKETS && seconds > bounds[bucket])
+        bucket++;
+    metrics->seconds[bucket]++;
+    metrics->seconds_sum += seconds;
+}
+
+static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+
+static void write_calls(const struct metrics *metrics, struct buffer *out)
+{
+    exposition_family(out, "managerd_calls_total", "counter", "Calls of the API that ended.");
+    for (size_t i = 0; i < endpoint_count && i < METRICS_MAX_ENDPOINTS; i++)
+        for (int class = 0; class < 5; class++) {
+            struct exposition_label labels[] = {{"endpoint", view_of(endpoints[i].id)},
+                                                {"status", view_of(classes[class])}};
+            if (metrics->calls[i][class])
+                exposition_count(out, "managerd_calls_total", labels, 2, metrics->calls[i][class]);
+        }
+    for (int class = 0; class < 5; class++) {
+        struct exposition_label labels[] = {{"endpoint", VIEW("none")},
+                                            {"status", view_of(classes[class])}};
+        exposition_count(out, "managerd_calls_total", labels, 2, metrics->unmatched[class]);
+    }
+    exposition_family(out, "managerd_call_duration_seconds", "histogram",
+                      "Time from the first byte of a call to its answer.");
+    exposition_histogram(out, "managerd_call_duration_seconds", NULL, 0, bounds, metrics->seconds,
+                         METRICS_BUCKETS, metrics->seconds_sum);
+}
+
+static void write_aws(const struct server *server, struct buffer *out)
+{
+    exposition_family(out, "managerd_aws_attempts_total", "counter", "Attempts to call AWS.");
+    for (int i = 0; i < LAMBDA_OPERATION_COUNT; i++) {
+        struct exposition_label label = {"operation",
+                                         view_of(lambda_operation_name((enum lambda_operation)i))};
+        exposition_count(out, "managerd_aws_attempts_total", &label, 1,
+                         lambda_control_attempts(server->control, (enum lambda_operation)i));
+    }
+    exposition_family(out, "managerd_aws_failures_total", "counter",
+                      "Attempts that brought no good answer.");
+    for (int i = 0; i < LAMBDA_OPERATION_COUNT; i++) {
+        struct exposition_label label = {"operation",
+                                         view_of(lambda_operation_name((enum lambda_operation)i))};
+        exposition_count(out, "managerd_aws_failures_total", &label, 1,
+                         lambda_control_failures(server->control, (enum lambda_operation)i));
+    }
+}
+
+static void write_operations(const struct server *server, struct buffer *out)
+{
+    static const struct exposition_label results[] = {{"result", {"succeeded", 9}},
+                                                      {"result", {"failed", 6}}};
+    exposition_family(out, "managerd_operations_ended_total", "counter", "Operations that ended.");
+    exposition_count(out, "managerd_operations_ended_total", &results[0], 1,
+                     operations_ended(server->operations, true));
+    exposition_count(out, "managerd_operations_ended_total", &results[1], 1,
+                     operations_ended(server->operations, false));
+}
+
+static void gauge(struct buffer *out, const char *name, const char *type, const char *help,
+                  uint64_t value)
+{
+    exposition_family(out, name, type, help);
+    exposition_count(out, name, NULL, 0, value);
+}
+
+void metrics_write(const struct server *server, struct buffer *out)
+{
+    struct exposition_label release = {"release", view_of(RELEASE_VERSION)};
+    exposition_family(out, "managerd_info", "gauge", "What runs.");
+    exposition_count(out, "managerd_info", &release, 1, 1);
+    write_calls(&server->metrics, out);
+    write_operations(server, out);
+    write_aws(server, out);
+    gauge(out, "managerd_operations_running", "gauge", "Operations that run.",
+          operations_running(server->operations));
+    gauge(out, "managerd_operations_queued", "gauge", "Operations that wait for their turn.",
+          operations_queued(server->operations));
+    gauge(out, "managerd_refused_total", "counter", "Messages that were no lawful HTTP.",
+          server->metrics.refused);
+    gauge(out, "managerd_connections", "gauge", "Connections open.",
+          incoming_connections(server->incoming));
+    gauge(out, "managerd_state_commits_total", "counter", "Commits to state.",
+          state_commits(server->state));
+    gauge(out, "managerd_state_used_bytes", "gauge", "Bytes of state in use.",
+          state_used_bytes(server->state));
+    gauge(out, "managerd_publish_transactions_total", "counter",
+          "Transactions of the route store.", publish_transactions(server->publisher));
+    gauge(out, "managerd_routes_published", "gauge", "1 while routes agree with state.",
+          publish_healthy(server->publisher));
+    gauge(out, "managerd_log_lines_dropped_total", "counter", "Log lines lost to a slow reader.",
+          log_dropped());
+}

@@ -1,0 +1,25 @@
+/* What managerd counts. One list of counters; the rest is read from its owners when asked. */
+#ifndef MANAGERD_METRICS_H
+#define MANAGERD_METRICS_H
+
+#include "common/base/bytes.h"
+
+struct server;
+
+#define METRICS_MAX_ENDPOINTS 64
+#define METRICS_BUCKETS       12
+
+/* Loop thread only. */
+struct metrics {
+    uint64_t calls[METRICS_MAX_ENDPOINTS][5]; /* by endpoint and status class (1xx … 5xx) */
+    uint64_t unmatched[5];
+    uint64_t refused;
+    uint64_t seconds[METRICS_BUCKETS + 1]; /* of calls that did not wait for an operation */
+    double seconds_sum;
+};
+
+/* `endpoint` is an index into the endpoint table, or SIZE_MAX. */
+void metrics_count_call(struct metrics *metrics, size_t endpoint, int status, uint64_t took_us);
+void metrics_write(const struct server *server, struct buffer *out);
+
+#endif

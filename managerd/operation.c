@@ -1,0 +1,568 @@
+/* Runs operations step by step, committing each result together with the next intent. */
+#include "managerd/operation.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "managerd/records.h"
+
+#include <event2/event.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POLL_FIRST_MS    50
+#define POLL_CAP_MS      1000
+#define POLL_LIMIT_US    (300ull * 1000000)
+#define COMMIT_RETRY_MS  1000
+
+struct operations {
+    struct operation_environment environment;
+    struct operation *first, **end; /* unfinished, in the order of acceptance */
+    unsigned running, queued;
+    uint64_t succeeded, failed;
+    bool stopping;
+    struct event *dispatch;
+};
+
+static const struct operation_type *const types[] = {&deploy_type, &delete_type,
+                                                     &delete_version_type};
+
+static void dispatch(struct operations *operations);
+static void run_step(struct operation *operation);
+static void commit_document(struct operation *operation);
+static void end_operation(struct operation *operation, const char *state,
+                          const struct json *problem);
+
+static void on_dispatch(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    dispatch(context);
+}
+
+struct operations *operations_new(const struct operation_environment *environment)
+{
+    struct operations *operations = calloc(1, sizeof *operations);
+    REQUIRE(operations);
+    operations->environment = *environment;
+    operations->end = &operations->first;
+    operations->dispatch = event_new(environment->base, -1, 0, on_dispatch, operations);
+    REQUIRE(operations->dispatch);
+    return operations;
+}
+
+static void step_release(struct operation *operation)
+{
+    lambda_cancel(operation->call);
+    operation->call = NULL;
+    evtimer_del(operation->timer);
+    arena_release(&operation->arena);
+    arena_init(&operation->arena, 1u << 20);
+    change_clear(&operation->change);
+    json_free(operation->result);
+    operation->result = NULL;
+    operation->polls = operation->tries = 0;
+}
+
+static void operation_free(struct operation *operation)
+{
+    step_release(operation);
+    arena_release(&operation->arena);
+    change_release(&operation->change);
+    event_free(operation->timer);
+    json_free(operation->document);
+    json_free(operation->next_document);
+    free(operation);
+}
+
+void operations_stop(struct operations *operations)
+{
+    operations->stopping = true;
+    event_del(operations->dispatch);
+    for (struct operation *one = operations->first; one; one = one->next) {
+        lambda_cancel(one->call);
+        one->call = NULL;
+        evtimer_del(one->timer);
+    }
+}
+
+void operations_free(struct operations *operations)
+{
+    if (!operations)
+        return;
+    while (operations->first) {
+        struct operation *next = operations->first->next;
+        operation_free(operations->first);
+        operations->first = next;
+    }
+    event_free(operations->dispatch);
+    free(operations);
+}
+
+bool operation_stopped(const struct operation *operation)
+{
+    return operation->operations->stopping;
+}
+
+struct json *operation_work(struct operation *operation)
+{
+    return object_in(operation->document, "work");
+}
+
+unsigned operations_running(const struct operations *operations)
+{
+    return operations->running;
+}
+
+unsigned operations_queued(const struct operations *operations)
+{
+    return operations->queued;
+}
+
+uint64_t operations_ended(const struct operations *operations, bool well)
+{
+    return well ? operations->succeeded : operations->failed;
+}
+
+/* Accepting and choosing what runs. */
+
+static const struct operation_type *type_of(struct view name)
+{
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (view_equal_string(name, types[i]->name))
+            return types[i];
+    return NULL;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    struct operation *operation = context;
+    (void)fd, (void)what;
+    if (operation->cancel && !operation->ending && operation->started) {
+        operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
+        return;
+    }
+    operation->on_timer(operation);
+}
+
+void operations_accept(struct operations *operations, const struct json *document,
+                       uint64_t revision)
+{
+    struct operation *operation = calloc(1, sizeof *operation);
+    REQUIRE(operation);
+    operation->operations = operations;
+    operation->environment = &operations->environment;
+    operation->document = json_copy(document);
+    operation->revision = revision;
+    operation->type = type_of(text_of(document, "type"));
+    snprintf(operation->id, sizeof operation->id, "%.*s", VIEW_FORMAT(text_of(document, "id")));
+    snprintf(operation->app, sizeof operation->app, "%.*s",
+             VIEW_FORMAT(text_of(document, "app")));
+    arena_init(&operation->arena, 1u << 20);
+    change_init(&operation->change);
+    operation->timer = evtimer_new(operations->environment.base, on_timer, operation);
+    REQUIRE(operation->timer);
+    if (!operation->type) {
+        /* Written by a release that knows more: left for it. */
+        log_write(LOG_ERROR, "operation-of-unknown-type", LOG_STRING("id", operation->id));
+        operation_free(operation);
+        return;
+    }
+    *operations->end = operation;
+    operations->end = &operation->next;
+    operations->queued++;
+    event_active(operations->dispatch, 0, 0);
+}
+
+struct unfinished {
+    struct operations *operations;
+    char (*ids)[ID_SIZE];
+    size_t count, capacity;
+};
+
+static bool on_unfinished(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct unfinished *unfinished = context;
+    (void)value, (void)revision;
+    if (key.length < ID_SIZE)
+        return true;
+    if (unfinished->count == unfinished->capacity) {
+        unfinished->capacity = unfinished->capacity ? 2 * unfinished->capacity : 16;
+        unfinished->ids = realloc(unfinished->ids, unfinished->capacity * ID_SIZE);
+        REQUIRE(unfinished->ids);
+    }
+    memcpy(unfinished->ids[unfinished->count], key.data + key.length - (ID_SIZE - 1), ID_SIZE - 1);
+    unfinished->ids[unfinished->count++][ID_SIZE - 1] = 0;
+    return true;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+enum error operations_resume(struct operations *operations, struct buffer *problem)
+{
+    struct unfinished unfinished = {.operations = operations};
+    enum error error = state_range(operations->environment.state, VIEW("queue/"), VIEW(""),
+                                   on_unfinished, &unfinished);
+    /* Ids sort by time; the keys sort by app first. */
+    if (unfinished.count)
+        qsort(unfinished.ids, unfinished.count, ID_SIZE, compare_ids);
+    for (size_t i = 0; i < unfinished.count && !error; i++) {
+        struct record record;
+        struct key key = key_operation(view_of(unfinished.ids[i]));
+        error = record_read(operations->environment.state, key.text, &record);
+        if (error)
+            break;
+        log_write(LOG_INFO, "operation-resumed", LOG_STRING("id", unfinished.ids[i]),
+                  LOG_VIEW("app", text_of(record.json, "app")));
+        operations_accept(operations, record.json, record.revision);
+        record_release(&record);
+    }
+    if (error)
+        buffer_append_format(problem, "the unfinished operations cannot be read: %s.",
+                             error_text(error));
+    free(unfinished.ids);
+    return error;
+}
+
+const char *operations_find(const struct operations *operations, struct view app,
+                            const char *type)
+{
+    for (const struct operation *one = operations->first; one; one = one->next)
+        if (view_equal_string(app, one->app) && strcmp(one->type->name, type) == 0)
+            return one->id;
+    return NULL;
+}
+
+/* Whether an earlier operation of the same app is unfinished. */
+static bool must_wait(const struct operations *operations, const struct operation *operation)
+{
+    for (const struct operation *one = operations->first; one != operation; one = one->next)
+        if (strcmp(one->app, operation->app) == 0)
+            return true;
+    return false;
+}
+
+static struct json *present_step(struct json *document)
+{
+    const struct json *step = json_first(json_get(document, "steps"));
+    while (step && (view_equal_string(text_of(step, "state"), "done") ||
+                    view_equal_string(text_of(step, "state"), "skipped")))
+        step = json_next(step);
+    return (struct json *)(uintptr_t)step;
+}
+
+static void mark_running(struct json *step)
+{
+    json_set_string(step, "state", VIEW("running"));
+    json_set_integer(step, "attempts", integer_of(step, "attempts") + 1);
+    set_time(step, "startedAt", clock_wall_ms());
+}
+
+static void begin_operation(struct operation *operation)
+{
+    struct operations *operations = operation->operations;
+    operation->started = true;
+    operations->running++;
+    operations->queued--;
+    if (view_equal_string(text_of(operation->document, "state"), "running")) {
+        /* Resumed: its intent is on record already; that it is one more attempt is noted with the
+         * result. */
+        struct json *step = present_step(operation->document);
+        if (step)
+            json_set_integer(step, "attempts", integer_of(step, "attempts") + 1);
+        run_step(operation);
+        return;
+    }
+    operation->next_document = json_copy(operation->document);
+    json_set_string(operation->next_document, "state", VIEW("running"));
+    mark_running(present_step(operation->next_document));
+    commit_document(operation);
+}
+
+static void dispatch(struct operations *operations)
+{
+    struct operation *one = operations->first;
+    while (one && !operations->stopping &&
+           operations->running < operations->environment.max_running) {
+        if (!one->started && !one->ending && !must_wait(operations, one))
+            begin_operation(one);
+        one = one->next;
+    }
+}
+
+/* Steps. */
+
+static const struct operation_step *find_step(const struct operation *operation)
+{
+    struct json *present = present_step(operation->document);
+    const struct operation_step *step = operation->type->steps;
+    for (; present && step->name; step++)
+        if (view_equal_string(text_of(present, "name"), step->name))
+            return step;
+    return NULL;
+}
+
+static void run_step(struct operation *operation)
+{
+    if (operation_stopped(operation))
+        return;
+    step_release(operation);
+    operation->step_began_us = clock_monotonic_us();
+    const struct operation_step *step = find_step(operation);
+    if (!step) {
+        operation_step_problem(operation, PROBLEM_INTERNAL, "The plan has an unknown step.");
+        return;
+    }
+    if (operation->cancel && step->cancellable) {
+        operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
+        return;
+    }
+    log_write(LOG_DEBUG, "step", LOG_STRING("operation", operation->id),
+              LOG_STRING("app", operation->app), LOG_STRING("step", step->name));
+    step->run(operation);
+}
+
+void operation_after(struct operation *operation, int64_t delay_ms,
+                     void (*next)(struct operation *operation))
+{
+    if (operation_stopped(operation))
+        return;
+    struct timeval delay = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
+    operation->on_timer = next;
+    REQUIRE(evtimer_add(operation->timer, &delay) == 0);
+}
+
+void operation_poll(struct operation *operation, void (*next)(struct operation *operation),
+                    const char *late)
+{
+    int64_t delay_ms = POLL_FIRST_MS;
+    if (clock_monotonic_us() - operation->step_began_us > POLL_LIMIT_US) {
+        operation_step_problem(operation, PROBLEM_TIMEOUT, "%s", late);
+        return;
+    }
+    for (unsigned i = 0; i < operation->polls && delay_ms < POLL_CAP_MS; i++)
+        delay_ms *= 2;
+    operation->polls++;
+    operation_after(operation, delay_ms < POLL_CAP_MS ? delay_ms : POLL_CAP_MS, next);
+}
+
+static void on_call_done(const struct lambda_answer *answer, void *context)
+{
+    struct operation *operation = context;
+    operation->call = NULL;
+    operation->on_answer(operation, answer);
+}
+
+void operation_send(struct operation *operation, const struct lambda_request *request,
+                    void (*on_answer)(struct operation *operation,
+                                      const struct lambda_answer *answer))
+{
+    REQUIRE(!operation->call);
+    operation->on_answer = on_answer;
+    operation->call =
+        lambda_send(operation->environment->control, request, on_call_done, operation);
+}
+
+void operation_step_done(struct operation *operation, const char *format, ...)
+{
+    char detail[400];
+    va_list arguments;
+    if (operation_stopped(operation))
+        return;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    struct json *next = json_copy(operation->document);
+    struct json *step = present_step(next);
+    json_set_string(step, "state", VIEW("done"));
+    set_time(step, "finishedAt", clock_wall_ms());
+    if (detail[0])
+        json_set_string(step, "detail", view_of(detail));
+    if (operation->result)
+        json_set(next, "result", json_copy(operation->result));
+    operation->next_document = next;
+    struct json *following = present_step(next);
+    if (following) {
+        mark_running(following);
+        commit_document(operation);
+    } else {
+        end_operation(operation, "succeeded", NULL);
+    }
+}
+
+void operation_step_failed(struct operation *operation, const struct problem *problem)
+{
+    if (operation_stopped(operation))
+        return;
+    struct json *document = problem_document(problem, NULL, operation->id);
+    json_free(operation->next_document);
+    operation->next_document = json_copy(operation->document);
+    struct json *step = present_step(operation->next_document);
+    bool cancelled = problem->type == PROBLEM_CANCELLED;
+    if (step && operation->started) {
+        json_set_string(step, "state", VIEW("failed"));
+        set_time(step, "finishedAt", clock_wall_ms());
+        json_set_string(step, "detail", view_of(problem->detail));
+    }
+    /* What the step meant to write is not written. */
+    change_clear(&operation->change);
+    end_operation(operation, cancelled ? "cancelled" : "failed", document);
+    json_free(document);
+}
+
+void operation_step_problem(struct operation *operation, enum problem_type type,
+                            const char *format, ...)
+{
+    char detail[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    operation_step_failed(operation, &(struct problem){.type = type, .detail = detail});
+}
+
+void operation_step_refused(struct operation *operation, const struct lambda_answer *answer,
+                            const char *what)
+{
+    static const enum problem_type problems[] = {
+        [LAMBDA_OK] = PROBLEM_AWS_FAILED,          [LAMBDA_NOT_FOUND] = PROBLEM_AWS_REFUSED,
+        [LAMBDA_CONFLICT] = PROBLEM_AWS_REFUSED,   [LAMBDA_REFUSED] = PROBLEM_AWS_REFUSED,
+        [LAMBDA_DENIED] = PROBLEM_AWS_DENIED,      [LAMBDA_UNAVAILABLE] = PROBLEM_AWS_UNAVAILABLE,
+    };
+    char detail[600];
+    snprintf(detail, sizeof detail, "%s: %.*s", what,
+             (int)(answer->message.length < 400 ? answer->message.length : 400),
+             answer->message.data);
+    operation_step_failed(operation, &(struct problem){.type = problems[answer->outcome],
+                                                       .detail = detail,
+                                                       .aws_code = answer->code,
+                                                       .aws_message = answer->message,
+                                                       .aws_request_id = answer->request_id});
+}
+
+/* Committing and ending. */
+
+static void retire(struct operation *operation)
+{
+    struct operations *operations = operation->operations;
+    struct operation **link = &operations->first;
+    while (*link != operation)
+        link = &(*link)->next;
+    *link = operation->next;
+    if (operations->end == &operation->next)
+        operations->end = link;
+    if (operation->started)
+        operations->running--;
+    else
+        operations->queued--;
+    bool well = view_equal_string(text_of(operation->document, "state"), "succeeded");
+    operations->succeeded += well;
+    operations->failed += !well;
+    log_write(well ? LOG_INFO : LOG_WARN, "operation-ended", LOG_STRING("id", operation->id),
+              LOG_STRING("type", operation->type->name), LOG_STRING("app", operation->app),
+              LOG_VIEW("state", text_of(operation->document, "state")),
+              LOG_VIEW("detail", text_of(json_get(operation->document, "problem"), "detail")));
+    if (well && operation->type->after_success)
+        operation->type->after_success(operation);
+    operation_free(operation);
+    if (!operations->stopping)
+        event_active(operations->dispatch, 0, 0);
+}
+
+/* A compare did not hold: somebody changed the app meanwhile. The step (or the hook that ends the
+ * operation) is done over, on what is there now. */
+static void on_conflict(struct operation *operation)
+{
+    const struct json *problem = json_get(operation->next_document, "problem");
+    if (operation->ending && json_type_of(problem) == JSON_OBJECT) {
+        change_clear(&operation->change);
+        operation->type->on_failure(operation, problem);
+        commit_document(operation);
+        return;
+    }
+    operation->ending = false;
+    json_free(operation->next_document);
+    operation->next_document = NULL;
+    run_step(operation);
+}
+
+static void on_committed(enum error error, uint64_t revision, void *context)
+{
+    struct operation *operation = context;
+    if (operation_stopped(operation))
+        return;
+    if (error == ERROR_CONFLICT) {
+        on_conflict(operation);
+        return;
+    }
+    if (error) {
+        if (operation->commit_failures++ % 60 == 0)
+            log_write(LOG_ERROR, "operation-not-saved", LOG_STRING("id", operation->id),
+                      LOG_STRING("error", error_name(error)));
+        operation_after(operation, COMMIT_RETRY_MS, commit_document);
+        return;
+    }
+    operation->commit_failures = 0;
+    json_free(operation->document);
+    operation->document = operation->next_document;
+    operation->next_document = NULL;
+    operation->revision = revision;
+    if (operation->ending)
+        retire(operation);
+    else
+        run_step(operation);
+}
+
+static void commit_document(struct operation *operation)
+{
+    struct change change;
+    struct key key = key_operation(view_of(operation->id));
+    set_time(operation->next_document, "updatedAt", clock_wall_ms());
+    change_init(&change);
+    change_append(&change, &operation->change);
+    change_put(&change, key.text, operation->next_document);
+    if (operation->ending) {
+        struct key queue = key_queue(view_of(operation->app), view_of(operation->id));
+        change_remove(&change, queue.text);
+    }
+    state_commit(operation->environment->state, &change, on_committed, operation);
+    change_release(&change);
+}
+
+static void end_operation(struct operation *operation, const char *state,
+                          const struct json *problem)
+{
+    struct json *next = operation->next_document;
+    operation->ending = true;
+    json_set_string(next, "state", view_of(state));
+    if (problem) {
+        json_set(next, "problem", json_copy(problem));
+        operation->type->on_failure(operation, problem);
+    } else {
+        operation->type->on_success(operation);
+    }
+    commit_document(operation);
+}
+
+enum error operations_cancel(struct operations *operations, struct view id)
+{
+    struct operation *operation = operations->first;
+    while (operation && !view_equal_string(id, operation->id))
+        operation = operation->next;
+    if (!operation)
+        return ERROR_NOT_FOUND;
+    if (operation->ending)
+        return ERROR_CONFLICT;
+    if (!operation->started) {
+        operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
+        return ERROR_NONE;
+    }
+    const struct operation_step *step = find_step(operation);
+    if (!step || !step->cancellable)
+        return ERROR_CONFLICT;
+    operation->cancel = true;
+    return ERROR_NONE;
+}

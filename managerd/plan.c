@@ -1,0 +1,91 @@
+/* Writes the plan of each kind of operation: its steps, in order, and what they need to know. */
+#include "managerd/plan.h"
+
+#include "managerd/records.h"
+
+static void add_step(struct json *steps, const char *name)
+{
+    struct json *step = json_new_object();
+    json_set_string(step, "name", view_of(name));
+    json_set_string(step, "state", VIEW("waiting"));
+    json_set_integer(step, "attempts", 0);
+    json_set_null(step, "startedAt");
+    json_set_null(step, "finishedAt");
+    json_set_null(step, "detail");
+    json_append(steps, step);
+}
+
+static struct json *begin(const struct plan_operation *plan, const char *type, struct json *steps,
+                          struct json *work)
+{
+    struct json *operation = json_new_object();
+    json_set_string(operation, "id", plan->id);
+    json_set_string(operation, "type", view_of(type));
+    json_set_string(operation, "app", plan->app);
+    json_set_string(operation, "state", VIEW("queued"));
+    json_set(operation, "steps", steps);
+    json_set_null(operation, "result");
+    json_set_null(operation, "problem");
+    json_set_string(operation, "createdBy", plan->created_by);
+    set_time(operation, "createdAt", plan->now_ms);
+    set_time(operation, "updatedAt", plan->now_ms);
+    json_set(operation, "work", work);
+    return operation;
+}
+
+struct json *plan_deploy(const struct plan_operation *plan, int64_t version, bool function_known,
+                         bool probe, bool adopt, const struct json *traffic)
+{
+    struct json *steps = json_new_array(), *work = json_new_object();
+    bool serves = !(json_type_of(traffic) == JSON_STRING &&
+                    view_equal_string(json_string(traffic), "none"));
+    json_set_integer(work, "version", version);
+    json_set_bool(work, "adopt", adopt);
+    json_set(work, "traffic", traffic ? json_copy(traffic) : json_new_string(VIEW("all")));
+    add_step(steps, "store-package");
+    if (function_known || adopt) {
+        add_step(steps, "update-code");
+        add_step(steps, "update-configuration");
+    } else {
+        add_step(steps, "create-function");
+    }
+    add_step(steps, "wait-until-ready");
+    add_step(steps, "publish-version");
+    if (probe)
+        add_step(steps, "probe");
+    add_step(steps, "save-version");
+    if (serves) {
+        add_step(steps, "shift-traffic");
+        add_step(steps, "publish-routes");
+    }
+    struct json *operation = begin(plan, "deploy", steps, work);
+    /* The package was stored before the plan was made: no version names a package that is not. */
+    struct json *stored = (struct json *)(uintptr_t)json_first(json_get(operation, "steps"));
+    json_set_string(stored, "state", VIEW("done"));
+    json_set_integer(stored, "attempts", 1);
+    set_time(stored, "startedAt", plan->now_ms);
+    set_time(stored, "finishedAt", plan->now_ms);
+    return operation;
+}
+
+struct json *plan_delete(const struct plan_operation *plan, bool delete_function)
+{
+    struct json *steps = json_new_array();
+    add_step(steps, "remove-routes");
+    if (delete_function) {
+        add_step(steps, "wait-for-requests");
+        add_step(steps, "delete-function");
+    }
+    add_step(steps, "remove-app");
+    return begin(plan, "delete", steps, json_new_object());
+}
+
+struct json *plan_delete_version(const struct plan_operation *plan, int64_t version)
+{
+    struct json *steps = json_new_array(), *work = json_new_object();
+    json_set_integer(work, "version", version);
+    add_step(steps, "wait-for-requests");
+    add_step(steps, "delete-lambda-version");
+    add_step(steps, "remove-version");
+    return begin(plan, "delete-version", steps, work);
+}

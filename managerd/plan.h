@@ -1,0 +1,23 @@
+/*
+ * Plans: which steps an operation takes, computed purely from the wish and the present state, and
+ * the operation's document that holds them.
+ */
+#ifndef MANAGERD_PLAN_H
+#define MANAGERD_PLAN_H
+
+#include "common/base/json.h"
+
+struct plan_operation {
+    struct view id, app, created_by;
+    int64_t now_ms;
+};
+
+/* A deployment of `version`, whose package is stored already. `function_known`: a function of ours
+ * may exist. `traffic` as in the request (NULL: all). */
+struct json *plan_deploy(const struct plan_operation *operation, int64_t version,
+                         bool function_known, bool probe, bool adopt, const struct json *traffic);
+/* The end of an app. */
+struct json *plan_delete(const struct plan_operation *operation, bool delete_function);
+struct json *plan_delete_version(const struct plan_operation *operation, int64_t version);
+
+#endif

@@ -1,0 +1,481 @@
+/* Writes routes from state: one transaction per change, or the differences of everything. */
+#include "managerd/publish.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/contract/host.h"
+#include "common/store/layout.h"
+#include "common/store/route_record.h"
+#include "common/store/store.h"
+#include "managerd/jobs.h"
+#include "managerd/records.h"
+#include "managerd/traffic.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_S 1
+
+struct waiter {
+    char *app;
+    void (*on_done)(enum error error, void *context);
+    void *context;
+    struct waiter *next;
+};
+
+/* One wanted entry of the route store. */
+struct want {
+    const char *database;
+    char *key;
+    struct buffer value; /* empty: not there */
+    bool keep;           /* as it is: what state says cannot be made into a route */
+};
+
+/* What one transaction shall make true; the store thread's while it runs. */
+struct batch {
+    struct store *store;
+    struct view installation;
+    struct want *wants;
+    size_t count, capacity;
+    bool everything; /* entries that are not wanted go */
+    enum error error;
+    bool changed;
+};
+
+struct publisher {
+    struct publish_options options;
+    struct store *store;
+    struct waiter *waiting, **waiting_end;
+    struct waiter *writing;
+    struct batch *batch; /* under way */
+    struct event *retry;
+    bool failed; /* everything is to be written again */
+    uint64_t transactions;
+};
+
+static const char *const databases[] = {LAYOUT_META, LAYOUT_SETTINGS, LAYOUT_ROUTES, LAYOUT_DOMAINS,
+                                        NULL};
+
+static struct want *batch_want(struct batch *batch, const char *database, struct view key)
+{
+    if (batch->count == batch->capacity) {
+        batch->capacity = batch->capacity ? 2 * batch->capacity : 8;
+        batch->wants = realloc(batch->wants, batch->capacity * sizeof *batch->wants);
+        REQUIRE(batch->wants);
+    }
+    struct want *want = &batch->wants[batch->count++];
+    want->keep = false;
+    want->database = database;
+    want->key = view_duplicate(key);
+    buffer_init(&want->value, ROUTE_MAX_RECORD);
+    return want;
+}
+
+static void batch_free(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        free(batch->wants[i].key);
+        buffer_release(&batch->wants[i].value);
+    }
+    free(batch->wants);
+    free(batch);
+}
+
+/* One version's part of a route; false when the version is not there or not ready. */
+static bool read_version(struct publisher *publisher, struct view app, int64_t number, int weight,
+                         struct arena *arena, struct route_version *version)
+{
+    struct record record;
+    struct key key = key_version(app, number);
+    if (record_read(publisher->options.state, key.text, &record))
+        return false;
+    const struct json *http = json_get(record.json, "http");
+    struct view format = text_of(http, "payloadFormat"), mode = text_of(http, "responseMode");
+    struct view qualifier = text_of(record.json, "lambdaVersion");
+    version->number = (uint32_t)number;
+    version->weight = (uint16_t)weight;
+    version->function =
+        arena_copy(arena, text_of(json_get(record.json, "function"), "name"));
+    version->qualifier = arena_copy(arena, qualifier);
+    version->payload_format = view_equal_string(format, "1.0")   ? ROUTE_PAYLOAD_1_0
+                              : view_equal_string(format, "alb") ? ROUTE_PAYLOAD_ALB
+                                                                 : ROUTE_PAYLOAD_2_0;
+    version->response_mode = view_equal_string(mode, "stream") ? ROUTE_STREAM
+                             : view_equal_string(mode, "auto") ? ROUTE_AUTO
+                                                               : ROUTE_BUFFERED;
+    version->multi_value = truth_of(http, "multiValueHeaders");
+    version->timeout_s = (uint32_t)integer_of(record.json, "timeoutSeconds");
+    bool ready = qualifier.length > 0;
+    record_release(&record);
+    return ready;
+}
+
+static void set_limits(struct route_record *route, const struct json *limits)
+{
+    double rate = 0;
+    route->max_in_flight = (uint32_t)integer_of(limits, "maxInFlight");
+    if (json_get_number(limits, "requestsPerSecond", &rate))
+        route->rate_milli = rate * 1000 < 1 ? 1 : (uint64_t)(rate * 1000);
+    route->burst = (uint32_t)integer_of(limits, "burst");
+    route->deadline_ms = (uint32_t)integer_of(limits, "deadlineMs");
+    route->max_body_bytes = (uint64_t)integer_of(limits, "maxBodyBytes");
+}
+
+/* The route of an app as state has it now; the value stays empty when it is to have none. */
+static void encode_route(struct publisher *publisher, const struct json *app, uint64_t revision,
+                         struct want *want)
+{
+    struct arena arena;
+    struct buffer problem;
+    const struct json *internal = internal_of(app);
+    const struct json *traffic = json_get(internal, "traffic");
+    struct view name = text_of(app, "name"), sticky = text_of(traffic, "sticky");
+    if (!traffic_any(traffic) || json_type_of(json_get(internal, "deleting")) == JSON_STRING)
+        return;
+    arena_init(&arena, 1u << 20);
+    buffer_init(&problem, 1024);
+    struct route_record route = {.app = name,
+                                 .slot = (uint32_t)integer_of(internal, "slot"),
+                                 .enabled = truth_of(app, "enabled"),
+                                 .revision = revision};
+    set_limits(&route, json_get(app, "limits"));
+    route.sticky = view_equal_string(sticky, "cookie")    ? ROUTE_STICKY_COOKIE
+                   : view_equal_string(sticky, "address") ? ROUTE_STICKY_ADDRESS
+                                                          : ROUTE_STICKY_NONE;
+    const struct json *versions = json_get(traffic, "versions");
+    route.versions = arena_alloc(&arena, (json_count(versions) + 1) * sizeof *route.versions);
+    enum error error = arena.error;
+    for (const struct json *share = json_first(versions); share && !error;
+         share = json_next(share)) {
+        int64_t number = integer_of(share, "version");
+        int weight = traffic_share(traffic, number);
+        if (weight == 0)
+            continue;
+        if (!read_version(publisher, name, number, weight, &arena,
+                          &route.versions[route.version_count++]))
+            error = ERROR_DAMAGED;
+    }
+    if (!error)
+        error = route_record_validate(&route, &problem);
+    if (error)
+        log_write(LOG_ERROR, "route-not-publishable", LOG_VIEW("app", name),
+                  LOG_STRING("error", error_name(error)),
+                  LOG_VIEW("problem", buffer_view(&problem)));
+    else
+        route_record_encode(&want->value, &route);
+    want->keep = error != ERROR_NONE;
+    buffer_release(&problem);
+    arena_release(&arena);
+}
+
+static void want_app(struct publisher *publisher, struct batch *batch, struct view app)
+{
+    struct record record;
+    struct key key = key_app(app);
+    struct want *want = batch_want(batch, LAYOUT_ROUTES, app);
+    if (record_read(publisher->options.state, key.text, &record))
+        return;
+    encode_route(publisher, record.json, record.revision, want);
+    record_release(&record);
+}
+
+struct names {
+    char **list;
+    size_t count, capacity;
+};
+
+static void names_add(struct names *names, struct view name)
+{
+    if (names->count == names->capacity) {
+        names->capacity = names->capacity ? 2 * names->capacity : 64;
+        names->list = realloc(names->list, names->capacity * sizeof *names->list);
+        REQUIRE(names->list);
+    }
+    names->list[names->count++] = view_duplicate(name);
+}
+
+static void names_release(struct names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->list[i]);
+    free(names->list);
+}
+
+static bool on_app(struct view key, struct view value, uint64_t revision, void *context)
+{
+    (void)value, (void)revision;
+    names_add(context, view_slice(key, sizeof "apps/" - 1, SIZE_MAX));
+    return true;
+}
+
+static enum error want_everything(struct publisher *publisher, struct batch *batch)
+{
+    const struct publish_options *options = &publisher->options;
+    struct names names = {0};
+    enum error error =
+        state_range(options->state, VIEW("apps/"), VIEW(""), on_app, &names);
+    for (size_t i = 0; i < names.count && !error; i++)
+        want_app(publisher, batch, view_of(names.list[i]));
+    names_release(&names);
+    struct view domains[32];
+    struct settings_record settings = {.base_domains = domains,
+                                       .public_url = view_of(options->public_url),
+                                       .path_routing = options->path_routing};
+    for (size_t i = 0; i < options->base_domain_count && i < 32; i++)
+        domains[settings.base_domain_count++] = view_of(options->base_domains[i]);
+    settings_record_encode(&batch_want(batch, LAYOUT_SETTINGS, VIEW("settings"))->value, &settings);
+    batch->everything = true;
+    return error;
+}
+
+static bool on_present(struct view key, struct view value, void *context)
+{
+    (void)value;
+    names_add(context, key);
+    return true;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Removes routes that nothing in state wants. */
+static enum error remove_unwanted(struct batch *batch, struct store_write *write)
+{
+    struct names present = {0}, wanted = {0};
+    enum error error = store_write_range(write, LAYOUT_ROUTES, VIEW(""), VIEW(""), on_present,
+                                         &present);
+    for (size_t i = 0; i < batch->count; i++)
+        if (strcmp(batch->wants[i].database, LAYOUT_ROUTES) == 0)
+            names_add(&wanted, view_of(batch->wants[i].key));
+    if (wanted.count)
+        qsort(wanted.list, wanted.count, sizeof *wanted.list, compare_names);
+    for (size_t i = 0; i < present.count && !error; i++) {
+        if (wanted.count && bsearch(&present.list[i], wanted.list, wanted.count,
+                                    sizeof *wanted.list, compare_names))
+            continue;
+        error = store_delete(write, LAYOUT_ROUTES, view_of(present.list[i]));
+        batch->changed = true;
+    }
+    names_release(&present);
+    names_release(&wanted);
+    return error;
+}
+
+static enum error write_want(struct batch *batch, struct store_write *write,
+                             const struct want *want, struct buffer *present)
+{
+    struct view key = view_of(want->key), value = buffer_view(&want->value);
+    if (want->value.error)
+        return want->value.error;
+    if (want->keep)
+        return ERROR_NONE;
+    enum error error = store_write_get(write, want->database, key, present);
+    bool there = error == ERROR_NONE;
+    if (error && error != ERROR_NOT_FOUND)
+        return error;
+    if (there == (value.length > 0) && (!there || view_equal(buffer_view(present), value)))
+        return ERROR_NONE;
+    batch->changed = true;
+    return value.length ? store_put(write, want->database, key, value)
+                        : store_delete(write, want->database, key);
+}
+
+/* The meta record: its generation rises with each transaction that changed something. */
+static enum error write_meta(struct batch *batch, struct store_write *write, struct buffer *scratch)
+{
+    struct arena arena;
+    arena_init(&arena, 65536);
+    struct meta_record meta = {0};
+    enum error error = store_write_get(write, LAYOUT_META, VIEW("meta"), scratch);
+    bool there = error == ERROR_NONE;
+    if (there && meta_record_decode(&arena, buffer_view(scratch), &meta))
+        meta.generation = 0; /* damaged: written anew */
+    if (!there && error != ERROR_NOT_FOUND)
+        goto out;
+    error = ERROR_NONE;
+    if (there && !batch->changed && view_equal(meta.installation, batch->installation))
+        goto out;
+    batch->changed = true;
+    meta.generation++;
+    meta.installation = batch->installation;
+    meta.published_at_ms = (uint64_t)clock_wall_ms();
+    struct buffer value;
+    buffer_init(&value, 4096);
+    meta_record_encode(&value, &meta);
+    error = store_put(write, LAYOUT_META, VIEW("meta"), buffer_view(&value));
+    buffer_release(&value);
+out:
+    arena_release(&arena);
+    return error;
+}
+
+/* On the store thread, or before there is a loop. */
+static void write_batch(void *context)
+{
+    struct batch *batch = context;
+    struct store_write *write = NULL;
+    struct buffer scratch;
+    buffer_init(&scratch, ROUTE_MAX_RECORD);
+    enum error error = store_write_begin(batch->store, &write);
+    if (error)
+        goto out;
+    if (batch->everything)
+        error = remove_unwanted(batch, write);
+    for (size_t i = 0; i < batch->count && !error; i++)
+        error = write_want(batch, write, &batch->wants[i], &scratch);
+    if (!error)
+        error = write_meta(batch, write, &scratch);
+    if (error || !batch->changed)
+        store_abort(write);
+    else
+        error = store_commit(write);
+out:
+    batch->error = error;
+    buffer_release(&scratch);
+}
+
+static struct batch *batch_new(struct publisher *publisher)
+{
+    struct batch *batch = calloc(1, sizeof *batch);
+    REQUIRE(batch);
+    batch->store = publisher->store;
+    batch->installation = view_of(publisher->options.installation);
+    return batch;
+}
+
+static void start_batch(struct publisher *publisher);
+
+static void on_batch_written(void *context)
+{
+    struct publisher *publisher = context;
+    struct batch *batch = publisher->batch;
+    struct waiter *waiter = publisher->writing;
+    enum error error = batch->error;
+    publisher->batch = NULL;
+    publisher->writing = NULL;
+    publisher->transactions++;
+    if (error) {
+        struct timeval soon = {RETRY_S, 0};
+        publisher->failed = true;
+        evtimer_add(publisher->retry, &soon);
+        log_write(LOG_ERROR, "publish-failed", LOG_STRING("error", error_name(error)));
+    } else if (batch->everything) {
+        publisher->failed = false;
+    }
+    batch_free(batch);
+    while (waiter) {
+        struct waiter *next = waiter->next;
+        waiter->on_done(error, waiter->context);
+        free(waiter->app);
+        free(waiter);
+        waiter = next;
+    }
+    start_batch(publisher);
+}
+
+static void start_batch(struct publisher *publisher)
+{
+    bool everything = publisher->failed && !evtimer_pending(publisher->retry, NULL);
+    if (publisher->batch || (!publisher->waiting && !everything))
+        return;
+    struct batch *batch = batch_new(publisher);
+    publisher->writing = publisher->waiting;
+    publisher->waiting = NULL;
+    publisher->waiting_end = &publisher->waiting;
+    publisher->batch = batch;
+    if (everything && want_everything(publisher, batch)) {
+        struct timeval soon = {RETRY_S, 0};
+        batch->everything = false;
+        evtimer_add(publisher->retry, &soon);
+    }
+    for (struct waiter *waiter = publisher->writing; waiter && !everything; waiter = waiter->next)
+        want_app(publisher, batch, view_of(waiter->app));
+    jobs_submit(publisher->options.store_thread, write_batch, on_batch_written, publisher);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    start_batch(context);
+}
+
+enum error publish_open(const struct publish_options *options, struct publisher **out,
+                        struct buffer *problem)
+{
+    struct publisher *publisher = calloc(1, sizeof *publisher);
+    REQUIRE(publisher);
+    publisher->options = *options;
+    publisher->waiting_end = &publisher->waiting;
+    struct store_options store = {.folder = options->folder,
+                                  .databases = databases,
+                                  .map_bytes = options->map_bytes,
+                                  .folder_mode = 02750,
+                                  .data_mode = 0640,
+                                  .lock_mode = 0660};
+    enum error error = store_open(&store, &publisher->store, problem);
+    if (error) {
+        free(publisher);
+        return error;
+    }
+    publisher->retry = evtimer_new(options->base, on_retry, publisher);
+    REQUIRE(publisher->retry);
+    struct batch *batch = batch_new(publisher);
+    error = want_everything(publisher, batch);
+    if (!error) {
+        write_batch(batch);
+        error = batch->error;
+    }
+    batch_free(batch);
+    if (error) {
+        buffer_append_format(problem, "the routes in %s cannot be written: %s.", options->folder,
+                             error_text(error));
+        publish_close(publisher);
+        return error;
+    }
+    publisher->transactions++;
+    *out = publisher;
+    return ERROR_NONE;
+}
+
+void publish_close(struct publisher *publisher)
+{
+    if (!publisher)
+        return;
+    REQUIRE(!publisher->batch);
+    struct waiter *waiter = publisher->waiting;
+    while (waiter) {
+        struct waiter *next = waiter->next;
+        free(waiter->app);
+        free(waiter);
+        waiter = next;
+    }
+    event_free(publisher->retry);
+    store_close(publisher->store);
+    free(publisher);
+}
+
+void publish_app(struct publisher *publisher, struct view app,
+                 void (*on_done)(enum error error, void *context), void *context)
+{
+    struct waiter *waiter = calloc(1, sizeof *waiter);
+    REQUIRE(waiter);
+    waiter->app = view_duplicate(app);
+    waiter->on_done = on_done;
+    waiter->context = context;
+    *publisher->waiting_end = waiter;
+    publisher->waiting_end = &waiter->next;
+    start_batch(publisher);
+}
+
+bool publish_healthy(const struct publisher *publisher)
+{
+    return !publisher->failed;
+}
+
+uint64_t publish_transactions(const struct publisher *publisher)
+{
+    return publisher->transactions;
+}

@@ -1,0 +1,288 @@
+/* Makes, reads and shows the records of state. */
+#include "managerd/records.h"
+
+#include "common/base/clock.h"
+#include "managerd/resources.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static struct key key_format(const char *folder, struct view first, const char *separator,
+                             struct view second)
+{
+    struct key key;
+    int length = snprintf(key.text, sizeof key.text, "%s/%.*s%s%.*s", folder, VIEW_FORMAT(first),
+                          separator, VIEW_FORMAT(second));
+    REQUIRE(length > 0 && length < (int)sizeof key.text);
+    return key;
+}
+
+struct key key_app(struct view app)
+{
+    return key_format("apps", app, "", VIEW(""));
+}
+
+struct key key_version(struct view app, int64_t version)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%010" PRId64, version);
+    return key_format("versions", app, "/", view_of(number));
+}
+
+struct key key_versions(struct view app)
+{
+    return key_format("versions", app, "/", VIEW(""));
+}
+
+struct key key_operation(struct view id)
+{
+    return key_format("operations", id, "", VIEW(""));
+}
+
+struct key key_queue(struct view app, struct view id)
+{
+    return key_format("queue", app, "/", id);
+}
+
+struct key key_slot(uint32_t slot)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%010" PRIu32, slot);
+    return key_format("slots", view_of(number), "", VIEW(""));
+}
+
+struct key key_function(struct view function)
+{
+    return key_format("functions", function, "", VIEW(""));
+}
+
+struct key key_latest(struct view app)
+{
+    return key_format("latest", app, "", VIEW(""));
+}
+
+struct key key_removed(struct view app)
+{
+    return key_format("removed", app, "", VIEW(""));
+}
+
+enum error record_parse(struct view value, struct json **json)
+{
+    *json = NULL;
+    return json_parse(value, 100, json, NULL) ? ERROR_DAMAGED : ERROR_NONE;
+}
+
+enum error record_read(struct state *state, const char *key, struct record *record)
+{
+    struct buffer value;
+    buffer_init(&value, STATE_MAX_VALUE + 16);
+    record->json = NULL;
+    record->revision = 0;
+    uint64_t revision = 0;
+    enum error error = state_get(state, view_of(key), &value, &revision);
+    if (!error)
+        error = record_parse(buffer_view(&value), &record->json);
+    if (!error)
+        record->revision = revision;
+    buffer_release(&value);
+    return error;
+}
+
+void record_release(struct record *record)
+{
+    json_free(record->json);
+    record->json = NULL;
+    record->revision = 0;
+}
+
+struct view text_of(const struct json *object, const char *member)
+{
+    struct view text = VIEW("");
+    json_get_string(object, member, &text);
+    return text;
+}
+
+int64_t integer_of(const struct json *object, const char *member)
+{
+    int64_t number = 0;
+    json_get_integer(object, member, &number);
+    return number;
+}
+
+bool truth_of(const struct json *object, const char *member)
+{
+    bool truth = false;
+    json_get_bool(object, member, &truth);
+    return truth;
+}
+
+struct json *object_in(struct json *object, const char *member)
+{
+    if (json_type_of(object) == JSON_OBJECT && !json_get(object, member))
+        json_set(object, member, json_new_object());
+    return (struct json *)(uintptr_t)json_get(object, member);
+}
+
+const struct json *internal_of(const struct json *app)
+{
+    return json_get(app, "internal");
+}
+
+void set_time(struct json *object, const char *member, int64_t wall_ms)
+{
+    char text[CLOCK_RFC3339_SIZE];
+    clock_format_rfc3339(wall_ms, text);
+    json_set_string(object, member, view_of(text));
+}
+
+static struct json *empty_traffic(void)
+{
+    struct json *traffic = json_new_object();
+    json_set(traffic, "versions", json_new_array());
+    json_set_string(traffic, "sticky", VIEW("none"));
+    return traffic;
+}
+
+static struct json *empty_environment(void)
+{
+    struct json *environment = json_new_object();
+    json_set(environment, "names", json_new_array());
+    json_set_null(environment, "sealed");
+    return environment;
+}
+
+struct json *app_new(struct view name, struct json *settings, uint32_t slot, int64_t now_ms)
+{
+    struct json *app = settings;
+    json_set_string(app, "name", name);
+    set_time(app, "createdAt", now_ms);
+    set_time(app, "updatedAt", now_ms);
+    struct json *internal = json_new_object();
+    json_set_integer(internal, "slot", slot);
+    json_set_integer(internal, "lastVersion", 0);
+    json_set(internal, "traffic", empty_traffic());
+    json_set_null(internal, "previousTraffic");
+    json_set_integer(internal, "trafficChangedAt", 0);
+    json_set_integer(internal, "noTrafficThrough", 0);
+    json_set(internal, "environment", empty_environment());
+    json_set_bool(internal, "functionClaimed", false);
+    json_set_bool(internal, "adopted", false);
+    json_set_null(internal, "deleting");
+    json_set(app, "internal", internal);
+    return app;
+}
+
+struct json *version_new(const struct json *app, int64_t number, struct json *package,
+                         struct view description, struct view operation, struct view created_by,
+                         int64_t now_ms)
+{
+    struct json *version = json_new_object();
+    json_set_integer(version, "version", number);
+    json_set_string(version, "state", VIEW("pending"));
+    json_set(version, "package", package);
+    for (size_t i = 0; versioned_members[i]; i++) {
+        const struct json *member = json_get(app, versioned_members[i]);
+        json_set(version, versioned_members[i], member ? json_copy(member) : json_new_null());
+    }
+    json_set(version, "environment", json_copy(json_get(internal_of(app), "environment")));
+    json_set(version, "function", json_copy(json_get(app, "function")));
+    json_set_null(version, "lambdaVersion");
+    json_set_null(version, "codeSha256");
+    json_set_string(version, "description", description);
+    set_time(version, "createdAt", now_ms);
+    json_set_string(version, "createdBy", created_by);
+    json_set_string(version, "operation", operation);
+    json_set_null(version, "failure");
+    return version;
+}
+
+static void set_revision(struct json *object, uint64_t revision)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, revision);
+    json_set_string(object, "revision", view_of(text));
+}
+
+/* http://localhost:8080 and localhost give http://hello.localhost:8080. */
+static struct json *urls_of(struct view name, struct view public_url, struct view base_domain)
+{
+    struct json *urls = json_new_array();
+    struct view scheme = public_url, port = VIEW("");
+    size_t end = 0;
+    while (end + 3 <= scheme.length && !view_starts_with(view_slice(scheme, end, 3), VIEW("://")))
+        end++;
+    struct view authority = view_slice(public_url, end + 3, SIZE_MAX);
+    scheme = view_slice(public_url, 0, end);
+    authority = view_slice(authority, 0, view_find(authority, '/'));
+    for (size_t i = authority.length; i-- > 0 && authority.data[i] != ']';)
+        if (authority.data[i] == ':') {
+            port = view_slice(authority, i, SIZE_MAX);
+            break;
+        }
+    char url[600];
+    int length = snprintf(url, sizeof url, "%.*s://%.*s.%.*s%.*s", VIEW_FORMAT(scheme),
+                          VIEW_FORMAT(name), VIEW_FORMAT(base_domain), VIEW_FORMAT(port));
+    if (length > 0 && length < (int)sizeof url && base_domain.length &&
+        !view_equal(base_domain, VIEW("*")))
+        json_append(urls, json_new_string(view_of(url)));
+    return urls;
+}
+
+struct json *app_public(const struct json *app, uint64_t revision, struct view public_url,
+                        struct view base_domain)
+{
+    struct json *public = json_copy(app);
+    json_remove(public, "internal");
+    json_set(public, "domains", json_new_array());
+    json_set(public, "urls", urls_of(text_of(app, "name"), public_url, base_domain));
+    set_revision(public, revision);
+    return public;
+}
+
+struct json *version_public(const struct json *version, uint64_t revision)
+{
+    struct json *public = json_copy(version);
+    const struct json *names = json_get(json_get(version, "environment"), "names");
+    json_set(public, "environment", names ? json_copy(names) : json_new_array());
+    json_remove(public, "function");
+    set_revision(public, revision);
+    return public;
+}
+
+struct json *operation_public(const struct json *operation)
+{
+    struct json *public = json_copy(operation);
+    json_remove(public, "work");
+    return public;
+}
+
+bool operation_finished(const struct json *operation)
+{
+    struct view state = text_of(operation, "state");
+    return !view_equal(state, VIEW("queued")) && !view_equal(state, VIEW("running"));
+}
+
+struct slot_search {
+    uint32_t next;
+};
+
+static bool on_slot(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct slot_search *search = context;
+    uint64_t number = 0;
+    (void)value, (void)revision;
+    if (view_to_u64(view_slice(key, sizeof "slots/" - 1, SIZE_MAX), UINT32_MAX, &number))
+        return true;
+    if (number != search->next)
+        return false; /* a gap */
+    search->next++;
+    return true;
+}
+
+enum error slot_free(struct state *state, uint32_t *slot)
+{
+    struct slot_search search = {0};
+    enum error error = state_range(state, VIEW("slots/"), VIEW(""), on_slot, &search);
+    *slot = search.next;
+    return error;
+}

@@ -1,0 +1,292 @@
+/* The operations that end an app or a version: routes first, AWS when nobody is served any more. */
+#include "managerd/deploy.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "managerd/packages.h"
+#include "managerd/publish.h"
+#include "managerd/records.h"
+#include "managerd/traffic.h"
+
+#include <string.h>
+
+#define MAX_DEADLINE_SLACK_MS 1000
+
+static void step_remove_routes(struct operation *operation);
+static void step_wait_for_requests(struct operation *operation);
+static void step_delete_function(struct operation *operation);
+static void step_remove_app(struct operation *operation);
+static void step_delete_lambda_version(struct operation *operation);
+static void step_remove_version(struct operation *operation);
+static void nothing_more(struct operation *operation);
+static void give_app_back(struct operation *operation, const struct json *problem);
+static void give_version_back(struct operation *operation, const struct json *problem);
+static void sweep_packages(struct operation *operation);
+
+static const struct operation_step delete_steps[] = {
+    {"remove-routes", step_remove_routes, false},
+    {"wait-for-requests", step_wait_for_requests, false},
+    {"delete-function", step_delete_function, false},
+    {"remove-app", step_remove_app, false},
+    {NULL, NULL, false},
+};
+const struct operation_type delete_type = {"delete", delete_steps, nothing_more, give_app_back,
+                                           sweep_packages};
+
+static const struct operation_step delete_version_steps[] = {
+    {"wait-for-requests", step_wait_for_requests, false},
+    {"delete-lambda-version", step_delete_lambda_version, false},
+    {"remove-version", step_remove_version, false},
+    {NULL, NULL, false},
+};
+const struct operation_type delete_version_type = {"delete-version", delete_version_steps,
+                                                   nothing_more, give_version_back, sweep_packages};
+
+static void nothing_more(struct operation *operation)
+{
+    (void)operation;
+}
+
+static bool read_app(struct operation *operation, struct record *app)
+{
+    struct key key = key_app(view_of(operation->app));
+    if (!record_read(operation->environment->state, key.text, app))
+        return true;
+    operation_step_problem(operation, PROBLEM_STORAGE_FAILED, "The app cannot be read.");
+    return false;
+}
+
+static void on_routes_removed(enum error error, void *context)
+{
+    struct operation *operation = context;
+    if (operation_stopped(operation))
+        return;
+    if (error)
+        operation_poll(operation, step_remove_routes, "The routes could not be written.");
+    else
+        operation_step_done(operation, "%s", "");
+}
+
+static void step_remove_routes(struct operation *operation)
+{
+    publish_app(operation->environment->publisher, view_of(operation->app), on_routes_removed,
+                operation);
+}
+
+/* wait-for-requests: what was let in before the route left may run until its deadline. */
+
+static bool longest_timeout(struct view key, struct view value, uint64_t revision, void *context)
+{
+    int64_t *longest_s = context;
+    struct json *version = NULL;
+    (void)key, (void)revision;
+    if (!record_parse(value, &version) && integer_of(version, "timeoutSeconds") > *longest_s)
+        *longest_s = integer_of(version, "timeoutSeconds");
+    json_free(version);
+    return true;
+}
+
+static void requests_are_over(struct operation *operation)
+{
+    operation_step_done(operation, "%s", "");
+}
+
+static void step_wait_for_requests(struct operation *operation)
+{
+    struct record app;
+    int64_t drain_ms = operation->environment->drain_ms, longest_s = 0;
+    if (!read_app(operation, &app))
+        return;
+    const struct json *internal = internal_of(app.json);
+    struct key versions = key_versions(view_of(operation->app));
+    if (drain_ms < 0) {
+        drain_ms = integer_of(json_get(app.json, "limits"), "deadlineMs");
+        if (state_range(operation->environment->state, view_of(versions.text), VIEW(""),
+                        longest_timeout, &longest_s))
+            longest_s = 900;
+        if (drain_ms < 1000 * longest_s)
+            drain_ms = 1000 * longest_s;
+        drain_ms += MAX_DEADLINE_SLACK_MS;
+    }
+    int64_t since_ms = clock_wall_ms() - integer_of(internal, "trafficChangedAt");
+    int64_t left_ms = drain_ms - (since_ms > 0 ? since_ms : 0);
+    record_release(&app);
+    if (left_ms > 0)
+        operation_after(operation, left_ms, requests_are_over);
+    else
+        requests_are_over(operation);
+}
+
+/* delete-function: only what carries our tags, or was taken over by us. */
+
+static void on_function_deleted(struct operation *operation, const struct lambda_answer *answer)
+{
+    if (answer->outcome == LAMBDA_CONFLICT)
+        operation_poll(operation, step_delete_function, "The function stays busy.");
+    else if (answer->outcome != LAMBDA_OK && answer->outcome != LAMBDA_NOT_FOUND)
+        operation_step_refused(operation, answer, "The function could not be deleted");
+    else
+        operation_step_done(operation, "%s", "");
+}
+
+static void on_function_seen(struct operation *operation, const struct lambda_answer *answer)
+{
+    struct record app;
+    if (answer->outcome == LAMBDA_NOT_FOUND) {
+        operation_step_done(operation, "There was no function.");
+        return;
+    }
+    if (answer->outcome != LAMBDA_OK) {
+        operation_step_refused(operation, answer, "The function could not be looked at");
+        return;
+    }
+    if (!read_app(operation, &app))
+        return;
+    struct lambda_request request = {.operation = LAMBDA_DELETE_FUNCTION,
+                                     .function = text_of(json_get(app.json, "function"), "name")};
+    if (function_is_ours(answer->json, operation->environment->installation, operation->app) ||
+        truth_of(internal_of(app.json), "adopted"))
+        operation_send(operation, &request, on_function_deleted);
+    else
+        operation_step_done(operation, "Left alone: the function is not ours.");
+    record_release(&app);
+}
+
+static void step_delete_function(struct operation *operation)
+{
+    struct record app;
+    if (!read_app(operation, &app))
+        return;
+    struct lambda_request request = {.operation = LAMBDA_GET_FUNCTION,
+                                     .function = text_of(json_get(app.json, "function"), "name")};
+    operation_send(operation, &request, on_function_seen);
+    record_release(&app);
+}
+
+/* remove-app: every record of it, in one commit. */
+
+static bool remove_key(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct change *change = context;
+    char text[KEY_SIZE];
+    (void)value, (void)revision;
+    if (key.length >= sizeof text)
+        return true;
+    memcpy(text, key.data, key.length);
+    text[key.length] = 0;
+    change_remove(change, text);
+    return true;
+}
+
+static void step_remove_app(struct operation *operation)
+{
+    struct record app;
+    struct change *change = &operation->change;
+    struct view name = view_of(operation->app);
+    if (!read_app(operation, &app))
+        return;
+    struct key key = key_app(name), versions = key_versions(name), latest = key_latest(name);
+    struct key slot = key_slot((uint32_t)integer_of(internal_of(app.json), "slot"));
+    struct key function = key_function(text_of(json_get(app.json, "function"), "name"));
+    struct key removed = key_removed(name);
+    struct json *note = json_new_object();
+    set_time(note, "removedAt", clock_wall_ms());
+    change_compare(change, key.text, app.revision);
+    change_remove(change, key.text);
+    change_remove(change, latest.text);
+    change_remove(change, slot.text);
+    change_remove(change, function.text);
+    change_put(change, removed.text, note);
+    enum error error = state_range(operation->environment->state, view_of(versions.text), VIEW(""),
+                                   remove_key, change);
+    json_free(note);
+    record_release(&app);
+    if (error)
+        operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
+                               "The app's versions cannot be read.");
+    else
+        operation_step_done(operation, "%s", "");
+}
+
+/* A removal that failed leaves the app as it was, but for its traffic: deleting it again goes on. */
+static void give_app_back(struct operation *operation, const struct json *problem)
+{
+    struct record app;
+    struct key key = key_app(view_of(operation->app));
+    (void)problem;
+    if (record_read(operation->environment->state, key.text, &app))
+        return;
+    struct json *internal = object_in(app.json, "internal");
+    json_set_null(internal, "deleting");
+    json_set_bool(app.json, "enabled", false);
+    change_compare(&operation->change, key.text, app.revision);
+    change_put(&operation->change, key.text, app.json);
+    record_release(&app);
+}
+
+/* delete-version */
+
+static void on_version_deleted(struct operation *operation, const struct lambda_answer *answer)
+{
+    if (answer->outcome == LAMBDA_CONFLICT)
+        operation_poll(operation, step_delete_lambda_version, "The function stays busy.");
+    else if (answer->outcome != LAMBDA_OK && answer->outcome != LAMBDA_NOT_FOUND)
+        operation_step_refused(operation, answer, "The Lambda version could not be deleted");
+    else
+        operation_step_done(operation, "%s", "");
+}
+
+static void step_delete_lambda_version(struct operation *operation)
+{
+    struct record version;
+    struct key key = key_version(view_of(operation->app),
+                                 integer_of(operation_work(operation), "version"));
+    if (record_read(operation->environment->state, key.text, &version)) {
+        operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
+                               "The version's record cannot be read.");
+        return;
+    }
+    struct lambda_request request = {
+        .operation = LAMBDA_DELETE_FUNCTION,
+        .function = text_of(json_get(version.json, "function"), "name"),
+        .qualifier = text_of(version.json, "lambdaVersion")};
+    /* Without a qualifier the call would delete the whole function. */
+    if (request.qualifier.length)
+        operation_send(operation, &request, on_version_deleted);
+    else
+        operation_step_done(operation, "It never was a Lambda version.");
+    record_release(&version);
+}
+
+static void step_remove_version(struct operation *operation)
+{
+    struct key key = key_version(view_of(operation->app),
+                                 integer_of(operation_work(operation), "version"));
+    change_remove(&operation->change, key.text);
+    operation_step_done(operation, "%s", "");
+}
+
+static void give_version_back(struct operation *operation, const struct json *problem)
+{
+    struct record version;
+    struct key key = key_version(view_of(operation->app),
+                                 integer_of(operation_work(operation), "version"));
+    (void)problem;
+    if (record_read(operation->environment->state, key.text, &version))
+        return;
+    bool was_ready = text_of(version.json, "lambdaVersion").length > 0;
+    json_set_string(version.json, "state", was_ready ? VIEW("ready") : VIEW("failed"));
+    change_compare(&operation->change, key.text, version.revision);
+    change_put(&operation->change, key.text, version.json);
+    record_release(&version);
+}
+
+/* Packages that no version names any more. */
+
+static void sweep_packages(struct operation *operation)
+{
+    unsigned removed =
+        packages_sweep_unused(operation->environment->packages, operation->environment->state);
+    if (removed)
+        log_write(LOG_INFO, "packages-removed", LOG_INTEGER("count", removed));
+}

@@ -1,0 +1,118 @@
+/* Writes the answer of a call: status, headers, and JSON, text or a problem document. */
+#include "managerd/respond.h"
+
+#include "managerd/call.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_HEADERS     16
+#define MAX_ANSWER_BYTES (64u << 20)
+
+struct answer {
+    struct incoming_header headers[MAX_HEADERS];
+    size_t count;
+};
+
+static void add(struct answer *answer, const char *name, struct view value)
+{
+    REQUIRE(answer->count < MAX_HEADERS);
+    answer->headers[answer->count++] = (struct incoming_header){view_of(name), value};
+}
+
+static bool etag_matches(struct view list, struct view etag)
+{
+    struct view part;
+    while (view_split(&list, ',', &part)) {
+        part = view_trim(part);
+        if (view_starts_with(part, VIEW("W/")))
+            part = view_slice(part, 2, SIZE_MAX);
+        if (view_equal(part, VIEW("*")) || view_equal(part, etag))
+            return true;
+    }
+    return false;
+}
+
+static void free_body(const void *data, size_t length, void *context)
+{
+    (void)length, (void)context;
+    free((void *)(uintptr_t)data);
+}
+
+static void add_fixed(struct call *call, struct answer *answer)
+{
+    add(answer, "X-Request-Id", view_of(call->request_id));
+    add(answer, "Cache-Control", VIEW("no-store"));
+    add(answer, "X-Content-Type-Options", VIEW("nosniff"));
+    if (call->location)
+        add(answer, "Location", view_of(call->location));
+    if (call->replayed)
+        add(answer, "Idempotency-Replayed", VIEW("true"));
+    if (call->status == 401)
+        add(answer, "WWW-Authenticate", VIEW("Bearer realm=\"app-orchestrator\""));
+    if (call->status == 405 || (call->status == 204 && call->allow))
+        add(answer, "Allow", view_of(call->allow));
+    if (call->allow && strstr(call->allow, "PATCH"))
+        add(answer, "Accept-Patch", VIEW("application/merge-patch+json, application/json"));
+    if (call->status == 503)
+        add(answer, "Retry-After", VIEW("1"));
+}
+
+static void send_json(struct call *call, struct answer *answer, const char *type)
+{
+    struct buffer body;
+    struct view condition, revision = VIEW("");
+    buffer_init(&body, MAX_ANSWER_BYTES);
+    if (call->tagged && json_get_string(call->result, "revision", &revision)) {
+        char *etag = arena_format(&call->arena, "\"%.*s\"", VIEW_FORMAT(revision));
+        add(answer, "ETag", view_of(etag));
+        if (view_equal(call->method, VIEW("GET")) && call->status == 200 &&
+            incoming_header(call->incoming, "If-None-Match", &condition) &&
+            etag_matches(condition, view_of(etag)))
+            call->status = 304;
+    }
+    if (call->status != 304) {
+        json_print(&body, call->result);
+        add(answer, "Content-Type", view_of(type));
+    }
+    size_t length;
+    char *text = buffer_take(&body, &length);
+    incoming_reply(call->incoming, call->status, answer->headers, answer->count,
+                   view_from(text, length), free_body, NULL);
+}
+
+static void make_problem(struct call *call)
+{
+    json_free(call->result);
+    call->result = problem_document(&call->problem, &call->faults, call->request_id);
+    call->status = (int)integer_of(call->result, "status");
+    call->tagged = false;
+    call->location = NULL;
+}
+
+void respond_to_call(struct call *call)
+{
+    struct answer answer = {.count = 0};
+    bool failed = call->problem.type != PROBLEM_NONE;
+    if (failed)
+        make_problem(call);
+    /* An operation that failed answers with its own problem, which is a document already. */
+    bool problem_body = failed || (call->status >= 400 && json_get(call->result, "type") &&
+                                   json_get(call->result, "title"));
+    if (failed && call->problem.type == PROBLEM_TOO_LARGE)
+        incoming_close_after(call->incoming);
+    add_fixed(call, &answer);
+    if (call->result) {
+        send_json(call, &answer, problem_body ? "application/problem+json" : "application/json");
+    } else if (call->text_type) {
+        add(&answer, "Content-Type", view_of(call->text_type));
+        incoming_reply(call->incoming, call->status, answer.headers, answer.count,
+                       buffer_view(&call->text), NULL, NULL);
+    } else {
+        incoming_reply(call->incoming, call->status, answer.headers, answer.count, VIEW(""), NULL,
+                       NULL);
+    }
+    call->incoming = NULL;
+}

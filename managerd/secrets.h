@@ -1,0 +1,27 @@
+/*
+ * Secrets at rest: environment variables of apps, sealed with AES-256-GCM under a key that lies
+ * apart from state (keys/environment.key, made once; or MANAGERD_SECRET_KEY_FILE).
+ */
+#ifndef MANAGERD_SECRETS_H
+#define MANAGERD_SECRETS_H
+
+#include "common/base/bytes.h"
+#include "common/base/json.h"
+
+struct secrets;
+
+/* Reads the key, or makes it when `made_at` is used for the first time. `key_file` NULL: the key
+ * lies at `made_at`. A key file holds 64 hex digits. One sentence in `problem`. */
+enum error secrets_open(const char *key_file, const char *made_at, struct secrets **secrets,
+                        struct buffer *problem) MUST_CHECK;
+/* Wipes the key. */
+void secrets_free(struct secrets *secrets);
+
+/* {"NAME": "value"} -> {"names": [...], "sealed": "…"}; bound to the app's name. */
+struct json *secrets_seal(const struct secrets *secrets, struct view app,
+                          const struct json *variables);
+/* And back, as a new object; an environment that was never set gives an empty one. */
+enum error secrets_unseal(const struct secrets *secrets, struct view app,
+                          const struct json *environment, struct json **variables) MUST_CHECK;
+
+#endif

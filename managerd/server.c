@@ -1,0 +1,473 @@
+/* Starts and stops everything that managerd consists of, in order. */
+#include "managerd/server.h"
+
+#include "common/base/clock.h"
+#include "common/base/crypto.h"
+#include "common/base/escape.h"
+#include "common/base/file.h"
+#include "common/net/incoming.h"
+#include "managerd/call.h"
+#include "managerd/idempotency.h"
+#include "managerd/jobs.h"
+#include "managerd/openapi.h"
+#include "managerd/packages.h"
+#include "managerd/publish.h"
+#include "managerd/secrets.h"
+#include "managerd/state_lmdb.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAX_BODY_BYTES    (1u << 20)
+#define JSON_SLACK_BYTES  (1u << 20)
+#define DRAIN_LOOK_MS     20
+#define DRAIN_LIMIT_LOOKS (10000 / DRAIN_LOOK_MS)
+#define SWEEP_S           3600
+#define LOCAL_ROLE        "arn:aws:iam::000000000000:role/apps"
+
+/* The folders below the data folder. */
+
+static char *path_below(const struct server *server, const char *name)
+{
+    struct buffer path;
+    buffer_init(&path, 4096);
+    buffer_append_string(&path, server->config->data_dir);
+    buffer_append_byte(&path, '/');
+    buffer_append_string(&path, name);
+    return buffer_take(&path, NULL);
+}
+
+static enum error make_folder(const char *path, mode_t mode, struct buffer *problem)
+{
+    enum error error = folder_make(path, mode);
+    /* The umask does not decide who may read secrets. */
+    if (!error && chmod(path, mode) != 0 && errno != EPERM)
+        error = error_from_errno(errno);
+    if (error)
+        buffer_append_format(problem,
+                             "the folder %s cannot be made (%s): create it, owned by this user, or "
+                             "set ORCHESTRATOR_DATA_DIR.",
+                             path, error_text(error));
+    return error;
+}
+
+static enum error make_folders(const struct server *server, struct buffer *problem)
+{
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } folders[] = {{"packages", 0700}, {"keys", 0700}, {"secrets", 02750}, {"state", 0700},
+                   {"routes", 02750}};
+    enum error error = folder_make(server->config->data_dir, 0755);
+    if (error) {
+        buffer_append_format(problem,
+                             "the data folder %s cannot be made (%s): create it, owned by this "
+                             "user, or set ORCHESTRATOR_DATA_DIR.",
+                             server->config->data_dir, error_text(error));
+        return error;
+    }
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0] && !error; i++) {
+        char *path = path_below(server, folders[i].name);
+        error = make_folder(path, folders[i].mode, problem);
+        free(path);
+    }
+    return error;
+}
+
+/* Records that are made at the first start. */
+
+static void on_first_commit(enum error error, uint64_t revision, void *context)
+{
+    (void)revision;
+    *(enum error *)context = error;
+}
+
+/* Puts one record and waits for it: there is no loop yet. */
+static enum error put_now(struct server *server, const char *key, const struct json *value)
+{
+    struct change change;
+    enum error error = ERROR_IO;
+    change_init(&change);
+    change_put(&change, key, value);
+    state_commit(server->state, &change, on_first_commit, &error);
+    change_release(&change);
+    jobs_drain(server->store_thread);
+    return error;
+}
+
+static enum error read_installation(struct server *server, struct buffer *problem)
+{
+    struct record record;
+    enum error error = record_read(server->state, "system", &record);
+    if (error == ERROR_NOT_FOUND) {
+        struct json *system = json_new_object();
+        id_make(server->installation);
+        json_set_string(system, "installation", view_of(server->installation));
+        set_time(system, "createdAt", clock_wall_ms());
+        error = put_now(server, "system", system);
+        json_free(system);
+    } else if (!error) {
+        snprintf(server->installation, sizeof server->installation, "%.*s",
+                 VIEW_FORMAT(text_of(record.json, "installation")));
+        record_release(&record);
+    }
+    if (error)
+        buffer_append_format(problem, "the installation's record cannot be read or written: %s.",
+                             error_text(error));
+    return error;
+}
+
+/* Tokens. */
+
+static bool on_token(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct json *token = NULL;
+    char id[64];
+    (void)revision;
+    if (record_parse(value, &token))
+        return true;
+    struct view role = text_of(token, "role");
+    snprintf(id, sizeof id, "%.*s", VIEW_FORMAT(view_slice(key, sizeof "tokens/" - 1, SIZE_MAX)));
+    authenticator_add(context, id,
+                      view_equal_string(role, "viewer")     ? ROLE_VIEWER
+                      : view_equal_string(role, "deployer") ? ROLE_DEPLOYER
+                                                            : ROLE_ADMIN,
+                      text_of(token, "sha256"));
+    json_free(token);
+    return true;
+}
+
+static void use_configured_token(struct server *server)
+{
+    char hash[65];
+    authenticator_remove(server->authenticator, "admin");
+    if (!server->config->token)
+        return;
+    token_hash(view_of(server->config->token), hash);
+    authenticator_add(server->authenticator, "admin", ROLE_ADMIN, view_of(hash));
+}
+
+/* Nobody could use an API that is open to the network and knows no token; everybody could use one
+ * that asks for none. */
+static enum error make_first_token(struct server *server)
+{
+    uint8_t bytes[24];
+    char hex[2 * sizeof bytes + 1] = "", token[80], hash[65];
+    random_bytes(bytes, sizeof bytes);
+    hex_write(hex, bytes, sizeof bytes);
+    snprintf(token, sizeof token, "ao_%s", hex);
+    token_hash(view_of(token), hash);
+    struct json *record = json_new_object();
+    json_set_string(record, "role", VIEW("admin"));
+    json_set_string(record, "sha256", view_of(hash));
+    set_time(record, "createdAt", clock_wall_ms());
+    enum error error = put_now(server, "tokens/first", record);
+    json_free(record);
+    if (!error) {
+        fprintf(stderr, "managerd: the admin token, shown only this once: %s\n", token);
+        authenticator_add(server->authenticator, "first", ROLE_ADMIN, view_of(hash));
+    }
+    wipe(token, sizeof token);
+    wipe(hex, sizeof hex);
+    wipe(bytes, sizeof bytes);
+    return error;
+}
+
+static enum error prepare_tokens(struct server *server, struct buffer *problem)
+{
+    server->authenticator = authenticator_new();
+    enum error error = state_range(server->state, VIEW("tokens/"), VIEW(""), on_token,
+                                   server->authenticator);
+    if (!error) {
+        use_configured_token(server);
+        if (authenticator_open(server->authenticator) && !server->config->loopback)
+            error = make_first_token(server);
+    }
+    if (error)
+        buffer_append_format(problem, "the tokens cannot be read or written: %s.",
+                             error_text(error));
+    return error;
+}
+
+/* The API's socket. */
+
+static void on_request(struct incoming_request *request, void *context)
+{
+    call_begin(context, request);
+}
+
+static void on_refused(const struct incoming_refusal *refusal, void *context)
+{
+    struct server *server = context;
+    static struct log_limit limit;
+    unsigned held = 0;
+    server->metrics.refused++;
+    if (log_allow(&limit, 10, &held))
+        log_write(LOG_INFO, "refused", LOG_STRING("reason", guard_reason_name(refusal->reason)),
+                  LOG_INTEGER("status", refusal->status),
+                  LOG_VIEW("peer", refusal->peer_address),
+                  LOG_STRING("requestId", refusal->request_id), LOG_INTEGER("held", held));
+}
+
+static void refusal_body(const struct incoming_refusal *refusal, struct buffer *body, void *context)
+{
+    const struct server *server = context;
+    char detail[128];
+    struct problem problem = {.type = PROBLEM_UNREADABLE, .status = refusal->status};
+    snprintf(detail, sizeof detail, "The message was refused: %s.",
+             guard_reason_name(refusal->reason));
+    problem.detail = detail;
+    if (refusal->reason == GUARD_BODY_TOO_LARGE) {
+        problem.type = PROBLEM_TOO_LARGE;
+        snprintf(detail, sizeof detail, "Packages may have %lld bytes, other bodies %u.",
+                 (long long)server->config->max_package_bytes, MAX_BODY_BYTES);
+    }
+    struct json *document = problem_document(&problem, NULL, refusal->request_id);
+    json_print(body, document);
+    json_free(document);
+}
+
+static uint64_t package_limit(const struct server *server)
+{
+    return base64_encoded_length((size_t)server->config->max_package_bytes) + JSON_SLACK_BYTES;
+}
+
+static uint64_t body_limit(const struct incoming_head *head, void *context)
+{
+    const struct server *server = context;
+    struct view path = view_slice(head->target, 0, view_find(head->target, '?'));
+    if (!view_equal(head->method, VIEW("POST")))
+        return MAX_BODY_BYTES;
+    if (view_equal(path, VIEW("/apps/deploy")))
+        return package_limit(server);
+    if (!view_starts_with(path, VIEW("/v1/apps/")) || !view_ends_with(path, VIEW("/deployments")))
+        return MAX_BODY_BYTES;
+    return view_starts_with(head->content_type, VIEW("application/zip"))
+               ? (uint64_t)server->config->max_package_bytes
+               : package_limit(server);
+}
+
+static enum error listen_for_calls(struct server *server, struct buffer *problem)
+{
+    struct incoming_limits limits = incoming_default_limits;
+    struct incoming_handlers handlers = {on_request, on_refused, body_limit, refusal_body};
+    limits.guard.max_body_bytes = package_limit(server);
+    limits.max_connections = 2000;
+    server->incoming = incoming_new(server->base, &limits, &handlers, server);
+    return incoming_listen(server->incoming, server->config->listen, false, problem);
+}
+
+/* Signals and what comes back regularly. */
+
+static void on_drain_look(evutil_socket_t fd, short what, void *context)
+{
+    struct server *server = context;
+    static unsigned looks;
+    struct timeval soon = {0, DRAIN_LOOK_MS * 1000};
+    (void)fd, (void)what;
+    if ((!server->calls && incoming_connections(server->incoming) == 0) ||
+        ++looks > DRAIN_LIMIT_LOOKS)
+        event_base_loopbreak(server->base);
+    else
+        evtimer_add(server->drain, &soon);
+}
+
+static void on_stop_signal(evutil_socket_t signal_number, short what, void *context)
+{
+    struct server *server = context;
+    (void)what;
+    if (server->draining)
+        _Exit(1); /* asked twice */
+    log_write(LOG_INFO, "draining", LOG_INTEGER("signal", signal_number));
+    server->draining = true;
+    operations_stop(server->operations);
+    incoming_drain(server->incoming);
+    for (struct call *call = server->calls; call; call = call->next)
+        if (call->watch && call->timer)
+            event_active(call->timer, 0, 0);
+    event_active(server->drain, 0, 0);
+}
+
+static void on_hangup(evutil_socket_t signal_number, short what, void *context)
+{
+    struct server *server = context;
+    struct buffer problem;
+    (void)signal_number, (void)what;
+    buffer_init(&problem, 4096);
+    if (config_reread_secrets(server->config, &problem))
+        log_write(LOG_ERROR, "secrets-not-read", LOG_VIEW("problem", buffer_view(&problem)));
+    else
+        use_configured_token(server);
+    buffer_release(&problem);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *context)
+{
+    struct server *server = context;
+    struct timeval later = {SWEEP_S, 0};
+    (void)fd, (void)what;
+    idempotency_sweep(server->state);
+    evtimer_add(server->sweep, &later);
+}
+
+static void watch_signals(struct server *server)
+{
+    struct timeval later = {SWEEP_S, 0};
+    server->signals[0] = evsignal_new(server->base, SIGTERM, on_stop_signal, server);
+    server->signals[1] = evsignal_new(server->base, SIGINT, on_stop_signal, server);
+    server->signals[2] = evsignal_new(server->base, SIGHUP, on_hangup, server);
+    for (size_t i = 0; i < 3; i++)
+        REQUIRE(server->signals[i] && event_add(server->signals[i], NULL) == 0);
+    server->drain = evtimer_new(server->base, on_drain_look, server);
+    server->sweep = evtimer_new(server->base, on_sweep, server);
+    REQUIRE(server->drain && server->sweep && evtimer_add(server->sweep, &later) == 0);
+}
+
+/* Starting. */
+
+static const char *variable(const char *name)
+{
+    return getenv(name);
+}
+
+static enum error open_stores(struct server *server, struct buffer *problem)
+{
+    const struct config *config = server->config;
+    char *state = path_below(server, "state"), *routes = path_below(server, "routes");
+    char *packages = path_below(server, "packages");
+    char *key = path_below(server, "keys/environment.key");
+    enum error error = state_lmdb_open(state, (size_t)config->map_bytes, server->store_thread,
+                                       &server->state, problem);
+    if (!error)
+        error = secrets_open(config->secret_key_file, key, &server->secrets, problem);
+    if (!error)
+        error = read_installation(server, problem);
+    if (!error) {
+        struct publish_options options = {.base = server->base,
+                                          .state = server->state,
+                                          .store_thread = server->store_thread,
+                                          .folder = routes,
+                                          .map_bytes = (size_t)config->map_bytes,
+                                          .base_domains = config->base_domains,
+                                          .base_domain_count = config->base_domain_count,
+                                          .public_url = config->public_url,
+                                          .path_routing = config->path_routing,
+                                          .installation = server->installation};
+        server->packages =
+            packages_new(packages, server->pool, (uint64_t)config->max_package_bytes);
+        packages_sweep_unused(server->packages, server->state);
+        error = publish_open(&options, &server->publisher, problem);
+    }
+    free(state);
+    free(routes);
+    free(packages);
+    free(key);
+    return error;
+}
+
+static void choose_role(struct server *server)
+{
+    const char *endpoint = lambda_control_endpoint(server->control);
+    const char *role = server->config->role;
+    /* A stand-in for AWS takes any role; AWS itself wants a real one. */
+    if (!role && !strstr(endpoint, ".amazonaws.com") && !strstr(endpoint, ".api.aws"))
+        role = LOCAL_ROLE;
+    server->default_role = role ? view_duplicate(view_of(role)) : NULL;
+}
+
+static enum error start_operations(struct server *server, struct buffer *problem)
+{
+    struct operation_environment environment = {
+        .base = server->base,
+        .state = server->state,
+        .publisher = server->publisher,
+        .control = server->control,
+        .packages = server->packages,
+        .secrets = server->secrets,
+        .installation = server->installation,
+        .default_role = server->default_role,
+        .drain_ms = server->config->drain_ms,
+        .max_running = (unsigned)server->config->max_operations,
+    };
+    server->operations = operations_new(&environment);
+    return operations_resume(server->operations, problem);
+}
+
+enum error server_start(struct server *server, struct config *config, struct buffer *problem)
+{
+    struct buffer document;
+    memset(server, 0, sizeof *server);
+    server->config = config;
+    server->base = event_base_new();
+    REQUIRE(server->base);
+    server->store_thread = jobs_new(server->base, 1);
+    server->pool = jobs_new(server->base, 2);
+    enum error error = make_folders(server, problem);
+    if (!error)
+        error = lambda_control_new(server->base, variable, &server->control, problem);
+    if (!error)
+        error = open_stores(server, problem);
+    if (!error)
+        error = prepare_tokens(server, problem);
+    if (error)
+        return error;
+    choose_role(server);
+    buffer_init(&document, OPENAPI_MAX_BYTES);
+    openapi_write(&document);
+    REQUIRE(!document.error);
+    server->openapi = buffer_take(&document, &server->openapi_length);
+    error = listen_for_calls(server, problem);
+    if (error)
+        return error;
+    watch_signals(server);
+    return start_operations(server, problem);
+}
+
+void server_run(struct server *server)
+{
+    log_write(LOG_INFO, "ready", LOG_STRING("listen", incoming_address(server->incoming)),
+              LOG_STRING("region", lambda_control_region(server->control)),
+              LOG_STRING("endpoint", lambda_control_endpoint(server->control)),
+              LOG_BOOL("open", authenticator_open(server->authenticator)));
+    event_base_dispatch(server->base);
+}
+
+void server_stop(struct server *server)
+{
+    if (server->operations)
+        operations_stop(server->operations);
+    /* What is being written is finished; a completion may ask for one more. */
+    for (int i = 0; i < 2; i++) {
+        jobs_drain(server->pool);
+        jobs_drain(server->store_thread);
+    }
+    if (server->incoming)
+        incoming_free(server->incoming);
+    call_drop_all(server);
+    jobs_drain(server->pool);
+    jobs_drain(server->store_thread);
+    operations_free(server->operations);
+    for (size_t i = 0; i < 3; i++)
+        if (server->signals[i])
+            event_free(server->signals[i]);
+    if (server->drain)
+        event_free(server->drain);
+    if (server->sweep)
+        event_free(server->sweep);
+    lambda_control_free(server->control);
+    publish_close(server->publisher);
+    packages_free(server->packages);
+    secrets_free(server->secrets);
+    state_close(server->state);
+    authenticator_free(server->authenticator);
+    jobs_free(server->pool);
+    jobs_free(server->store_thread);
+    free(server->openapi);
+    free(server->default_role);
+    event_base_free(server->base);
+}

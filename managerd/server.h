@@ -1,0 +1,45 @@
+/* The server: owns the loop and everything that lives as long as the process does. */
+#ifndef MANAGERD_SERVER_H
+#define MANAGERD_SERVER_H
+
+#include "managerd/authenticate.h"
+#include "managerd/config.h"
+#include "managerd/metrics.h"
+#include "managerd/operation.h"
+
+struct call;
+struct event_base;
+struct incoming;
+struct jobs;
+
+struct server {
+    struct config *config;
+    struct event_base *base;
+    struct jobs *store_thread; /* one thread: commits and publishing */
+    struct jobs *pool;         /* two: hashing, zip checks, big JSON */
+    struct state *state;
+    struct publisher *publisher;
+    struct lambda_control *control;
+    struct packages *packages;
+    struct secrets *secrets;
+    struct operations *operations;
+    struct authenticator *authenticator;
+    struct incoming *incoming;
+    struct metrics metrics;
+    struct call *calls; /* not yet answered */
+    char installation[ID_SIZE];
+    char *default_role; /* NULL: every app must name one */
+    char *openapi;      /* the document, made once */
+    size_t openapi_length;
+    struct event *signals[3], *sweep, *drain;
+    bool draining;
+};
+
+/* Starts everything but the loop. One sentence in `problem`. */
+enum error server_start(struct server *server, struct config *config,
+                        struct buffer *problem) MUST_CHECK;
+/* Runs until it has drained after SIGTERM or SIGINT. */
+void server_run(struct server *server);
+void server_stop(struct server *server);
+
+#endif

@@ -1,0 +1,466 @@
+/* Checks, completes and describes JSON objects by tables of their members. */
+#include "managerd/shape.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void faults_init(struct faults *faults, struct arena *arena)
+{
+    faults->arena = arena;
+    faults->count = 0;
+}
+
+static void add_fault(struct faults *faults, const char *pointer, const char *parameter,
+                      const char *format, va_list arguments)
+{
+    char detail[600];
+    if (faults->count == FAULTS_MAX)
+        return;
+    vsnprintf(detail, sizeof detail, format, arguments);
+    faults->list[faults->count++] = (struct fault){
+        pointer ? arena_string(faults->arena, view_of(pointer)) : NULL,
+        parameter ? arena_string(faults->arena, view_of(parameter)) : NULL,
+        arena_string(faults->arena, view_of(detail)),
+    };
+}
+
+void fault_pointer(struct faults *faults, const char *pointer, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    add_fault(faults, pointer ? pointer : "", NULL, format, arguments);
+    va_end(arguments);
+}
+
+void fault_parameter(struct faults *faults, const char *parameter, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    add_fault(faults, NULL, parameter, format, arguments);
+    va_end(arguments);
+}
+
+const struct shape_field *shape_field(const struct shape *shape, struct view name)
+{
+    for (size_t i = 0; i < shape->count; i++)
+        if (view_equal_string(name, shape->fields[i].name))
+            return &shape->fields[i];
+    return NULL;
+}
+
+/* `pointer` plus one reference token, escaped as RFC 6901 section 3 asks. */
+static const char *extend(struct faults *faults, const char *pointer, struct view name)
+{
+    struct buffer text;
+    buffer_init(&text, 2048);
+    buffer_append_string(&text, pointer);
+    buffer_append_byte(&text, '/');
+    for (size_t i = 0; i < name.length && i < 200; i++) {
+        if (name.data[i] == '~')
+            buffer_append_string(&text, "~0");
+        else if (name.data[i] == '/')
+            buffer_append_string(&text, "~1");
+        else
+            buffer_append_byte(&text, name.data[i]);
+    }
+    const char *extended = arena_string(faults->arena, buffer_view(&text));
+    buffer_release(&text);
+    return extended ? extended : "";
+}
+
+static bool in_choices(const char *choices, struct view text)
+{
+    struct view rest = view_of(choices), choice;
+    while (view_split(&rest, '|', &choice))
+        if (view_equal(choice, text))
+            return true;
+    return false;
+}
+
+static void check_string(const struct shape_field *field, struct view text, const char *pointer,
+                         struct faults *faults)
+{
+    if (field->choices) {
+        if (!in_choices(field->choices, text))
+            fault_pointer(faults, pointer, "must be one of %s", field->choices);
+    } else if ((int64_t)text.length < field->min) {
+        fault_pointer(faults, pointer, "must have at least %lld bytes", (long long)field->min);
+    } else if (field->max && (int64_t)text.length > field->max) {
+        fault_pointer(faults, pointer, "must have at most %lld bytes", (long long)field->max);
+    } else if (field->check && !field->check(text)) {
+        fault_pointer(faults, pointer, "%s", field->wants);
+    }
+}
+
+static void check_number(const struct shape_field *field, const struct json *value,
+                         const char *pointer, struct faults *faults)
+{
+    int64_t whole;
+    if (field->kind == SHAPE_INTEGER && !json_integer(value, &whole)) {
+        fault_pointer(faults, pointer, "must be a whole number");
+        return;
+    }
+    double number = json_number(value);
+    if ((field->min || field->max) &&
+        !(number >= (double)field->min && number <= (double)field->max))
+        fault_pointer(faults, pointer, "must be from %lld to %lld", (long long)field->min,
+                      (long long)field->max);
+}
+
+static void check_map(const struct shape_field *field, const struct json *value,
+                      const char *pointer, struct faults *faults)
+{
+    if (field->max && (int64_t)json_count(value) > field->max)
+        fault_pointer(faults, pointer, "must have at most %lld members", (long long)field->max);
+    for (const struct json *member = json_first(value); member; member = json_next(member)) {
+        const char *place = extend(faults, pointer, json_name(member));
+        if (json_type_of(member) != JSON_STRING)
+            fault_pointer(faults, place, "must be a string, not %s",
+                          json_type_name(json_type_of(member)));
+        if (field->check && !field->check(json_name(member)))
+            fault_pointer(faults, place, "%s", field->wants);
+    }
+}
+
+static void check_list(const struct shape_field *field, const struct json *value,
+                       const char *pointer, struct faults *faults)
+{
+    size_t count = json_count(value), index = 0;
+    if ((int64_t)count < field->min)
+        fault_pointer(faults, pointer, "must have at least %lld items", (long long)field->min);
+    if (field->max && (int64_t)count > field->max) {
+        fault_pointer(faults, pointer, "must have at most %lld items", (long long)field->max);
+        return;
+    }
+    for (const struct json *item = json_first(value); item; item = json_next(item)) {
+        char number[24];
+        snprintf(number, sizeof number, "%zu", index++);
+        const char *place = extend(faults, pointer, view_of(number));
+        if (field->of)
+            shape_check(field->of, item, place, faults);
+        else if (json_type_of(item) != JSON_STRING)
+            fault_pointer(faults, place, "must be a string");
+    }
+}
+
+static const enum json_type wanted_types[] = {
+    [SHAPE_STRING] = JSON_STRING, [SHAPE_INTEGER] = JSON_NUMBER, [SHAPE_NUMBER] = JSON_NUMBER,
+    [SHAPE_BOOL] = JSON_BOOL,     [SHAPE_OBJECT] = JSON_OBJECT,  [SHAPE_LIST] = JSON_ARRAY,
+    [SHAPE_MAP] = JSON_OBJECT,
+};
+
+static void check_field(const struct shape_field *field, const struct json *value,
+                        const char *pointer, struct faults *faults)
+{
+    enum json_type type = json_type_of(value);
+    if (field->flags & SHAPE_READ_ONLY)
+        return;
+    if (type == JSON_NULL && field->flags & SHAPE_NULLABLE)
+        return;
+    if (field->kind == SHAPE_ANY) {
+        const char *fault = field->check_value ? field->check_value(value) : NULL;
+        if (fault)
+            fault_pointer(faults, pointer, "%s", fault);
+        return;
+    }
+    if (type != wanted_types[field->kind]) {
+        fault_pointer(faults, pointer, "must be of type %s%s, not %s",
+                      json_type_name(wanted_types[field->kind]),
+                      field->flags & SHAPE_NULLABLE ? " or null" : "", json_type_name(type));
+        return;
+    }
+    switch (field->kind) {
+    case SHAPE_STRING:
+        check_string(field, json_string(value), pointer, faults);
+        break;
+    case SHAPE_INTEGER:
+    case SHAPE_NUMBER:
+        check_number(field, value, pointer, faults);
+        break;
+    case SHAPE_OBJECT:
+        if (field->of)
+            shape_check(field->of, value, pointer, faults);
+        break;
+    case SHAPE_LIST:
+        check_list(field, value, pointer, faults);
+        break;
+    case SHAPE_MAP:
+        check_map(field, value, pointer, faults);
+        break;
+    case SHAPE_BOOL:
+    case SHAPE_ANY:
+        break;
+    }
+}
+
+void shape_check(const struct shape *shape, const struct json *object, const char *pointer,
+                 struct faults *faults)
+{
+    if (json_type_of(object) != JSON_OBJECT) {
+        fault_pointer(faults, pointer, "must be of type object, not %s",
+                      json_type_name(json_type_of(object)));
+        return;
+    }
+    for (const struct json *member = json_first(object); member; member = json_next(member)) {
+        const char *place = extend(faults, pointer, json_name(member));
+        const struct shape_field *field = shape_field(shape, json_name(member));
+        if (!field)
+            fault_pointer(faults, place, "is not a member of %s", shape->name);
+        else
+            check_field(field, member, place, faults);
+    }
+    for (size_t i = 0; i < shape->count; i++)
+        if (shape->fields[i].flags & SHAPE_REQUIRED && !json_get(object, shape->fields[i].name))
+            fault_pointer(faults, extend(faults, pointer, view_of(shape->fields[i].name)),
+                          "is required");
+}
+
+/* A member of a mutable object, to be changed in place. */
+static struct json *member_of(struct json *object, const char *name)
+{
+    return (struct json *)(uintptr_t)json_get(object, name);
+}
+
+void shape_drop_read_only(const struct shape *shape, struct json *object)
+{
+    for (size_t i = 0; i < shape->count; i++) {
+        const struct shape_field *field = &shape->fields[i];
+        if (field->flags & SHAPE_READ_ONLY)
+            json_remove(object, field->name);
+        else if (field->kind == SHAPE_OBJECT && field->of) {
+            struct json *member = member_of(object, field->name);
+            if (member && json_type_of(member) == JSON_OBJECT)
+                shape_drop_read_only(field->of, member);
+        }
+    }
+}
+
+static struct json *default_of(const struct shape_field *field)
+{
+    struct json *value = NULL;
+    if (!field->default_json)
+        return NULL;
+    REQUIRE(!json_parse(view_of(field->default_json), 10, &value, NULL));
+    if (field->kind == SHAPE_OBJECT && field->of && json_type_of(value) == JSON_OBJECT)
+        shape_fill(field->of, value);
+    return value;
+}
+
+void shape_fill(const struct shape *shape, struct json *object)
+{
+    for (size_t i = 0; i < shape->count; i++) {
+        const struct shape_field *field = &shape->fields[i];
+        struct json *member = member_of(object, field->name);
+        if (!member) {
+            struct json *value = default_of(field);
+            if (value)
+                json_set(object, field->name, value);
+        } else if (field->kind == SHAPE_OBJECT && field->of &&
+                   json_type_of(member) == JSON_OBJECT) {
+            shape_fill(field->of, member);
+        }
+    }
+}
+
+static void merge_map(struct json *target, const struct json *patch)
+{
+    for (const struct json *member = json_first(patch); member; member = json_next(member)) {
+        char *name = view_duplicate(json_name(member));
+        if (json_type_of(member) == JSON_NULL)
+            json_remove(target, name);
+        else
+            json_set(target, name, json_copy(member));
+        free(name);
+    }
+}
+
+void shape_merge(const struct shape *shape, struct json *target, const struct json *patch)
+{
+    for (const struct json *member = json_first(patch); member; member = json_next(member)) {
+        const struct shape_field *field = shape_field(shape, json_name(member));
+        char *name = view_duplicate(json_name(member));
+        struct json *present = member_of(target, name);
+        enum json_type type = json_type_of(member);
+        bool inner = present && type == JSON_OBJECT && json_type_of(present) == JSON_OBJECT;
+        if (field && type == JSON_NULL && !(field->flags & SHAPE_NULLABLE)) {
+            struct json *value = default_of(field);
+            if (value)
+                json_set(target, name, value);
+            else
+                json_remove(target, name);
+        } else if (field && inner && field->kind == SHAPE_OBJECT && field->of) {
+            shape_merge(field->of, present, member);
+        } else if (field && inner && field->kind == SHAPE_MAP) {
+            merge_map(present, member);
+        } else {
+            json_set(target, name, json_copy(member));
+        }
+        free(name);
+    }
+}
+
+static struct json *parse_number(const struct shape_field *field, struct view text)
+{
+    struct json *value = NULL;
+    if (text.length == 0 || text.length > 20 || json_parse(text, 1, &value, NULL))
+        return NULL;
+    int64_t whole;
+    if (json_type_of(value) == JSON_NUMBER &&
+        (field->kind == SHAPE_NUMBER || json_integer(value, &whole)))
+        return value;
+    json_free(value);
+    return NULL;
+}
+
+struct json *shape_parse(const struct shape_field *field, struct view text, struct faults *faults)
+{
+    struct json *value = NULL;
+    const char *wants = "a string";
+    if (field->flags & SHAPE_NULLABLE && view_equal_string(text, "null"))
+        return json_new_null();
+    switch (field->kind) {
+    case SHAPE_STRING:
+    case SHAPE_ANY:
+        return json_new_string(text);
+    case SHAPE_INTEGER:
+    case SHAPE_NUMBER:
+        wants = field->kind == SHAPE_INTEGER ? "a whole number" : "a number";
+        value = parse_number(field, text);
+        break;
+    case SHAPE_BOOL:
+        wants = "true or false";
+        if (view_equal_string(text, "true") || view_equal_string(text, "false"))
+            value = json_new_bool(text.data[0] == 't');
+        break;
+    case SHAPE_OBJECT:
+    case SHAPE_LIST:
+    case SHAPE_MAP:
+        wants = "given in a JSON body";
+        break;
+    }
+    if (!value)
+        fault_parameter(faults, field->name, "must be %s", wants);
+    return value;
+}
+
+static void write_choices(struct json_writer *w, const char *choices, bool nullable)
+{
+    struct view rest = view_of(choices), choice;
+    json_open_array(w, "enum");
+    while (view_split(&rest, '|', &choice))
+        json_write_string(w, NULL, choice);
+    if (nullable)
+        json_write_null(w, NULL);
+    json_close_array(w);
+}
+
+static void write_bounds(const struct shape_field *field, struct json_writer *w)
+{
+    static const char *const names[][2] = {
+        [SHAPE_STRING] = {"minLength", "maxLength"},  [SHAPE_INTEGER] = {"minimum", "maximum"},
+        [SHAPE_NUMBER] = {"minimum", "maximum"},      [SHAPE_LIST] = {"minItems", "maxItems"},
+        [SHAPE_MAP] = {"minProperties", "maxProperties"},
+    };
+    if (field->kind >= sizeof names / sizeof names[0] || !names[field->kind][0])
+        return;
+    if (field->min)
+        json_write_integer(w, names[field->kind][0], field->min);
+    if (field->max)
+        json_write_integer(w, names[field->kind][1], field->max);
+}
+
+static void write_type(const struct shape_field *field, struct json_writer *w)
+{
+    static const char *const types[] = {
+        [SHAPE_STRING] = "string", [SHAPE_INTEGER] = "integer", [SHAPE_NUMBER] = "number",
+        [SHAPE_BOOL] = "boolean",  [SHAPE_OBJECT] = "object",   [SHAPE_LIST] = "array",
+        [SHAPE_MAP] = "object",
+    };
+    if (!(field->flags & SHAPE_NULLABLE)) {
+        json_write_string(w, "type", view_of(types[field->kind]));
+        return;
+    }
+    json_open_array(w, "type");
+    json_write_string(w, NULL, view_of(types[field->kind]));
+    json_write_string(w, NULL, VIEW("null"));
+    json_close_array(w);
+}
+
+static void write_members(const struct shape *shape, struct json_writer *w);
+
+static void write_field(const struct shape_field *field, struct json_writer *w)
+{
+    json_open_object(w, field->name);
+    if (field->kind != SHAPE_ANY)
+        write_type(field, w);
+    if (field->description)
+        json_write_string(w, "description", view_of(field->description));
+    if (field->choices)
+        write_choices(w, field->choices, field->flags & SHAPE_NULLABLE);
+    if (field->pattern && field->kind == SHAPE_STRING)
+        json_write_string(w, "pattern", view_of(field->pattern));
+    if (field->default_json)
+        json_write_raw(w, "default", view_of(field->default_json));
+    if (field->flags & SHAPE_READ_ONLY)
+        json_write_bool(w, "readOnly", true);
+    if (field->flags & SHAPE_SECRET)
+        json_write_bool(w, "writeOnly", true);
+    write_bounds(field, w);
+    if (field->schema_json) {
+        json_open_array(w, "anyOf");
+        json_write_raw(w, NULL, view_of(field->schema_json));
+        json_close_array(w);
+    }
+    if (field->kind == SHAPE_OBJECT && field->of)
+        write_members(field->of, w);
+    if (field->kind == SHAPE_MAP) {
+        json_open_object(w, "additionalProperties");
+        json_write_string(w, "type", VIEW("string"));
+        json_close_object(w);
+    }
+    if (field->kind == SHAPE_LIST && field->of) {
+        shape_write_schema(field->of, w, "items");
+    } else if (field->kind == SHAPE_LIST) {
+        json_open_object(w, "items");
+        json_write_string(w, "type", VIEW("string"));
+        json_close_object(w);
+    }
+    json_close_object(w);
+}
+
+static void write_members(const struct shape *shape, struct json_writer *w)
+{
+    bool required = false;
+    json_open_object(w, "properties");
+    for (size_t i = 0; i < shape->count; i++) {
+        write_field(&shape->fields[i], w);
+        required |= shape->fields[i].flags & SHAPE_REQUIRED;
+    }
+    json_close_object(w);
+    json_write_bool(w, "additionalProperties", false);
+    if (!required)
+        return;
+    json_open_array(w, "required");
+    for (size_t i = 0; i < shape->count; i++)
+        if (shape->fields[i].flags & SHAPE_REQUIRED)
+            json_write_string(w, NULL, view_of(shape->fields[i].name));
+    json_close_array(w);
+}
+
+void shape_write_schema(const struct shape *shape, struct json_writer *w, const char *name)
+{
+    json_open_object(w, name);
+    json_write_string(w, "type", VIEW("object"));
+    if (shape->description)
+        json_write_string(w, "description", view_of(shape->description));
+    write_members(shape, w);
+    if (shape->example) {
+        json_open_array(w, "examples");
+        json_write_raw(w, NULL, view_of(shape->example));
+        json_close_array(w);
+    }
+    json_close_object(w);
+}

@@ -1,0 +1,95 @@
+/*
+ * Shapes: tables that say what a JSON object may hold. One table checks requests, fills in
+ * defaults, applies merge patches and writes the schema in the OpenAPI document, so they cannot
+ * disagree. Pure.
+ *
+ * Checking reports every fault at once, each with a JSON pointer (RFC 6901).
+ */
+#ifndef MANAGERD_SHAPE_H
+#define MANAGERD_SHAPE_H
+
+#include "common/base/arena.h"
+#include "common/base/bytes.h"
+#include "common/base/json.h"
+
+enum shape_kind {
+    SHAPE_STRING,
+    SHAPE_INTEGER,
+    SHAPE_NUMBER,
+    SHAPE_BOOL,
+    SHAPE_OBJECT, /* `of` is its shape; NULL: any members */
+    SHAPE_LIST,   /* of objects (`of`), or of strings */
+    SHAPE_MAP,    /* name -> string */
+    SHAPE_ANY,    /* checked by `check_value` alone */
+};
+
+enum shape_flag {
+    SHAPE_REQUIRED = 1,
+    SHAPE_READ_ONLY = 2, /* accepted in requests, whatever it holds, and dropped */
+    SHAPE_NULLABLE = 4,
+    SHAPE_SECRET = 8, /* writeOnly */
+};
+
+struct shape;
+
+struct shape_field {
+    const char *name;
+    enum shape_kind kind;
+    unsigned flags;
+    int64_t min, max;          /* numbers: range; strings: bytes; lists and maps: members */
+    const char *choices;       /* "x86_64|arm64", or NULL */
+    bool (*check)(struct view text); /* strings, and the names of maps */
+    const char *wants;         /* what `check` wants, as "must …" */
+    const char *pattern;       /* the same for OpenAPI, or NULL */
+    const struct shape *of;
+    const char *default_json;  /* NULL: no default */
+    const char *schema_json;   /* for SHAPE_ANY: its schema */
+    const char *(*check_value)(const struct json *value); /* SHAPE_ANY: NULL or the fault */
+    const char *description;
+};
+
+struct shape {
+    const char *name; /* "App" */
+    const char *description;
+    const struct shape_field *fields;
+    size_t count;
+    const char *example; /* JSON text, or NULL */
+};
+
+/* What is wrong with a request. `pointer` or `parameter` is set. */
+struct fault {
+    const char *pointer;
+    const char *parameter;
+    const char *detail;
+};
+#define FAULTS_MAX 100
+struct faults {
+    struct arena *arena;
+    struct fault list[FAULTS_MAX];
+    size_t count; /* what is beyond the maximum is not kept */
+};
+void faults_init(struct faults *faults, struct arena *arena);
+void fault_pointer(struct faults *faults, const char *pointer, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+void fault_parameter(struct faults *faults, const char *parameter, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+const struct shape_field *shape_field(const struct shape *shape, struct view name);
+
+/* Checks a whole object; `pointer` is its place ("" at the top). */
+void shape_check(const struct shape *shape, const struct json *object, const char *pointer,
+                 struct faults *faults);
+/* Removes read-only members, at every depth. */
+void shape_drop_read_only(const struct shape *shape, struct json *object);
+/* Adds the default of each absent member that has one, at every depth. */
+void shape_fill(const struct shape *shape, struct json *object);
+/* RFC 7396 with defaults: null sets a nullable member to null, any other to its default; a map's
+ * member is removed. */
+void shape_merge(const struct shape *shape, struct json *target, const struct json *patch);
+/* One member from text (a query parameter): the JSON value, or NULL and a fault. */
+struct json *shape_parse(const struct shape_field *field, struct view text,
+                         struct faults *faults);
+/* The JSON schema as an object. */
+void shape_write_schema(const struct shape *shape, struct json_writer *w, const char *name);
+
+#endif

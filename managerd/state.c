@@ -1,0 +1,185 @@
+/* Dispatches state to its back end, builds changes, and keeps the watches. */
+#include "managerd/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct state_watch {
+    struct state *state;
+    char *key;
+    void (*on_change)(void *context);
+    void *context;
+    struct state_watch *next, **link;
+};
+
+enum error state_get(struct state *state, struct view key, struct buffer *value,
+                     uint64_t *revision)
+{
+    return state->back_end->get(state, key, value, revision);
+}
+
+enum error state_range(struct state *state, struct view prefix, struct view first,
+                       state_visit visit, void *context)
+{
+    return state->back_end->range(state, prefix, first, visit, context);
+}
+
+void state_commit(struct state *state, const struct change *change, state_done on_done,
+                  void *context)
+{
+    state->back_end->commit(state, change, on_done, context);
+}
+
+uint64_t state_used_bytes(struct state *state)
+{
+    return state->back_end->used_bytes(state);
+}
+
+bool state_writable(const struct state *state)
+{
+    return !state->failing;
+}
+
+uint64_t state_commits(const struct state *state)
+{
+    return state->commits;
+}
+
+void state_close(struct state *state)
+{
+    if (!state)
+        return;
+    while (state->watches)
+        state_unwatch(state->watches);
+    state->back_end->close(state);
+}
+
+struct state_watch *state_watch(struct state *state, const char *key, void (*on_change)(void *),
+                                void *context)
+{
+    struct state_watch *watch = calloc(1, sizeof *watch);
+    REQUIRE(watch);
+    watch->state = state;
+    watch->key = strdup(key);
+    REQUIRE(watch->key);
+    watch->on_change = on_change;
+    watch->context = context;
+    watch->link = &state->watches;
+    watch->next = state->watches;
+    if (watch->next)
+        watch->next->link = &watch->next;
+    state->watches = watch;
+    return watch;
+}
+
+void state_unwatch(struct state_watch *watch)
+{
+    if (!watch)
+        return;
+    if (watch->state->next_watch == watch)
+        watch->state->next_watch = watch->next;
+    *watch->link = watch->next;
+    if (watch->next)
+        watch->next->link = watch->link;
+    free(watch->key);
+    free(watch);
+}
+
+void state_changed(struct state *state, struct view key)
+{
+    struct state_watch *watch = state->watches;
+    while (watch) {
+        state->next_watch = watch->next;
+        if (view_equal_string(key, watch->key))
+            watch->on_change(watch->context);
+        watch = state->next_watch;
+    }
+}
+
+void change_init(struct change *change)
+{
+    memset(change, 0, sizeof *change);
+    arena_init(&change->arena, 2 * STATE_MAX_VALUE);
+}
+
+void change_release(struct change *change)
+{
+    arena_release(&change->arena);
+    free(change->compares);
+    free(change->writes);
+    memset(change, 0, sizeof *change);
+}
+
+void change_clear(struct change *change)
+{
+    change_release(change);
+    change_init(change);
+}
+
+/* Makes room for one more of `size` bytes. */
+static void *grow(void *rows, size_t count, size_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return rows;
+    *capacity = *capacity ? 2 * *capacity : 8;
+    rows = realloc(rows, *capacity * size);
+    REQUIRE(rows);
+    return rows;
+}
+
+static void add_compare(struct change *change, struct view key, uint64_t revision)
+{
+    REQUIRE(key.length <= STATE_MAX_KEY);
+    change->compares = grow(change->compares, change->compare_count, &change->compare_capacity,
+                            sizeof *change->compares);
+    change->compares[change->compare_count++] =
+        (struct state_compare){arena_copy(&change->arena, key), revision};
+}
+
+static void add_write(struct change *change, struct view key, struct view value)
+{
+    REQUIRE(key.length <= STATE_MAX_KEY);
+    change->writes = grow(change->writes, change->write_count, &change->write_capacity,
+                          sizeof *change->writes);
+    change->writes[change->write_count++] = (struct state_write){
+        arena_copy(&change->arena, key), value.data ? arena_copy(&change->arena, value) : value};
+}
+
+void change_compare(struct change *change, const char *key, uint64_t revision)
+{
+    add_compare(change, view_of(key), revision);
+}
+
+void change_append(struct change *change, const struct change *from)
+{
+    if (from->arena.error)
+        change->arena.error = from->arena.error;
+    for (size_t i = 0; i < from->compare_count; i++)
+        add_compare(change, from->compares[i].key, from->compares[i].revision);
+    for (size_t i = 0; i < from->write_count; i++)
+        add_write(change, from->writes[i].key, from->writes[i].value);
+}
+
+void change_put(struct change *change, const char *key, const struct json *value)
+{
+    struct buffer text;
+    buffer_init(&text, STATE_MAX_VALUE);
+    json_print(&text, value);
+    if (text.error)
+        change->arena.error = text.error;
+    add_write(change, view_of(key), buffer_view(&text));
+    buffer_release(&text);
+}
+
+void change_remove(struct change *change, const char *key)
+{
+    add_write(change, view_of(key), (struct view){0});
+}
+
+bool change_writes(const struct change *change, const char *key)
+{
+    for (size_t i = 0; i < change->write_count; i++)
+        if (view_equal_string(change->writes[i].key, key))
+            return true;
+    return false;
+}

@@ -1,0 +1,212 @@
+/* Checks what a call brings before anything is done: query, headers, body. */
+#include "managerd/validate.h"
+
+#include "common/base/clock.h"
+#include "common/base/crypto.h"
+#include "common/base/escape.h"
+#include "common/contract/host.h"
+#include "managerd/idempotency.h"
+#include "managerd/jobs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE_BODY_BYTES 65536
+#define MAX_JSON_DEPTH    32
+#define MAX_WAIT_S        600
+
+bool request_id_valid(struct view id)
+{
+    for (size_t i = 0; i < id.length; i++) {
+        char c = id.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c && strchr("._-", c))))
+            return false;
+    }
+    return id.length >= 1 && id.length <= 128;
+}
+
+int64_t prefer_wait_s(struct view prefer)
+{
+    struct view part, parameter;
+    while (view_split(&prefer, ',', &part)) {
+        view_split(&part, ';', &parameter);
+        parameter = view_trim(parameter);
+        uint64_t seconds;
+        if (view_equal_nocase(view_slice(parameter, 0, 5), VIEW("wait=")) &&
+            !view_to_u64(view_slice(parameter, 5, SIZE_MAX), UINT32_MAX, &seconds))
+            return seconds > MAX_WAIT_S ? MAX_WAIT_S : (int64_t)seconds;
+    }
+    return -1;
+}
+
+bool media_type_is(struct view content_type, const char *wanted)
+{
+    struct view type = view_trim(view_slice(content_type, 0, view_find(content_type, ';')));
+    return view_equal_nocase(type, view_of(wanted));
+}
+
+bool if_match_holds(struct view list, uint64_t revision)
+{
+    struct view part;
+    while (view_split(&list, ',', &part)) {
+        uint64_t number;
+        part = view_trim(part);
+        if (view_equal(part, VIEW("*")))
+            return revision != 0;
+        if (part.length > 2 && part.data[0] == '"' && part.data[part.length - 1] == '"' &&
+            !view_to_u64(view_slice(part, 1, part.length - 2), UINT64_MAX, &number) &&
+            revision != 0 && number == revision)
+            return true;
+    }
+    return false;
+}
+
+static bool word_in(const char *words, struct view word)
+{
+    struct view rest = view_of(words), one;
+    while (view_split(&rest, ' ', &one))
+        if (view_equal(one, word))
+            return true;
+    return false;
+}
+
+/* Unknown and repeated parameters; those of "*" are looked at by their handler. */
+static void check_query(struct call *call)
+{
+    const char *lawful = call->endpoint->query ? call->endpoint->query : "";
+    struct view rest = call->query, pair;
+    if (call->query.length == 0)
+        return;
+    while (view_split(&rest, '&', &pair)) {
+        struct buffer name;
+        buffer_init(&name, 256);
+        if (percent_decode(&name, view_slice(pair, 0, view_find(pair, '=')), true, true) ||
+            !utf8_valid(buffer_view(&name)))
+            fault_parameter(&call->faults, "query", "is not well-formed percent-encoded UTF-8");
+        else if (name.length && strcmp(lawful, "*") != 0 &&
+                 !word_in(lawful, buffer_view(&name)))
+            fault_parameter(&call->faults, arena_string(&call->arena, buffer_view(&name)),
+                            "is not a parameter of this call");
+        buffer_release(&name);
+    }
+}
+
+static void check_path(struct call *call)
+{
+    struct view name = call->parameters.count ? call->parameters.values[0] : VIEW("");
+    if (strstr(call->endpoint->pattern, "/{name}") && !app_name_valid(name))
+        fault_parameter(&call->faults, "name",
+                        "must be a DNS label in lower case, beginning with a letter, without --");
+}
+
+/* Reading the body: hash and JSON, in the pool when it is large. */
+struct reading {
+    struct call *call;
+    struct view body;
+    bool parse, hash;
+    char fingerprint[65];
+    struct json *json;
+    enum error error;
+    size_t offset;
+};
+
+static void run_reading(void *context)
+{
+    struct reading *reading = context;
+    if (reading->hash)
+        token_hash(reading->body, reading->fingerprint);
+    if (reading->parse)
+        reading->error =
+            json_parse(reading->body, MAX_JSON_DEPTH, &reading->json, &reading->offset);
+}
+
+static enum progress after_reading(struct reading *reading)
+{
+    struct call *call = reading->call;
+    const struct endpoint *endpoint = call->endpoint;
+    if (reading->error)
+        return call_fail(call, PROBLEM_UNREADABLE, "The body is no JSON text near byte %zu.",
+                         reading->offset);
+    call->body = reading->json;
+    memcpy(call->fingerprint, reading->fingerprint, sizeof call->fingerprint);
+    if (call->body && json_type_of(call->body) != JSON_OBJECT)
+        fault_pointer(&call->faults, "", "must be of type object, not %s",
+                      json_type_name(json_type_of(call->body)));
+    else if (call->body && endpoint->takes && !(endpoint->flags & ENDPOINT_MERGE_PATCH))
+        shape_check(endpoint->takes, call->body, "", &call->faults);
+    if (call->faults.count)
+        return call_fail_faults(call);
+    return idempotency_begin(call);
+}
+
+static void on_read(void *context)
+{
+    struct reading *reading = context;
+    enum progress verdict = after_reading(reading);
+    struct call *call = reading->call;
+    free(reading);
+    if (verdict != PROGRESS_WAIT)
+        call_resume(call, verdict);
+}
+
+static enum progress read_body(struct call *call, struct view body, bool parse)
+{
+    struct view key;
+    struct reading *reading = calloc(1, sizeof *reading);
+    REQUIRE(reading);
+    reading->call = call;
+    reading->body = body;
+    reading->parse = parse;
+    reading->hash = incoming_header(call->incoming, "Idempotency-Key", &key);
+    if (body.length > INLINE_BODY_BYTES) {
+        jobs_submit(call->server->pool, run_reading, on_read, reading);
+        return PROGRESS_WAIT;
+    }
+    run_reading(reading);
+    enum progress verdict = after_reading(reading);
+    free(reading);
+    return verdict;
+}
+
+static enum progress wrong_type(struct call *call)
+{
+    unsigned flags = call->endpoint->flags;
+    return call_fail(call, PROBLEM_MEDIA_TYPE, "This call takes application/json%s%s.",
+                     flags & ENDPOINT_MERGE_PATCH ? " or application/merge-patch+json" : "",
+                     flags & ENDPOINT_PACKAGE && call->endpoint->query ? " or application/zip"
+                                                                       : "");
+}
+
+enum progress validate_call(struct call *call)
+{
+    const struct endpoint *endpoint = call->endpoint;
+    struct view body = incoming_body(call->incoming), type = VIEW(""), prefer;
+    check_path(call);
+    check_query(call);
+    if (incoming_header(call->incoming, "Prefer", &prefer))
+        call->wait_ms = 1000 * prefer_wait_s(prefer);
+    bool typed = incoming_header(call->incoming, "Content-Type", &type);
+    bool takes_body = endpoint->flags & (ENDPOINT_BODY | ENDPOINT_OPTIONAL_BODY);
+    if (body.length == 0 || !takes_body) {
+        /* A package of no bytes is an empty archive, which is told by the one who takes it. */
+        if (endpoint->flags & ENDPOINT_PACKAGE && endpoint->query &&
+            media_type_is(type, "application/zip"))
+            call->package = VIEW("");
+        else if (endpoint->flags & ENDPOINT_BODY)
+            fault_pointer(&call->faults, "", "a JSON object is required");
+        if (!takes_body && body.length)
+            fault_pointer(&call->faults, "", "this call takes no body");
+        return read_body(call, body, false);
+    }
+    if (endpoint->flags & ENDPOINT_PACKAGE && endpoint->query &&
+        media_type_is(type, "application/zip")) {
+        call->package = body;
+        return read_body(call, body, false);
+    }
+    bool patch = endpoint->flags & ENDPOINT_MERGE_PATCH &&
+                 media_type_is(type, "application/merge-patch+json");
+    if (typed && !patch && !media_type_is(type, "application/json"))
+        return wrong_type(call);
+    return read_body(call, body, true);
+}
