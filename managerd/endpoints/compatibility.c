@@ -2,7 +2,7 @@
 #include "managerd/apps.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/packages.h"
-#include "managerd/plan.h"
+#include "managerd/publish.h"
 #include "managerd/resources.h"
 #include "managerd/traffic.h"
 
