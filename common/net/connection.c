@@ -290,10 +290,11 @@ static void close_if_drained(struct connection *connection)
 
 static void close_now(struct connection *connection)
 {
-    struct linger reset = {1, 0};
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
+    /* Linux sends the reset here; later, evhttp's shutdown would have sent an orderly end first. */
     if (connection->reset)
-        setsockopt(connection->descriptor, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        connect(connection->descriptor, &nowhere, sizeof(nowhere));
     connection->set->hooks.close(connection, connection->set->context);
 }
 

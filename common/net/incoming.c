@@ -166,6 +166,17 @@ static void orphan_request(struct incoming_request *request)
 
 /* ---- connections ---- */
 
+/* evhttp takes its read callback away while it writes an answer. */
+static bool is_reading(const struct connection *connection)
+{
+    bufferevent_data_cb on_read, on_write;
+    bufferevent_event_cb on_event;
+    void *context;
+
+    bufferevent_getcb(connection->bufferevent, &on_read, &on_write, &on_event, &context);
+    return on_read != NULL;
+}
+
 static void on_evhttp_close(struct evhttp_connection *evhttp, void *context)
 {
     struct connection *connection = context;
@@ -176,8 +187,8 @@ static void on_evhttp_close(struct evhttp_connection *evhttp, void *context)
         destroy_request(connection->request);
     else if (connection->request)
         orphan_request(connection->request);
-    else if (connection->state == CONNECTION_PENDING && !incoming->freeing)
-        incoming->disagreements++; /* a whole, legal message that evhttp did not hand over */
+    else if (connection->state == CONNECTION_PENDING && !is_reading(connection))
+        incoming->disagreements++; /* evhttp has itself answered a message that we found legal */
     incoming->by_descriptor[connection->descriptor] = NULL;
     connection_free(connection);
 }

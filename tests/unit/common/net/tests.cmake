@@ -1,3 +1,4 @@
 # The unit tests of common/net.
 unit_test(common/net/test_outgoing LIBRARIES common_net PkgConfig::LIBEVENT)
 unit_test(common/net/test_guard LIBRARIES common_net)
+unit_test(common/net/test_incoming LIBRARIES common_net PkgConfig::LIBEVENT SOURCES common/net/wire.c)
