@@ -64,7 +64,8 @@ static bool is_lawful(struct character character)
 {
     if (character.escaped)
         return character.byte != 0;
-    return character.byte > ' ' && character.byte != 0x7F;
+    return character.byte > ' ' && character.byte != 0x7F && character.byte != '?' &&
+           character.byte != '#';
 }
 
 static void append_character(struct buffer *out, struct character character)

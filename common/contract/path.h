@@ -14,7 +14,7 @@ void target_split(struct view target, struct view *path, struct view *query);
 #define PATH_NORMAL_MAX(length) (3 * (length))
 /* Appends the normal form: unreserved characters decoded, hex upper case, bytes from 0x80 up
  * escaped. ERROR_INVALID for dot segments (also encoded, and also between "\", %2F or %5C, which
- * some servers take for "/"), bad escapes, control bytes and spaces, %00, no leading slash. */
+ * some servers take for "/"), bad escapes, control bytes, spaces, "?", "#", %00, no leading slash. */
 enum error path_normalize(struct view path, struct buffer *out) MUST_CHECK;
 /* Whether `prefix` ("/", "/api", "/api/") covers the normalised path on a segment border. The
  * prefix is in normal form too; a slash at its end makes no difference. */

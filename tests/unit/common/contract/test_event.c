@@ -1,6 +1,8 @@
 /* Tests of events: the cases of tests/vectors/events, and what data cannot say. */
 #include "tests/unit/common/contract/vectors.h"
 
+#include <time.h>
+
 #include "common/base/escape.h"
 #include "common/contract/event.h"
 
@@ -237,22 +239,22 @@ static void a_large_binary_body_comes_back_byte_by_byte(void **state)
     free(body);
 }
 
-/* 30,000 different names would take half a billion comparisons if each were compared with each. */
+/* 200,000 different names would take 20 billion comparisons if each were compared with each. */
 static void a_query_of_very_many_names_takes_no_quadratic_time(void **state)
 {
     struct event_request request = simple_request();
-    struct json *event = NULL;
     struct buffer query;
+    clock_t start;
 
     (void)state;
-    buffer_init(&query, 1000000);
-    for (unsigned i = 0; i < 30000; i++)
-        buffer_append_format(&query, "%s%x=1", i ? "&" : "", i);
+    buffer_init(&query, (size_t)4 * 1024 * 1024);
+    for (unsigned i = 0; i < 200000; i++)
+        buffer_append_format(&query, "%s%x", i ? "&" : "", i);
     request.raw_query = buffer_view(&query);
-    assert_int_equal(event_encode(EVENT_1_0, &request, &out), ERROR_NONE);
-    assert_int_equal(json_parse(buffer_view(&out), 20, &event, NULL), ERROR_NONE);
-    assert_int_equal(json_count(json_get(event, "queryStringParameters")), 30000);
-    json_free(event);
+    start = clock();
+    assert_int_equal(event_encode(EVENT_ALB, &request, &out), ERROR_NONE);
+    assert_true(clock() - start < 10 * CLOCKS_PER_SEC); /* CPU time of this process */
+    assert_true(contains(buffer_view(&out), "\"30d3f\":\"\"}"));
     buffer_release(&query);
 }
 

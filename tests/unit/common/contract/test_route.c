@@ -195,6 +195,18 @@ static void look_ups_are_no_more_than_labels(void **state)
     assert_int_equal(domains.asked, 3);
 }
 
+static void an_address_is_asked_for_once(void **state)
+{
+    struct domains domains = {0};
+    struct route_query address = {VIEW("[::ffff:10.0.0.1]"), VIEW("/")};
+    struct route_found found;
+
+    (void)state;
+    assert_int_equal(route_find(&rules, &address, find_domain, &domains, &arena, &found),
+                     ERROR_NOT_FOUND);
+    assert_int_equal(domains.asked, 1);
+}
+
 static void each_bucket_falls_into_its_share(void **state)
 {
     const uint16_t weights[] = {9000, 0, 999, 1};
@@ -234,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_domain_without_a_covering_path_is_named, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(look_ups_are_no_more_than_labels, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_address_is_asked_for_once, set_up, tear_down),
         cmocka_unit_test(each_bucket_falls_into_its_share),
         cmocka_unit_test(a_bucket_beyond_all_weights_picks_nothing),
     };
