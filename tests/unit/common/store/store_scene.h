@@ -50,18 +50,24 @@ static struct store_options scene_options(bool read_only)
                                   .map_bytes = SMALL_MAP};
 }
 
-static struct store *scene_open(bool read_only)
+static struct store *scene_open_with(const struct store_options *options)
 {
-    struct store_options options = scene_options(read_only);
     struct store *store = NULL;
     struct buffer problem;
 
     buffer_init(&problem, 8192);
-    if (store_open(&options, &store, &problem) != ERROR_NONE)
+    if (store_open(options, &store, &problem) != ERROR_NONE)
         fail_msg("%s", problem.data ? problem.data : "no sentence");
     assert_int_equal(problem.length, 0);
     buffer_release(&problem);
     return store;
+}
+
+static inline struct store *scene_open(bool read_only)
+{
+    struct store_options options = scene_options(read_only);
+
+    return scene_open_with(&options);
 }
 
 static inline void scene_put(struct store *store, const char *key, const char *value)
