@@ -313,9 +313,8 @@ out:
 }
 
 /* On the store thread, or before there is a loop. */
-static void write_batch(void *context)
+static void write_batch(struct batch *batch)
 {
-    struct batch *batch = context;
     struct store_write *write = NULL;
     struct buffer scratch;
     buffer_init(&scratch, ROUTE_MAX_RECORD);
@@ -335,6 +334,12 @@ static void write_batch(void *context)
 out:
     batch->error = error;
     buffer_release(&scratch);
+}
+
+static void run_batch(void *context)
+{
+    struct publisher *publisher = context;
+    write_batch(publisher->batch);
 }
 
 static struct batch *batch_new(struct publisher *publisher)
@@ -393,7 +398,7 @@ static void start_batch(struct publisher *publisher)
     }
     for (struct waiter *waiter = publisher->writing; waiter && !everything; waiter = waiter->next)
         want_app(publisher, batch, view_of(waiter->app));
-    jobs_submit(publisher->options.store_thread, write_batch, on_batch_written, publisher);
+    jobs_submit(publisher->options.store_thread, run_batch, on_batch_written, publisher);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *context)
