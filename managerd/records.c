@@ -231,8 +231,12 @@ static struct json *urls_of(struct view name, struct view public_url, struct vie
 struct json *app_public(const struct json *app, uint64_t revision, struct view public_url,
                         struct view base_domain)
 {
-    struct json *public = json_copy(app);
-    json_remove(public, "internal");
+    struct json *public = json_new_object();
+    for (size_t i = 0; i < app_shape.count; i++) {
+        const char *name = app_shape.fields[i].name;
+        const struct json *member = json_get(app, name);
+        json_set(public, name, member ? json_copy(member) : json_new_null());
+    }
     json_set(public, "domains", json_new_array());
     json_set(public, "urls", urls_of(text_of(app, "name"), public_url, base_domain));
     set_revision(public, revision);
