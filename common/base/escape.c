@@ -32,7 +32,7 @@ void hex_encode(struct buffer *out, const void *data, size_t length)
     buffer_commit(out, 2 * length);
 }
 
-static int hex_digit(char digit)
+int hex_digit(char digit)
 {
     if (digit >= '0' && digit <= '9')
         return digit - '0';

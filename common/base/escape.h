@@ -12,6 +12,8 @@ void hex_encode(struct buffer *out, const void *data, size_t length);
 /* Exactly 2*length characters into `out`, no NUL. */
 void hex_write(char *out, const void *data, size_t length);
 enum error hex_decode(struct buffer *out, struct view text) MUST_CHECK;
+/* What one digit of either case stands for, or -1. */
+int hex_digit(char digit);
 
 /* RFC 4648 section 4, with padding. */
 void base64_encode(struct buffer *out, const void *data, size_t length);

@@ -99,12 +99,16 @@ static enum error add_pair(struct event_pairs *pairs, struct view name, struct v
 
 static char to_lower(char byte)
 {
-    return byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte;
+    if (byte >= 'A' && byte <= 'Z')
+        return (char)(byte - 'A' + 'a');
+    return byte;
 }
 
 static char to_upper(char byte)
 {
-    return byte >= 'a' && byte <= 'z' ? (char)(byte - 'a' + 'A') : byte;
+    if (byte >= 'a' && byte <= 'z')
+        return (char)(byte - 'a' + 'A');
+    return byte;
 }
 
 /* API Gateway writes these in title case, whatever the client sent. */
@@ -133,7 +137,10 @@ static enum error gather_header(struct event_pairs *pairs, const struct event_he
     for (size_t i = 0; i < name.length; i++) {
         bool upper = !lower && (i == 0 || name.data[i - 1] == '-');
 
-        cased[i] = upper ? to_upper(name.data[i]) : to_lower(name.data[i]);
+        if (upper)
+            cased[i] = to_upper(name.data[i]);
+        else
+            cased[i] = to_lower(name.data[i]);
     }
     buffer_commit(&pairs->text, name.length);
     return add_pair(pairs, view_from(cased, name.length), header->value);

@@ -27,7 +27,9 @@ static bool port_valid(struct view port)
 
 static char to_lower(char byte)
 {
-    return byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte;
+    if (byte >= 'A' && byte <= 'Z')
+        return (char)(byte - 'A' + 'a');
+    return byte;
 }
 
 static enum error append_lower(struct view text, struct buffer *out)

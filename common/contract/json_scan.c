@@ -1,6 +1,8 @@
 /* Checks JSON while walking over it, and gives out parts of the text. */
 #include "common/contract/json_scan.h"
 
+#include "common/base/escape.h"
+
 #include <string.h>
 
 #define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
@@ -192,17 +194,6 @@ static bool scan_number(struct json_scan *scan)
     return true;
 }
 
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F')
-        return digit - 'A' + 10;
-    return -1;
-}
-
 /* Past an escape whose back-slash is next; false when there is no such escape. */
 static bool skip_escape(struct json_scan *scan)
 {
@@ -214,7 +205,7 @@ static bool skip_escape(struct json_scan *scan)
     if (scan->end - scan->at < 4)
         return false;
     for (int i = 0; i < 4; i++)
-        if (hex_value(scan->at[i]) < 0)
+        if (hex_digit(scan->at[i]) < 0)
             return false;
     scan->at += 4;
     return true;
@@ -285,8 +276,8 @@ bool json_scan_next(struct json_scan *scan, struct json_part *name, struct json_
 
 static uint32_t hex_word(const char *at)
 {
-    return (uint32_t)(hex_value(at[0]) << 12 | hex_value(at[1]) << 8 | hex_value(at[2]) << 4 |
-                      hex_value(at[3]));
+    return (uint32_t)(hex_digit(at[0]) << 12 | hex_digit(at[1]) << 8 | hex_digit(at[2]) << 4 |
+                      hex_digit(at[3]));
 }
 
 /* The code point of the \u escape at `at` (which is lawful); `*length` is how much it takes. */

@@ -1,23 +1,14 @@
 /* Brings paths to one form for matching, and finds prefixes and first segments. */
 #include "common/contract/path.h"
 
+#include "common/base/escape.h"
+
 void target_split(struct view target, struct view *path, struct view *query)
 {
     size_t mark = view_find(target, '?');
 
     *path = view_slice(target, 0, mark);
     *query = mark == SIZE_MAX ? (struct view){NULL, 0} : view_slice(target, mark + 1, SIZE_MAX);
-}
-
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F')
-        return digit - 'A' + 10;
-    return -1;
 }
 
 /* One character of a path: a byte, or the byte that an escape stands for. */
@@ -39,8 +30,8 @@ static bool next_character(struct view *rest, struct character *character)
     }
     if (rest->length < 3)
         return false;
-    high = hex_value(rest->data[1]);
-    low = hex_value(rest->data[2]);
+    high = hex_digit(rest->data[1]);
+    low = hex_digit(rest->data[2]);
     if (high < 0 || low < 0)
         return false;
     character->byte = (unsigned char)(high << 4 | low);

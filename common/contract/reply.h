@@ -22,7 +22,7 @@ struct reply {
 };
 
 #define REPLY_MAX_HEADERS      200
-#define REPLY_MAX_HEADER_BYTES 65536 /* of all names and values together */
+#define REPLY_MAX_HEADER_BYTES ((size_t)65536) /* of all names and values together */
 /* What the arena's ceiling must allow for a payload of that length: the body, unescaped once, and
  * the headers. Less works for small replies; ERROR_TOO_BIG says when it did not. */
 #define REPLY_ARENA_BYTES(payload_length) ((payload_length) + 4 * REPLY_MAX_HEADER_BYTES)

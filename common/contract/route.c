@@ -49,7 +49,7 @@ enum error route_find(const struct route_rules *rules, const struct route_query 
                       route_find_domain find_domain, void *context, struct arena *arena,
                       struct route_found *found)
 {
-    struct subject subject;
+    struct subject subject = {.host = {NULL, 0}};
     enum error error;
 
     *found = (struct route_found){.by = ROUTE_BY_NOTHING};
