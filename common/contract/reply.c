@@ -200,7 +200,7 @@ static bool grow_headers(struct decoder *decoder)
 }
 
 /* What is dropped costs time too. */
-#define HEADERS_SEEN_MAX (4 * REPLY_MAX_HEADERS) /* a name and a value are two */
+#define HEADERS_SEEN_MAX ((size_t)4 * REPLY_MAX_HEADERS) /* a name and a value are two */
 
 static enum error count_header(struct decoder *decoder, size_t bytes)
 {

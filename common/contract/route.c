@@ -134,6 +134,7 @@ static enum error find_by_domains(const struct subject *subject, route_find_doma
         return error;
     if (!key)
         return arena->error;
+    REQUIRE(host.length > 0); /* a normal host */
     if (host.data[0] == '[')
         return ERROR_NONE;
     for (size_t i = 0; i < host.length; i++)
