@@ -1,8 +1,5 @@
 /* Serves HTTP/1.1 over the guard, body bytes straight from the socket to the user's callback. */
-#include "common/net/front.h"
-
-#include "common/net/response.h"
-#include "common/net/listener.h"
+#include "common/net/front_exchange.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -15,70 +12,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define READ_BYTES      (64 * 1024)
 #define AHEAD_BYTES     (64 * 1024) /* read beyond what is wanted; then reading stops */
 #define LOW_MARK_BYTES  (64 * 1024)
 #define MAX_CONNECTIONS 4096
 #define LINGER_MS       1000
 #define LINGER_BYTES    (8 * 1024 * 1024)
 #define STEPS_IN_ONE_GO 16 /* pipelined messages of one connection before others have their turn */
-#define PROBLEM_BYTES   1024
 #define HEAD_ROOM_BYTES (64 * 1024) /* head of an answer */
 
-struct front {
-    struct event_base *base;
-    struct guard_limits limits;
-    struct front_handlers handlers;
-    void *context;
-    struct listener *listener;
-    int64_t timeout_ms;
-    struct front_exchange *connections;
-    unsigned connection_count;
-    struct buffer head; /* scratch for heads of answers */
-    char block[READ_BYTES];
-};
-
-/* A connection, and the one exchange on it. All flags are facts, told by the exchange's life:
- * told -> ended -> answer_begun -> answer_whole, each at most once. */
-struct front_exchange {
-    struct front *front;
-    struct front_exchange *next, **link;
-    int fd;
-    struct event *reading, *writing, *turn;
-    struct guard guard;
-    struct evbuffer *ahead; /* read, not yet scanned */
-    struct evbuffer *out;   /* not yet taken by the kernel */
-    uint64_t swallowed;     /* while lingering */
-    void *data;
-    void (*on_writable)(struct front_exchange *exchange, void *context);
-    bool told;  /* on_head was called: on_close is owed */
-    bool ended; /* the message is complete */
-    bool answer_begun, answer_whole;
-    bool chunked;  /* the answer is */
-    bool bodiless; /* the answer must have no body */
-    bool wants_writable;
-    bool paused;    /* by the user */
-    bool closing;   /* no further exchange on this connection */
-    bool lingering; /* answered and shut: what still comes is dropped */
-    bool gone;      /* the client left, or the socket failed */
-    bool cut;       /* end it with a reset, so that nobody takes the part for the whole */
-    bool stalled;   /* scanning stopped for the pause, though bytes may not be lacking */
-    bool timed_reading;
-    bool inside; /* in one of our callbacks: progress is made at its end */
-    char peer[LISTENER_ADDRESS_SIZE];
-};
-
 /* ---- ends ---- */
-
-static void tell_close(struct front_exchange *exchange, bool complete)
-{
-    struct front *front = exchange->front;
-
-    if (!exchange->told)
-        return;
-    exchange->told = false;
-    front->handlers.on_close(exchange, complete, front->context);
-}
 
 /* From the top of a callback only: nothing of the exchange is on the stack below. */
 static void close_connection(struct front_exchange *exchange)
@@ -86,7 +28,7 @@ static void close_connection(struct front_exchange *exchange)
     struct front *front = exchange->front;
     struct linger reset = {1, 0};
 
-    tell_close(exchange, false);
+    exchange_tell_close(exchange, false);
     if (exchange->cut)
         setsockopt(exchange->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     event_free(exchange->reading);
@@ -118,214 +60,17 @@ static void begin_linger(struct front_exchange *exchange)
     event_add(exchange->reading, NULL);
 }
 
-/* ---- writing ---- */
-
-static void schedule_turn(struct front_exchange *exchange)
-{
-    if (!exchange->inside)
-        event_active(exchange->turn, 0, 0);
-}
-
-static void lose(struct front_exchange *exchange)
-{
-    exchange->gone = true;
-    schedule_turn(exchange);
-}
-
-static void add_with_timeout(struct front_exchange *exchange, struct event *event)
-{
-    int64_t ms = exchange->front->timeout_ms;
-    struct timeval delay = {ms / 1000, (ms % 1000) * 1000};
-
-    REQUIRE(event_add(event, ms ? &delay : NULL) == 0);
-}
-
-/* Straight to the kernel while it takes everything; the rest waits in `out`. */
-static void send_parts(struct front_exchange *exchange, struct iovec *parts, int count)
-{
-    ssize_t sent = 0;
-
-    if (exchange->gone)
-        return;
-    if (evbuffer_get_length(exchange->out) == 0) {
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
-
-        sent = sendmsg(exchange->fd, &message, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-            lose(exchange);
-            return;
-        }
-        if (sent < 0)
-            sent = 0;
-    }
-    for (int i = 0; i < count; i++) {
-        size_t done = (size_t)sent < parts[i].iov_len ? (size_t)sent : parts[i].iov_len;
-
-        sent -= (ssize_t)done;
-        if (done < parts[i].iov_len && evbuffer_add(exchange->out, (char *)parts[i].iov_base + done,
-                                                    parts[i].iov_len - done) != 0) {
-            lose(exchange);
-            return;
-        }
-    }
-    if (evbuffer_get_length(exchange->out) > 0 && !event_pending(exchange->writing, EV_WRITE, NULL))
-        add_with_timeout(exchange, exchange->writing);
-}
-
-static struct iovec part(struct view bytes)
-{
-    return (struct iovec){(void *)(uintptr_t)bytes.data, bytes.length};
-}
-
-/* ---- answers ---- */
-
-static void begin_answer(struct front_exchange *exchange)
-{
-    REQUIRE(!exchange->answer_begun);
-    exchange->answer_begun = true;
-    if (!exchange->ended || !guard_keeps_alive(&exchange->guard))
-        exchange->closing = true;
-}
-
-static bool is_head_request(const struct front_exchange *exchange)
-{
-    return view_equal_string(guard_method(&exchange->guard), "HEAD");
-}
-
-static void end_answer(struct front_exchange *exchange)
-{
-    exchange->answer_whole = true;
-    schedule_turn(exchange);
-}
-
-static void send_whole(struct front_exchange *exchange, int status,
-                       const struct incoming_header *headers, size_t header_count, struct view body)
-{
-    struct buffer *head = &exchange->front->head;
-    enum response_framing framing =
-        response_has_body(status, false) ? RESPONSE_LENGTH : RESPONSE_BODILESS;
-    struct iovec parts[2];
-
-    buffer_clear(head);
-    response_write_head(head, status, headers, header_count, framing, body.length,
-                        exchange->closing);
-    REQUIRE(head->error == ERROR_NONE);
-    parts[0] = part(buffer_view(head));
-    parts[1] = part(body);
-    send_parts(exchange, parts, response_has_body(status, is_head_request(exchange)) ? 2 : 1);
-}
-
-void front_reply(struct front_exchange *exchange, int status, const struct incoming_header *headers,
-                 size_t header_count, struct view body)
-{
-    response_require_lawful(status, headers, header_count);
-    begin_answer(exchange);
-    send_whole(exchange, status, headers, header_count, body);
-    end_answer(exchange);
-}
-
-void front_stream_begin(struct front_exchange *exchange, int status,
-                        const struct incoming_header *headers, size_t header_count,
-                        void (*on_writable)(struct front_exchange *exchange, void *context))
-{
-    struct buffer *head = &exchange->front->head;
-    enum response_framing framing = RESPONSE_CHUNKED;
-    struct iovec whole;
-
-    response_require_lawful(status, headers, header_count);
-    begin_answer(exchange);
-    exchange->on_writable = on_writable;
-    exchange->bodiless = !response_has_body(status, is_head_request(exchange));
-    if (!response_has_body(status, false)) {
-        framing = RESPONSE_BODILESS;
-    } else if (exchange->guard.http_1_0) {
-        framing = RESPONSE_UNTIL_CLOSE;
-        exchange->closing = true;
-    }
-    exchange->chunked = framing == RESPONSE_CHUNKED && !exchange->bodiless;
-    buffer_clear(head);
-    response_write_head(head, status, headers, header_count, framing, 0, exchange->closing);
-    REQUIRE(head->error == ERROR_NONE);
-    whole = part(buffer_view(head));
-    send_parts(exchange, &whole, 1);
-}
-
-void front_stream_write(struct front_exchange *exchange, struct view bytes)
-{
-    char size[20];
-    struct iovec parts[3] = {{size, 0}, part(bytes), part(VIEW("\r\n"))};
-
-    REQUIRE(exchange->answer_begun && !exchange->answer_whole);
-    if (bytes.length == 0)
-        return;
-    exchange->wants_writable = true;
-    schedule_turn(exchange);
-    if (exchange->bodiless)
-        return;
-    if (exchange->chunked) {
-        parts[0].iov_len = (size_t)snprintf(size, sizeof(size), "%zx\r\n", bytes.length);
-        send_parts(exchange, parts, 3);
-    } else {
-        send_parts(exchange, parts + 1, 1);
-    }
-}
-
-size_t front_stream_unsent(const struct front_exchange *exchange)
-{
-    return exchange->gone ? 0 : evbuffer_get_length(exchange->out);
-}
-
-void front_stream_end(struct front_exchange *exchange)
-{
-    struct iovec last = part(VIEW("0\r\n\r\n"));
-
-    REQUIRE(exchange->answer_begun && !exchange->answer_whole);
-    if (exchange->chunked)
-        send_parts(exchange, &last, 1);
-    end_answer(exchange);
-}
-
-void front_stream_abort(struct front_exchange *exchange)
-{
-    REQUIRE(exchange->answer_begun && !exchange->answer_whole);
-    exchange->cut = true;
-    lose(exchange);
-}
-
-static void refuse(struct front_exchange *exchange)
-{
-    struct incoming_refusal refusal = {.reason = exchange->guard.reason,
-                                       .status = guard_reason_status(exchange->guard.reason)};
-    struct incoming_header type = {VIEW("Content-Type"), VIEW("application/problem+json")};
-    struct buffer body;
-
-    exchange->closing = true;
-    if (exchange->answer_begun) {
-        /* The answer is on its way already: it ends the connection, nothing more can be said. */
-        return;
-    }
-    tell_close(exchange, false);
-    buffer_init(&body, PROBLEM_BYTES);
-    response_write_problem(&body, &refusal);
-    exchange->answer_begun = true;
-    send_whole(exchange, refusal.status, &type, 1, buffer_view(&body));
-    exchange->answer_whole = true;
-    buffer_release(&body);
-}
-
 /* ---- reading ---- */
 
 static void tell_head(struct front_exchange *exchange, bool more_is_here)
 {
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct front *front = exchange->front;
-    struct iovec interim = {(void *)(uintptr_t)go_on, sizeof(go_on) - 1};
 
     exchange->told = true;
     front->handlers.on_head(exchange, front->context);
     if (exchange->guard.expects_continue && guard_has_body(&exchange->guard) &&
         !exchange->answer_begun && !more_is_here)
-        send_parts(exchange, &interim, 1);
+        exchange_send_continue(exchange);
 }
 
 static bool may_scan(const struct front_exchange *exchange)
@@ -357,7 +102,7 @@ static size_t scan(struct front_exchange *exchange, struct view bytes)
                 front->handlers.on_end(exchange, front->context);
             break;
         case GUARD_EVENT_REFUSED:
-            refuse(exchange);
+            exchange_refuse(exchange);
             break;
         case GUARD_EVENT_MORE:
             break;
@@ -393,7 +138,7 @@ static void settle_reading(struct front_exchange *exchange)
         event_del(exchange->reading);
         exchange->timed_reading = false;
     } else if (due) {
-        add_with_timeout(exchange, exchange->reading);
+        exchange_add_timed(exchange, exchange->reading);
         exchange->timed_reading = true;
     } else if (exchange->timed_reading || !event_pending(exchange->reading, EV_READ, NULL)) {
         event_remove_timer(exchange->reading);
@@ -421,7 +166,7 @@ static bool advance(struct front_exchange *exchange, bool *dead)
     if (exchange->gone)
         goto close;
     if (exchange->answer_whole && drained) {
-        tell_close(exchange, true);
+        exchange_tell_close(exchange, true);
         if (!exchange->closing) {
             begin_next(exchange);
             return true;
@@ -462,7 +207,7 @@ static void finish_turn(struct front_exchange *exchange)
         return;
     exchange->inside = false;
     if (steps == STEPS_IN_ONE_GO)
-        schedule_turn(exchange);
+        exchange_want_turn(exchange);
     if (!exchange->lingering)
         settle_reading(exchange);
 }
@@ -498,7 +243,7 @@ static void on_writing(int fd, short what, void *context)
 
 static void swallow(struct front_exchange *exchange)
 {
-    ssize_t got = recv(exchange->fd, exchange->front->block, READ_BYTES, 0);
+    ssize_t got = recv(exchange->fd, exchange->front->block, FRONT_READ_BYTES, 0);
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -512,7 +257,7 @@ static void swallow(struct front_exchange *exchange)
 static void read_some(struct front_exchange *exchange)
 {
     struct front *front = exchange->front;
-    ssize_t got = recv(exchange->fd, front->block, READ_BYTES, 0);
+    ssize_t got = recv(exchange->fd, front->block, FRONT_READ_BYTES, 0);
     struct view bytes = view_from(front->block, got > 0 ? (size_t)got : 0);
     size_t used = 0;
 
@@ -545,7 +290,7 @@ static void on_reading(int fd, short what, void *context)
         exchange->gone = true;
     } else {
         guard_refuse(&exchange->guard, GUARD_SLOW);
-        refuse(exchange);
+        exchange_refuse(exchange);
     }
     finish_turn(exchange);
 }
@@ -626,59 +371,4 @@ void front_free(struct front *front)
     listener_free(front->listener);
     buffer_release(&front->head);
     free(front);
-}
-
-/* ---- what the user reads and sets ---- */
-
-void front_set_data(struct front_exchange *exchange, void *data)
-{
-    exchange->data = data;
-}
-
-void *front_data(const struct front_exchange *exchange)
-{
-    return exchange->data;
-}
-
-struct view front_method(const struct front_exchange *exchange)
-{
-    return guard_method(&exchange->guard);
-}
-
-struct view front_target(const struct front_exchange *exchange)
-{
-    return guard_target(&exchange->guard);
-}
-
-bool front_header(const struct front_exchange *exchange, const char *name, struct view *value)
-{
-    return guard_header(&exchange->guard, name, value);
-}
-
-bool front_header_at(const struct front_exchange *exchange, size_t index, struct view *name,
-                     struct view *value)
-{
-    return guard_header_at(&exchange->guard, index, name, value);
-}
-
-bool front_trailer(const struct front_exchange *exchange, const char *name, struct view *value)
-{
-    return guard_trailer(&exchange->guard, name, value);
-}
-
-struct view front_peer_address(const struct front_exchange *exchange)
-{
-    /* Looked up when first asked for: most users never ask. */
-    struct front_exchange *writable = (struct front_exchange *)(uintptr_t)exchange;
-    uint16_t port;
-
-    if (!exchange->peer[0])
-        listener_peer(exchange->fd, writable->peer, &port);
-    return view_of(exchange->peer);
-}
-
-void front_pause(struct front_exchange *exchange, bool paused)
-{
-    exchange->paused = paused;
-    schedule_turn(exchange);
 }

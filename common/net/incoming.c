@@ -1,9 +1,9 @@
 /* Serves HTTP requests through evhttp, which sees only what the guard has let through. */
 #include "common/net/incoming.h"
 
-#include "common/base/clock.h"
 #include "common/base/id.h"
 #include "common/net/connection.h"
+#include "common/net/incoming_request.h"
 #include "common/net/listener.h"
 #include "common/net/response.h"
 
@@ -40,8 +40,6 @@ const struct incoming_limits incoming_default_limits = {
     .max_connections_per_address = 1000,
 };
 
-TAILQ_HEAD(request_list, incoming_request);
-
 struct incoming {
     struct event_base *base;
     struct incoming_limits limits;
@@ -53,115 +51,31 @@ struct incoming {
     struct connection_set connections;
     struct connection **by_descriptor; /* evhttp names a connection by its socket only */
     size_t descriptor_capacity;
-    struct request_list requests, notices; /* all; those whose users are to be told something */
-    struct event notice_event;
+    struct incoming_request_set requests;
     struct evbuffer *out;  /* scratch: the body on its way into evhttp */
     struct buffer strings; /* scratch */
-    unsigned pending;
     uint64_t disagreements;
     bool freeing;
 };
 
-/* Facts of a request's life, each told once: answered says that the user is through with it. */
-struct incoming_request {
-    struct incoming *incoming;
-    struct connection *connection; /* NULL once the client has left */
-    struct evhttp_request *evhttp; /* NULL once evhttp has freed it */
-    struct guard *guard;           /* the connection's, or `kept` after it is gone */
-    struct guard kept;
-    struct evbuffer *body; /* NULL without one */
-    uint64_t started_us, received_us;
-    char peer_address[LISTENER_ADDRESS_SIZE];
-    uint16_t peer_port, local_port;
-    void (*on_gone)(void *context);
-    void *gone_context;
-    void (*on_writable)(void *context);
-    void *writable_context;
-    bool answered, streaming, bodiless, close_after, closes, wants_writable, noticed;
-    TAILQ_ENTRY(incoming_request) all, notice;
-};
-
 /* ---- requests' ends ---- */
-
-static void destroy_request(struct incoming_request *request)
-{
-    struct incoming *incoming = request->incoming;
-
-    if (!request->answered)
-        incoming->pending--;
-    if (request->noticed)
-        TAILQ_REMOVE(&incoming->notices, request, notice);
-    TAILQ_REMOVE(&incoming->requests, request, all);
-    if (request->guard == &request->kept)
-        guard_release(&request->kept);
-    if (request->body)
-        evbuffer_free(request->body);
-    free(request);
-}
 
 /* The user has answered a request whose client left. */
 static void bury_request(struct incoming_request *request)
 {
     if (request->evhttp)
         evhttp_request_free(request->evhttp);
-    destroy_request(request);
+    incoming_request_free(request);
 }
 
-static void tell_writable(struct evhttp_connection *evhttp, void *context)
-{
-    struct incoming_request *request = context;
-
-    (void)evhttp;
-    if (!request->wants_writable || request->answered)
-        return;
-    request->wants_writable = false;
-    if (request->on_writable)
-        request->on_writable(request->writable_context);
-}
-
-static void on_notice(int fd, short what, void *context)
-{
-    struct incoming *incoming = context;
-    struct incoming_request *request;
-
-    (void)fd;
-    (void)what;
-    while ((request = TAILQ_FIRST(&incoming->notices)) != NULL) {
-        TAILQ_REMOVE(&incoming->notices, request, notice);
-        request->noticed = false;
-        if (request->connection)
-            tell_writable(NULL, request);
-        else if (request->on_gone)
-            request->on_gone(request->gone_context);
-    }
-}
-
-/* The user is told in a turn of its own, never from inside what it or evhttp is doing. */
-static void notice(struct incoming_request *request)
-{
-    struct incoming *incoming = request->incoming;
-
-    if (request->noticed)
-        return;
-    request->noticed = true;
-    TAILQ_INSERT_TAIL(&incoming->notices, request, notice);
-    event_active(&incoming->notice_event, 0, 0);
-}
-
-/* The connection dies under a request that the user has not answered: it keeps what it may read. */
 static void orphan_request(struct incoming_request *request)
 {
-    struct incoming *incoming = request->incoming;
-
     /* Only a request that evhttp has let go of is ours to free; else it frees it right now. */
     if (evhttp_request_get_connection(request->evhttp))
         request->evhttp = NULL;
-    request->kept = request->connection->guard;
-    request->guard = &request->kept;
-    guard_init(&request->connection->guard, &incoming->limits.guard);
-    request->connection = NULL;
-    if (!incoming->freeing)
-        notice(request);
+    incoming_request_orphan(request);
+    if (!request->incoming->freeing)
+        incoming_request_notice(request);
 }
 
 /* ---- connections ---- */
@@ -184,7 +98,7 @@ static void on_evhttp_close(struct evhttp_connection *evhttp, void *context)
 
     (void)evhttp;
     if (connection->request && connection->request->answered)
-        destroy_request(connection->request);
+        incoming_request_free(connection->request);
     else if (connection->request)
         orphan_request(connection->request);
     else if (connection->state == CONNECTION_PENDING && !is_reading(connection))
@@ -313,38 +227,22 @@ static void on_complete(struct evhttp_request *evhttp, void *context)
 
     (void)evhttp;
     connection->request = NULL;
-    destroy_request(request);
+    incoming_request_free(request);
     if (closes)
         connection_end(connection);
     else
         connection_next(connection);
 }
 
-static struct incoming_request *make_request(struct incoming *incoming,
-                                             struct connection *connection,
-                                             struct evhttp_request *evhttp)
+static struct evbuffer *take_body(struct evhttp_request *evhttp)
 {
-    struct incoming_request *request = calloc(1, sizeof(*request));
+    struct evbuffer *theirs = evhttp_request_get_input_buffer(evhttp), *body;
 
-    REQUIRE(request);
-    request->incoming = incoming;
-    request->connection = connection;
-    request->evhttp = evhttp;
-    request->guard = &connection->guard;
-    request->started_us = connection->started_us;
-    request->received_us = clock_monotonic_us();
-    request->peer_port = connection->peer_port;
-    request->local_port = connection->local_port;
-    memcpy(request->peer_address, connection->peer_address, sizeof(request->peer_address));
-    if (connection->guard.body_bytes > 0) {
-        request->body = evbuffer_new();
-        REQUIRE(request->body &&
-                evbuffer_add_buffer(request->body, evhttp_request_get_input_buffer(evhttp)) == 0);
-    }
-    TAILQ_INSERT_TAIL(&incoming->requests, request, all);
-    incoming->pending++;
-    connection->request = request;
-    return request;
+    if (evbuffer_get_length(theirs) == 0)
+        return NULL;
+    body = evbuffer_new();
+    REQUIRE(body && evbuffer_add_buffer(body, theirs) == 0);
+    return body;
 }
 
 static void on_request(struct evhttp_request *evhttp, void *context)
@@ -360,7 +258,9 @@ static void on_request(struct evhttp_request *evhttp, void *context)
         connection_refuse(connection, GUARD_DISAGREEMENT);
         return;
     }
-    request = make_request(incoming, connection, evhttp);
+    request = incoming_request_new(&incoming->requests, connection, take_body(evhttp));
+    request->incoming = incoming;
+    request->evhttp = evhttp;
     evhttp_request_set_on_complete_cb(evhttp, on_complete, request);
     incoming->handlers.on_request(request, incoming->context);
     if (connection->request == request && !request->answered && !request->streaming)
@@ -457,8 +357,7 @@ void incoming_reply(struct incoming_request *request, int status,
         bury_request(request);
         return;
     }
-    request->answered = true;
-    incoming->pending--;
+    incoming_request_answered(request);
     evhttp_send_reply(request->evhttp, status, response_phrase(status), incoming->out);
 }
 
@@ -468,6 +367,12 @@ void incoming_close_after(struct incoming_request *request)
 }
 
 /* ---- streams ---- */
+
+static void on_written(struct evhttp_connection *evhttp, void *context)
+{
+    (void)evhttp;
+    incoming_request_tell_writable(context);
+}
 
 void incoming_stream_begin(struct incoming_request *request, int status,
                            const struct incoming_header *headers, size_t header_count,
@@ -494,11 +399,11 @@ void incoming_stream_write(struct incoming_request *request, struct view bytes)
         return;
     request->wants_writable = true;
     if (request->bodiless) {
-        notice(request);
+        incoming_request_notice(request);
         return;
     }
     REQUIRE(evbuffer_add(incoming->out, bytes.data, bytes.length) == 0);
-    evhttp_send_reply_chunk_with_cb(request->evhttp, incoming->out, tell_writable, request);
+    evhttp_send_reply_chunk_with_cb(request->evhttp, incoming->out, on_written, request);
 }
 
 size_t incoming_stream_unsent(const struct incoming_request *request)
@@ -515,8 +420,7 @@ void incoming_stream_end(struct incoming_request *request)
         bury_request(request);
         return;
     }
-    request->answered = true;
-    request->incoming->pending--;
+    incoming_request_answered(request);
     bufferevent_setwatermark(request->connection->bufferevent, EV_WRITE, 0, 0);
     evhttp_send_reply_end(request->evhttp); /* may end the request and the connection at once */
 }
@@ -528,8 +432,7 @@ void incoming_stream_abort(struct incoming_request *request)
         bury_request(request);
         return;
     }
-    request->answered = true;
-    request->incoming->pending--;
+    incoming_request_answered(request);
     connection_close(request->connection, true);
 }
 
@@ -551,9 +454,7 @@ struct incoming *incoming_new(struct event_base *base, const struct incoming_lim
     incoming->http = evhttp_new(base);
     REQUIRE(incoming->out && incoming->http);
     buffer_init(&incoming->strings, SCRATCH_BYTES);
-    TAILQ_INIT(&incoming->requests);
-    TAILQ_INIT(&incoming->notices);
-    event_assign(&incoming->notice_event, base, -1, 0, on_notice, incoming);
+    incoming_request_set_init(&incoming->requests, base);
     connection_set_init(&incoming->connections, base, &incoming->limits, &hooks, incoming);
     evhttp_set_bevcb(incoming->http, make_bufferevent, incoming);
     evhttp_set_gencb(incoming->http, on_request, incoming);
@@ -614,7 +515,7 @@ unsigned incoming_connections(const struct incoming *incoming)
 
 unsigned incoming_pending(const struct incoming *incoming)
 {
-    return incoming->pending;
+    return incoming->requests.pending;
 }
 
 uint64_t incoming_disagreements(const struct incoming *incoming)
@@ -633,85 +534,12 @@ void incoming_free(struct incoming *incoming)
     listener_free(incoming->listener);
     connection_set_settle(&incoming->connections);
     evhttp_free(incoming->http);
-    while ((request = TAILQ_FIRST(&incoming->requests)) != NULL)
+    while ((request = TAILQ_FIRST(&incoming->requests.all)) != NULL)
         bury_request(request);
     connection_set_release(&incoming->connections);
-    event_del(&incoming->notice_event);
+    incoming_request_set_release(&incoming->requests);
     evbuffer_free(incoming->out);
     buffer_release(&incoming->strings);
     free(incoming->by_descriptor);
     free(incoming);
-}
-
-/* ---- reading a request ---- */
-
-struct view incoming_method(const struct incoming_request *request)
-{
-    return guard_method(request->guard);
-}
-
-struct view incoming_target(const struct incoming_request *request)
-{
-    return guard_target(request->guard);
-}
-
-struct view incoming_host(const struct incoming_request *request)
-{
-    return guard_host(request->guard);
-}
-
-bool incoming_is_http_1_0(const struct incoming_request *request)
-{
-    return request->guard->http_1_0;
-}
-
-struct view incoming_body(struct incoming_request *request)
-{
-    size_t length = request->body ? evbuffer_get_length(request->body) : 0;
-
-    if (length == 0)
-        return VIEW("");
-    return view_from(evbuffer_pullup(request->body, -1), length);
-}
-
-struct view incoming_peer_address(const struct incoming_request *request)
-{
-    return view_of(request->peer_address);
-}
-
-uint16_t incoming_peer_port(const struct incoming_request *request)
-{
-    return request->peer_port;
-}
-
-uint16_t incoming_local_port(const struct incoming_request *request)
-{
-    return request->local_port;
-}
-
-uint64_t incoming_started_us(const struct incoming_request *request)
-{
-    return request->started_us;
-}
-
-uint64_t incoming_received_us(const struct incoming_request *request)
-{
-    return request->received_us;
-}
-
-bool incoming_header(const struct incoming_request *request, const char *name, struct view *value)
-{
-    return guard_header(request->guard, name, value);
-}
-
-bool incoming_header_at(const struct incoming_request *request, size_t index, struct view *name,
-                        struct view *value)
-{
-    return guard_header_at(request->guard, index, name, value);
-}
-
-void incoming_watch(struct incoming_request *request, void (*on_gone)(void *context), void *context)
-{
-    request->on_gone = on_gone;
-    request->gone_context = context;
 }

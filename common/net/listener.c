@@ -97,6 +97,7 @@ static bool split_address(struct view text, char host[256], char port[8])
 {
     const char *colon = text.length ? memrchr(text.data, ':', text.length) : NULL;
     struct view name, number;
+    uint64_t value;
 
     if (!colon)
         return false;
@@ -110,7 +111,7 @@ static bool split_address(struct view text, char host[256], char port[8])
         return false;
     snprintf(host, 256, "%.*s", VIEW_FORMAT(name));
     snprintf(port, 8, "%.*s", VIEW_FORMAT(number));
-    return strspn(port, "0123456789") == number.length && atoi(port) <= 65535;
+    return view_to_u64(number, 65535, &value) == ERROR_NONE;
 }
 
 static int open_socket(const struct addrinfo *found, bool reuse_port)
@@ -135,12 +136,14 @@ static void name_of(const struct sockaddr_storage *address, socklen_t length,
                     char host[LISTENER_ADDRESS_SIZE], uint16_t *port)
 {
     char number[8];
+    uint64_t value;
 
     host[0] = '\0';
     *port = 0;
     if (getnameinfo((const struct sockaddr *)address, length, host, LISTENER_ADDRESS_SIZE, number,
-                    sizeof(number), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        *port = (uint16_t)atoi(number);
+                    sizeof(number), NI_NUMERICHOST | NI_NUMERICSERV) == 0 &&
+        view_to_u64(view_of(number), 65535, &value) == ERROR_NONE)
+        *port = (uint16_t)value;
     /* An IPv4 client of a socket that takes both. */
     if (strncmp(host, "::ffff:", 7) == 0 && strchr(host, '.'))
         memmove(host, host + 7, strlen(host + 7) + 1);

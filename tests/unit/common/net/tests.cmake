@@ -2,3 +2,4 @@
 unit_test(common/net/test_outgoing LIBRARIES common_net PkgConfig::LIBEVENT)
 unit_test(common/net/test_guard LIBRARIES common_net)
 unit_test(common/net/test_incoming LIBRARIES common_net PkgConfig::LIBEVENT SOURCES common/net/wire.c)
+unit_test(common/net/test_front LIBRARIES common_net PkgConfig::LIBEVENT SOURCES common/net/wire.c)

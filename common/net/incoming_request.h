@@ -1,0 +1,61 @@
+/*
+ * Requests that were handed over to the user: what they know, and the notices their users get. For
+ * incoming.c alone, which begins, answers and ends them. It knows nothing of evhttp but the name.
+ */
+#ifndef COMMON_NET_INCOMING_REQUEST_H
+#define COMMON_NET_INCOMING_REQUEST_H
+
+#include "common/net/connection.h"
+#include "common/net/incoming.h"
+
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+struct evbuffer;
+struct evhttp_request;
+
+TAILQ_HEAD(incoming_request_list, incoming_request);
+
+struct incoming_request_set {
+    struct incoming_request_list all, notices; /* notices: those whose users are to be told */
+    struct event notice_event;
+    unsigned pending; /* handed over and not yet answered */
+};
+
+/* Facts of a request's life, each told once: answered says that the user is through with it. */
+struct incoming_request {
+    struct incoming *incoming;
+    struct incoming_request_set *set;
+    struct connection *connection; /* NULL once the client has left */
+    struct evhttp_request *evhttp; /* NULL once evhttp has freed it */
+    struct guard *guard;           /* the connection's, or `kept` after it is gone */
+    struct guard kept;
+    struct evbuffer *body; /* NULL without one */
+    uint64_t started_us, received_us;
+    char peer_address[LISTENER_ADDRESS_SIZE];
+    uint16_t peer_port, local_port;
+    void (*on_gone)(void *context);
+    void *gone_context;
+    void (*on_writable)(void *context);
+    void *writable_context;
+    bool answered, streaming, bodiless, close_after, closes, wants_writable, noticed;
+    TAILQ_ENTRY(incoming_request) all, notice;
+};
+
+void incoming_request_set_init(struct incoming_request_set *set, struct event_base *base);
+void incoming_request_set_release(struct incoming_request_set *set);
+/* A whole message of the connection; `body` (may be NULL) is now the request's. */
+struct incoming_request *incoming_request_new(struct incoming_request_set *set,
+                                              struct connection *connection, struct evbuffer *body);
+/* Does not touch evhttp's request. */
+void incoming_request_free(struct incoming_request *request);
+/* The user is through with it: it is no longer pending. */
+void incoming_request_answered(struct incoming_request *request);
+/* The connection dies before the answer: the request keeps what its user may read. */
+void incoming_request_orphan(struct incoming_request *request);
+/* Tells the user in a turn of its own that the client is gone, or else that more may be written. */
+void incoming_request_notice(struct incoming_request *request);
+/* At once, when something was written since the last time. */
+void incoming_request_tell_writable(struct incoming_request *request);
+
+#endif
