@@ -1,6 +1,6 @@
 """A Lambda made of raw sockets, for proxyd's tests: it notes each Invoke, and plays the script of the function.
 
-    with FakeLambda() as aws, publish_and_start(aws, routes=[app("hello")]) as proxyd:
+    with FakeLambda() as aws, Proxy(aws, routes=[app("hello")]) as proxyd:
         aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "hi"})
 
 A script gets a Call; it answers with the call's methods, or treats call.peer as it likes. Giving back False closes the
