@@ -49,10 +49,12 @@ static unsigned kill_marked(const char *mark, char *block)
     unsigned killed = 0;
 
     while (processes && (entry = readdir(processes))) {
-        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+        uint64_t pid;
+
+        if (view_to_u64(view_of(entry->d_name), INT32_MAX, &pid) != ERROR_NONE || pid < 2 ||
             !bears_mark(entry->d_name, mark, block))
             continue;
-        kill((pid_t)atoi(entry->d_name), SIGKILL);
+        kill((pid_t)pid, SIGKILL);
         killed++;
     }
     if (processes)

@@ -103,15 +103,23 @@ static bool read_small(const char *path, char *out, size_t size)
 
 static bool measure_one(pid_t pid, struct process_memory *memory)
 {
+    enum { SIZE, RESIDENT, SHARED, COUNT };
+    uint64_t pages[COUNT];
     char path[64], text[256];
-    long long size, resident, shared, page = sysconf(_SC_PAGESIZE);
+    struct view rest, number;
+    int64_t page = sysconf(_SC_PAGESIZE);
 
     snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-    if (!read_small(path, text, sizeof text) ||
-        sscanf(text, "%lld %lld %lld", &size, &resident, &shared) != 3)
+    if (!read_small(path, text, sizeof text))
         return false;
-    memory->resident_bytes += resident * page;
-    memory->anonymous_bytes += (resident - shared) * page;
+    rest = view_of(text);
+    for (int i = 0; i < COUNT; i++) {
+        if (!view_split(&rest, ' ', &number) ||
+            view_to_u64(number, INT64_MAX / page, &pages[i]) != ERROR_NONE)
+            return false;
+    }
+    memory->resident_bytes += (int64_t)pages[RESIDENT] * page;
+    memory->anonymous_bytes += (int64_t)(pages[RESIDENT] - pages[SHARED]) * page;
     return true;
 }
 
