@@ -302,8 +302,7 @@ bool call_page(struct call *call, struct page *page)
     uint64_t limit = DEFAULT_LIMIT;
     struct buffer after;
     page->after = VIEW("");
-    if (call_query(call, "limit", &text) &&
-        (view_to_u64(text, MAX_LIMIT, &limit) || limit == 0))
+    if (call_query(call, "limit", &text) && (view_to_u64(text, MAX_LIMIT, &limit) || limit == 0))
         fault_parameter(&call->faults, "limit", "must be from 1 to %d", MAX_LIMIT);
     page->limit = (unsigned)limit;
     buffer_init(&after, STATE_MAX_KEY);

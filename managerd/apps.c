@@ -52,8 +52,7 @@ struct json *apps_create(struct call *call, struct json *settings)
     enum error error = record_read(server->state, function.text, &owner);
     if (!error) {
         call_fail(call, PROBLEM_CONFLICT, "The function %s belongs to the app %.*s.",
-                  function.text + sizeof "functions/" - 1,
-                  VIEW_FORMAT(text_of(owner.json, "app")));
+                  function.text + sizeof "functions/" - 1, VIEW_FORMAT(text_of(owner.json, "app")));
         record_release(&owner);
         goto fail;
     }
@@ -104,8 +103,7 @@ static void apply_settings(struct call *call, struct json *app, const struct jso
 
 static bool has_role(const struct call *call, const struct json *app)
 {
-    return call->server->default_role ||
-           text_of(json_get(app, "function"), "role").length > 0;
+    return call->server->default_role || text_of(json_get(app, "function"), "role").length > 0;
 }
 
 static enum progress accept_deployment(struct call *call, struct json *app, uint64_t revision,
@@ -114,15 +112,13 @@ static enum progress accept_deployment(struct call *call, struct json *app, uint
     char id[ID_SIZE];
     struct json *internal = object_in(app, "internal");
     int64_t number = integer_of(internal, "lastVersion") + 1, now = clock_wall_ms();
-    struct plan_operation plan = {.app = call_app(call),
-                                  .created_by = view_of(call->principal.id),
-                                  .now_ms = now};
+    struct plan_operation plan = {
+        .app = call_app(call), .created_by = view_of(call->principal.id), .now_ms = now};
     id_make(id);
     plan.id = view_of(id);
-    struct json *operation = plan_deploy(
-        &plan, number, truth_of(internal, "functionClaimed"),
-        json_type_of(json_get(app, "probe")) == JSON_OBJECT, truth_of(wish, "adopt"),
-        json_get(wish, "traffic"));
+    struct json *operation = plan_deploy(&plan, number, truth_of(internal, "functionClaimed"),
+                                         json_type_of(json_get(app, "probe")) == JSON_OBJECT,
+                                         truth_of(wish, "adopt"), json_get(wish, "traffic"));
     struct json *stored = json_new_object();
     json_set_string(stored, "type", VIEW("zip"));
     json_set_string(stored, "sha256", package->sha256);

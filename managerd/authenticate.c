@@ -47,8 +47,8 @@ bool authenticator_add(struct authenticator *authenticator, const char *id, enum
 {
     if (authenticator->count == MAX_TOKENS || sha256_hex.length != 64)
         return false;
-    authenticator->tokens = realloc(authenticator->tokens, (authenticator->count + 1) *
-                                                               sizeof *authenticator->tokens);
+    authenticator->tokens =
+        realloc(authenticator->tokens, (authenticator->count + 1) * sizeof *authenticator->tokens);
     REQUIRE(authenticator->tokens);
     struct token *token = &authenticator->tokens[authenticator->count++];
     snprintf(token->id, sizeof token->id, "%s", id);

@@ -47,31 +47,31 @@ struct call {
 
     /* act */
     struct change change;
-    bool publish;               /* after the commit, before the answer */
-    uint64_t unchanged;         /* the answer's revision when the commit does not change it */
-    struct json *operation;     /* the operation that the commit starts, or that is waited for */
+    bool publish;           /* after the commit, before the answer */
+    uint64_t unchanged;     /* the answer's revision when the commit does not change it */
+    struct json *operation; /* the operation that the commit starts, or that is waited for */
     enum progress (*on_committed)(struct call *call); /* then; NULL: answer */
     enum progress (*on_operation)(struct call *call); /* when the operation has ended or the wait
                                                          is over; NULL: answer with it */
-    int64_t wait_ms;            /* Prefer: wait */
-    bool wait_for_end;          /* however long */
+    int64_t wait_ms;                                  /* Prefer: wait */
+    bool wait_for_end;                                /* however long */
     struct state_watch *watch;
     struct event *timer;
-    void *data;                 /* the handler's, freed by free_data */
+    void *data; /* the handler's, freed by free_data */
     void (*free_data)(void *data);
     unsigned conflicts;
 
     /* respond */
     struct problem problem;
     int status;
-    struct json *result;     /* the JSON body; consumed */
-    bool tagged;             /* result carries a revision: ETag */
-    struct buffer text;      /* another body, of this type: */
+    struct json *result; /* the JSON body; consumed */
+    bool tagged;         /* result carries a revision: ETag */
+    struct buffer text;  /* another body, of this type: */
     const char *text_type;
-    const char *location;    /* in the arena */
+    const char *location; /* in the arena */
     bool replayed;
-    bool streamed;           /* it has answered by itself */
-    const char *action;      /* for the audit line: what was done, to what */
+    bool streamed;      /* it has answered by itself */
+    const char *action; /* for the audit line: what was done, to what */
 };
 
 /* Takes a request. */

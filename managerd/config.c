@@ -17,7 +17,8 @@ static const struct option_row rows[] = {
     {"data-dir", OPTION_STRING, FIELD(data_dir), "/var/lib/app-orchestrator", 0, 0, false,
      "ORCHESTRATOR_DATA_DIR", NULL, "Folder of state, routes, packages, keys and secrets."},
     {"base-domain", OPTION_STRING, FIELD(base_domain), "localhost", 0, 0, false, NULL,
-     "ORCHESTRATOR_BASE_DOMAIN", "Apps are served at NAME.BASE_DOMAIN; a list; * takes any host's "
+     "ORCHESTRATOR_BASE_DOMAIN",
+     "Apps are served at NAME.BASE_DOMAIN; a list; * takes any host's "
      "first label."},
     {"public-url", OPTION_STRING, FIELD(public_url), "http://localhost:8080", 0, 0, false, NULL,
      "ORCHESTRATOR_PUBLIC_URL", "Scheme and port under which the apps are reached."},
@@ -27,8 +28,8 @@ static const struct option_row rows[] = {
      "Put before an app's name to make its function's name."},
     {"role", OPTION_STRING, FIELD(role), NULL, 0, 0, false, "AWS_LAMBDA_ROLE_ARN", NULL,
      "ARN of the role that new functions run with."},
-    {"max-package-bytes", OPTION_BYTES, FIELD(max_package_bytes), "64M", 1024, 1 << 30, false,
-     NULL, NULL, "Largest package."},
+    {"max-package-bytes", OPTION_BYTES, FIELD(max_package_bytes), "64M", 1024, 1 << 30, false, NULL,
+     NULL, "Largest package."},
     {"secret-key-file", OPTION_STRING, FIELD(secret_key_file), NULL, 0, 0, false, NULL, NULL,
      "File with 64 hex digits: the key for environment variables at rest; unset: made once below "
      "keys/."},
@@ -59,7 +60,10 @@ static bool is_loopback(const char *address)
 static bool split_base_domains(struct config *config, struct buffer *problem)
 {
     char *rest = config->base_domain, *one;
-    while ((one = strsep(&rest, ", "))) {
+    while ((one = strsep(&rest, ","))) {
+        one += strspn(one, " ");
+        for (char *end = one + strlen(one); end > one && end[-1] == ' ';)
+            *--end = 0;
         if (!*one)
             continue;
         for (char *c = one; *c; c++)
@@ -96,16 +100,14 @@ static bool check(struct config *config, struct buffer *problem)
         return false;
     }
     if (config->token && strlen(config->token) < 8) {
-        buffer_append_string(problem,
-                             "--token (MANAGERD_TOKEN): must have at least 8 characters.");
+        buffer_append_string(problem, "--token (MANAGERD_TOKEN): must have at least 8 characters.");
         return false;
     }
     config->loopback = is_loopback(config->listen);
     return split_base_domains(config, problem);
 }
 
-enum option_action config_read(int argc, char **argv, struct config *config,
-                               struct buffer *problem)
+enum option_action config_read(int argc, char **argv, struct config *config, struct buffer *problem)
 {
     config->argc = argc;
     config->argv = argv;

@@ -97,9 +97,8 @@ static void on_published(struct operation *operation, const struct lambda_answer
         operation_step_refused(operation, answer, "The version could not be published");
         return;
     }
-    const char *stamp =
-        function_stamp(&operation->arena, operation->environment->installation, operation->app,
-                       version_of(operation));
+    const char *stamp = function_stamp(&operation->arena, operation->environment->installation,
+                                       operation->app, version_of(operation));
     if (!view_equal_string(text_of(answer->json, "Description"), stamp)) {
         operation_step_problem(operation, PROBLEM_AWS_FAILED,
                                "Somebody else changed the function during the deployment.");
@@ -122,10 +121,10 @@ static void publish_now(struct operation *operation)
         return;
     buffer_init(&body, 64);
     buffer_append_string(&body, "{}");
-    struct lambda_request request = {
-        .operation = LAMBDA_PUBLISH_VERSION,
-        .function = text_of(json_get(version.json, "function"), "name"),
-        .body = &body};
+    struct lambda_request request = {.operation = LAMBDA_PUBLISH_VERSION,
+                                     .function =
+                                         text_of(json_get(version.json, "function"), "name"),
+                                     .body = &body};
     operation_send(operation, &request, on_published);
     buffer_release(&body);
     record_release(&version);

@@ -29,10 +29,9 @@ const struct endpoint endpoints[] = {
     {"PATCH", APP "/environment", ROLE_DEPLOYER, ENDPOINT_BODY | ENDPOINT_MERGE_PATCH,
      &environment_shape, &environment_shape, 200, NULL, "patchEnvironment",
      "Changes some environment variables; null removes one.", environment_patch},
-    {"POST", APP "/deployments", ROLE_DEPLOYER,
-     ENDPOINT_BODY | ENDPOINT_PACKAGE | ENDPOINT_ACCEPTS, &deployment_shape, &operation_shape, 202,
-     "*", "deploy", "Makes a version from a package; creates the app if need be.",
-     deployment_post},
+    {"POST", APP "/deployments", ROLE_DEPLOYER, ENDPOINT_BODY | ENDPOINT_PACKAGE | ENDPOINT_ACCEPTS,
+     &deployment_shape, &operation_shape, 202, "*", "deploy",
+     "Makes a version from a package; creates the app if need be.", deployment_post},
     {"GET", APP "/versions", ROLE_VIEWER, ENDPOINT_LIST, NULL, &version_shape, 200,
      "limit cursor state", "listVersions", "Lists the versions of an app.", version_list},
     {"GET", APP "/versions/{version}", ROLE_VIEWER, 0, NULL, &version_shape, 200, NULL,
@@ -88,8 +87,7 @@ const struct endpoint endpoints[] = {
 };
 const size_t endpoint_count = sizeof endpoints / sizeof endpoints[0];
 
-bool endpoint_matches(const char *pattern, struct view path,
-                      struct endpoint_parameters *parameters)
+bool endpoint_matches(const char *pattern, struct view path, struct endpoint_parameters *parameters)
 {
     struct view wanted = view_of(pattern), wanted_part, part;
     parameters->count = 0;

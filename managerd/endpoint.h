@@ -54,8 +54,7 @@ struct endpoint_parameters {
 /* The row for method and path. NULL: none; then `allow` holds the methods that the path does have
  * ("GET, HEAD, OPTIONS, PUT"), or is empty when nothing is there. */
 const struct endpoint *endpoint_find(struct view method, struct view path,
-                                     struct endpoint_parameters *parameters,
-                                     struct buffer *allow);
+                                     struct endpoint_parameters *parameters, struct buffer *allow);
 /* Whether the pattern covers the path. */
 bool endpoint_matches(const char *pattern, struct view path,
                       struct endpoint_parameters *parameters);

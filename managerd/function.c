@@ -51,8 +51,8 @@ struct wanted {
 
 static bool read_wanted(struct operation *operation, struct wanted *wanted)
 {
-    struct key key = key_version(view_of(operation->app),
-                                 integer_of(operation_work(operation), "version"));
+    struct key key =
+        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
     struct buffer bytes, text;
     if (record_read(operation->environment->state, key.text, &wanted->version)) {
         operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
@@ -64,11 +64,10 @@ static bool read_wanted(struct operation *operation, struct wanted *wanted)
     bool good = !hex_decode(&bytes, text_of(json_get(wanted->version.json, "package"), "sha256"));
     base64_encode(&text, bytes.data, bytes.length);
     wanted->code_sha256 = arena_copy(&operation->arena, buffer_view(&text));
-    wanted->function = arena_copy(&operation->arena,
-                                  text_of(json_get(wanted->version.json, "function"), "name"));
-    wanted->stamp =
-        function_stamp(&operation->arena, operation->environment->installation, operation->app,
-                       integer_of(wanted->version.json, "version"));
+    wanted->function =
+        arena_copy(&operation->arena, text_of(json_get(wanted->version.json, "function"), "name"));
+    wanted->stamp = function_stamp(&operation->arena, operation->environment->installation,
+                                   operation->app, integer_of(wanted->version.json, "version"));
     buffer_release(&bytes);
     buffer_release(&text);
     if (!good || operation->arena.error) {
@@ -97,8 +96,7 @@ static bool is_busy(const struct json *configuration)
 
 static bool code_is_there(const struct wanted *wanted, const struct json *configuration)
 {
-    struct view architecture =
-        json_string(json_first(json_get(configuration, "Architectures")));
+    struct view architecture = json_string(json_first(json_get(configuration, "Architectures")));
     return view_equal(text_of(configuration, "CodeSha256"), wanted->code_sha256) &&
            (!architecture.length ||
             view_equal(architecture, text_of(wanted->version.json, "architecture")));
@@ -161,8 +159,8 @@ static void create_function(struct operation *operation, const struct wanted *wa
     json_open_object(&w, "Code");
     buffer_append_string(&head, "\"ZipFile\":\"");
     struct view before = arena_copy(&operation->arena, buffer_view(&head));
-    struct view sha256 = arena_copy(
-        &operation->arena, text_of(json_get(wanted->version.json, "package"), "sha256"));
+    struct view sha256 =
+        arena_copy(&operation->arena, text_of(json_get(wanted->version.json, "package"), "sha256"));
     packages_encode(operation->environment->packages, sha256, before, VIEW("\"}}"), on_create_body,
                     operation);
     json_free(variables);
@@ -192,8 +190,8 @@ static void update_code(struct operation *operation, const struct wanted *wanted
 {
     char *after = arena_format(&operation->arena, "\",\"Architectures\":[\"%.*s\"]}",
                                VIEW_FORMAT(text_of(wanted->version.json, "architecture")));
-    struct view sha256 = arena_copy(
-        &operation->arena, text_of(json_get(wanted->version.json, "package"), "sha256"));
+    struct view sha256 =
+        arena_copy(&operation->arena, text_of(json_get(wanted->version.json, "package"), "sha256"));
     packages_encode(operation->environment->packages, sha256, VIEW("{\"ZipFile\":\""),
                     view_of(after), on_code_body, operation);
 }
@@ -243,8 +241,7 @@ static void on_code_seen(struct operation *operation, const struct lambda_answer
     else if (is_busy(configuration))
         operation_poll(operation, look_at_code, LATE);
     else if (view_equal_string(text_of(configuration, "State"), "Failed") &&
-             function_is_ours(answer->json, operation->environment->installation,
-                              operation->app) &&
+             function_is_ours(answer->json, operation->environment->installation, operation->app) &&
              operation->tries++ == 0)
         delete_broken(operation, &wanted); /* such a function can only be made anew */
     else if (code_is_there(&wanted, configuration))

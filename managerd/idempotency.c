@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEPT_MS        (24ll * 3600 * 1000)
-#define MAX_KEY_BYTES  255
-#define SWEEP_AT_ONCE  500
+#define KEPT_MS       (24ll * 3600 * 1000)
+#define MAX_KEY_BYTES 255
+#define SWEEP_AT_ONCE 500
 
 static struct key record_key(const char *hash)
 {

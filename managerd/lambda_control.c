@@ -15,14 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ATTEMPTS       7
-#define RETRY_BASE_MS      100
-#define RETRY_CAP_MS       5000
-#define DEFAULT_DEADLINE   60000
-#define MAX_ANSWER_BYTES   (8u << 20)
+#define MAX_ATTEMPTS        7
+#define RETRY_BASE_MS       100
+#define RETRY_CAP_MS        5000
+#define DEFAULT_DEADLINE    60000
+#define MAX_ANSWER_BYTES    (8u << 20)
 #define CONTROL_INTERVAL_US (1000000 / 15)
-#define GET_INTERVAL_US    (1000000 / 100)
-#define BURST              10
+#define GET_INTERVAL_US     (1000000 / 100)
+#define BURST               10
 
 static const struct {
     const char *name, *method, *path_end;
@@ -188,8 +188,8 @@ static void schedule(struct lambda_call *call, int64_t backoff_us)
 {
     struct lambda_control *control = call->control;
     int64_t interval = operations[call->operation].interval_us;
-    struct limiter *limiter = call->operation == LAMBDA_GET_FUNCTION ? &control->get_limiter
-                                                                     : &control->control_limiter;
+    struct limiter *limiter =
+        call->operation == LAMBDA_GET_FUNCTION ? &control->get_limiter : &control->control_limiter;
     int64_t place = interval ? take_place(limiter, interval) : 0;
     wait_ms(call, place > backoff_us ? place : backoff_us);
 }
@@ -316,16 +316,13 @@ static void send_signed(struct lambda_call *call, const struct sigv4_signature *
 {
     struct incoming_header headers[5];
     size_t count = 0;
-    headers[count++] =
-        (struct incoming_header){VIEW("X-Amz-Date"), view_of(signature->amz_date)};
-    headers[count++] =
-        (struct incoming_header){VIEW("Authorization"), signature->authorization};
+    headers[count++] = (struct incoming_header){VIEW("X-Amz-Date"), view_of(signature->amz_date)};
+    headers[count++] = (struct incoming_header){VIEW("Authorization"), signature->authorization};
     if (signature->session_token.length)
         headers[count++] =
             (struct incoming_header){VIEW("X-Amz-Security-Token"), signature->session_token};
     if (has_body)
-        headers[count++] =
-            (struct incoming_header){VIEW("Content-Type"), VIEW("application/json")};
+        headers[count++] = (struct incoming_header){VIEW("Content-Type"), VIEW("application/json")};
     struct outgoing_request request = {
         .method = operations[call->operation].method,
         .url = call->url,
@@ -402,8 +399,8 @@ static void make_target(struct lambda_call *call, const struct lambda_request *r
     }
     /* The endpoint's URL holds its path already. */
     buffer_append_view(&url, call->control->endpoint.url);
-    buffer_append_view(&url, view_slice(buffer_view(&path), call->control->endpoint.path.length,
-                                        SIZE_MAX));
+    buffer_append_view(
+        &url, view_slice(buffer_view(&path), call->control->endpoint.path.length, SIZE_MAX));
     if (query.length) {
         buffer_append_byte(&url, '?');
         buffer_append_view(&url, buffer_view(&query));

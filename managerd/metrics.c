@@ -32,13 +32,13 @@ static void write_calls(const struct metrics *metrics, struct buffer *out)
 {
     exposition_family(out, "managerd_calls_total", "counter", "Calls of the API that ended.");
     for (size_t i = 0; i < endpoint_count && i < METRICS_MAX_ENDPOINTS; i++)
-        for (int class = 0; class < 5; class++) {
+        for (int class = 0; class < 5; class ++) {
             struct exposition_label labels[] = {{"endpoint", view_of(endpoints[i].id)},
                                                 {"status", view_of(classes[class])}};
             if (metrics->calls[i][class])
                 exposition_count(out, "managerd_calls_total", labels, 2, metrics->calls[i][class]);
         }
-    for (int class = 0; class < 5; class++) {
+    for (int class = 0; class < 5; class ++) {
         struct exposition_label labels[] = {{"endpoint", VIEW("none")},
                                             {"status", view_of(classes[class])}};
         exposition_count(out, "managerd_calls_total", labels, 2, metrics->unmatched[class]);
@@ -106,8 +106,8 @@ void metrics_write(const struct server *server, struct buffer *out)
           state_commits(server->state));
     gauge(out, "managerd_state_used_bytes", "gauge", "Bytes of state in use.",
           state_used_bytes(server->state));
-    gauge(out, "managerd_publish_transactions_total", "counter",
-          "Transactions of the route store.", publish_transactions(server->publisher));
+    gauge(out, "managerd_publish_transactions_total", "counter", "Transactions of the route store.",
+          publish_transactions(server->publisher));
     gauge(out, "managerd_routes_published", "gauge", "1 while routes agree with state.",
           publish_healthy(server->publisher));
     gauge(out, "managerd_log_lines_dropped_total", "counter", "Log lines lost to a slow reader.",

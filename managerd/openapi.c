@@ -206,8 +206,7 @@ static void write_operation(struct json_writer *w, const struct endpoint *endpoi
         json_close_array(w);
     } else {
         char description[64];
-        snprintf(description, sizeof description, "Needs the role %s.",
-                 role_name(endpoint->role));
+        snprintf(description, sizeof description, "Needs the role %s.", role_name(endpoint->role));
         json_write_string(w, "description", view_of(description));
     }
     json_open_array(w, "parameters");

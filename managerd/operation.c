@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POLL_FIRST_MS    50
-#define POLL_CAP_MS      1000
-#define POLL_LIMIT_US    (300ull * 1000000)
-#define COMMIT_RETRY_MS  1000
+#define POLL_FIRST_MS   50
+#define POLL_CAP_MS     1000
+#define POLL_LIMIT_US   (300ull * 1000000)
+#define COMMIT_RETRY_MS 1000
 
 struct operations {
     struct operation_environment environment;
@@ -156,8 +156,7 @@ void operations_accept(struct operations *operations, const struct json *documen
     operation->revision = revision;
     operation->type = type_of(text_of(document, "type"));
     snprintf(operation->id, sizeof operation->id, "%.*s", VIEW_FORMAT(text_of(document, "id")));
-    snprintf(operation->app, sizeof operation->app, "%.*s",
-             VIEW_FORMAT(text_of(document, "app")));
+    snprintf(operation->app, sizeof operation->app, "%.*s", VIEW_FORMAT(text_of(document, "app")));
     arena_init(&operation->arena, 1u << 20);
     change_init(&operation->change);
     operation->timer = evtimer_new(operations->environment.base, on_timer, operation);
@@ -227,8 +226,7 @@ enum error operations_resume(struct operations *operations, struct buffer *probl
     return error;
 }
 
-const char *operations_find(const struct operations *operations, struct view app,
-                            const char *type)
+const char *operations_find(const struct operations *operations, struct view app, const char *type)
 {
     for (const struct operation *one = operations->first; one; one = one->next)
         if (view_equal_string(app, one->app) && strcmp(one->type->name, type) == 0)
@@ -413,8 +411,8 @@ void operation_step_failed(struct operation *operation, const struct problem *pr
     json_free(document);
 }
 
-void operation_step_problem(struct operation *operation, enum problem_type type,
-                            const char *format, ...)
+void operation_step_problem(struct operation *operation, enum problem_type type, const char *format,
+                            ...)
 {
     char detail[600];
     va_list arguments;
@@ -428,9 +426,9 @@ void operation_step_refused(struct operation *operation, const struct lambda_ans
                             const char *what)
 {
     static const enum problem_type problems[] = {
-        [LAMBDA_OK] = PROBLEM_AWS_FAILED,          [LAMBDA_NOT_FOUND] = PROBLEM_AWS_REFUSED,
-        [LAMBDA_CONFLICT] = PROBLEM_AWS_REFUSED,   [LAMBDA_REFUSED] = PROBLEM_AWS_REFUSED,
-        [LAMBDA_DENIED] = PROBLEM_AWS_DENIED,      [LAMBDA_UNAVAILABLE] = PROBLEM_AWS_UNAVAILABLE,
+        [LAMBDA_OK] = PROBLEM_AWS_FAILED,        [LAMBDA_NOT_FOUND] = PROBLEM_AWS_REFUSED,
+        [LAMBDA_CONFLICT] = PROBLEM_AWS_REFUSED, [LAMBDA_REFUSED] = PROBLEM_AWS_REFUSED,
+        [LAMBDA_DENIED] = PROBLEM_AWS_DENIED,    [LAMBDA_UNAVAILABLE] = PROBLEM_AWS_UNAVAILABLE,
     };
     char detail[600];
     snprintf(detail, sizeof detail, "%s: %.*s", what,

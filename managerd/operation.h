@@ -66,9 +66,9 @@ struct operation {
     uint64_t revision;
 
     /* The step under way. */
-    struct arena arena;         /* dies with the step */
-    struct change change;       /* what its result writes besides the operation itself */
-    struct json *result;        /* for the document's "result"; NULL: none */
+    struct arena arena;   /* dies with the step */
+    struct change change; /* what its result writes besides the operation itself */
+    struct json *result;  /* for the document's "result"; NULL: none */
     struct lambda_call *call;
     struct event *timer;
     void (*on_timer)(struct operation *operation);
@@ -97,8 +97,7 @@ void operations_free(struct operations *operations);
 void operations_accept(struct operations *operations, const struct json *document,
                        uint64_t revision);
 /* Whether an operation of this type is queued or running for the app; its id, borrowed, or NULL. */
-const char *operations_find(const struct operations *operations, struct view app,
-                            const char *type);
+const char *operations_find(const struct operations *operations, struct view app, const char *type);
 /* ERROR_NOT_FOUND (it is finished or unknown), ERROR_CONFLICT (past the point of return). */
 enum error operations_cancel(struct operations *operations, struct view id) MUST_CHECK;
 unsigned operations_running(const struct operations *operations);
@@ -109,8 +108,8 @@ uint64_t operations_ended(const struct operations *operations, bool well);
 struct json *operation_work(struct operation *operation);
 void operation_step_done(struct operation *operation, const char *format, ...) PRINTF_LIKE(2, 3);
 void operation_step_failed(struct operation *operation, const struct problem *problem);
-void operation_step_problem(struct operation *operation, enum problem_type type,
-                            const char *format, ...) PRINTF_LIKE(3, 4);
+void operation_step_problem(struct operation *operation, enum problem_type type, const char *format,
+                            ...) PRINTF_LIKE(3, 4);
 /* Calls `next` after the delay, unless it is cancelled or stopped before. */
 void operation_after(struct operation *operation, int64_t delay_ms,
                      void (*next)(struct operation *operation));

@@ -85,8 +85,7 @@ static enum error store_checked(struct store_job *job, struct view zip)
         return ERROR_NONE;
     error = file_write(path, zip, 0600);
     if (error)
-        buffer_append_format(&job->problem, "The package cannot be stored: %s.",
-                             error_text(error));
+        buffer_append_format(&job->problem, "The package cannot be stored: %s.", error_text(error));
     return error;
 }
 
@@ -178,9 +177,8 @@ static void run_encode(void *context)
     char path[4096];
     path_of(job->packages, job->sha256, path);
     buffer_init(&zip, job->packages->max_bytes);
-    buffer_init(&job->body,
-                base64_encoded_length(job->packages->max_bytes) + job->before.length +
-                    job->after.length + 16);
+    buffer_init(&job->body, base64_encoded_length(job->packages->max_bytes) + job->before.length +
+                                job->after.length + 16);
     job->error = file_read(path, &zip);
     if (!job->error) {
         buffer_append_view(&job->body, job->before);

@@ -37,8 +37,8 @@ struct json *plan_deploy(const struct plan_operation *plan, int64_t version, boo
                          bool probe, bool adopt, const struct json *traffic)
 {
     struct json *steps = json_new_array(), *work = json_new_object();
-    bool serves = !(json_type_of(traffic) == JSON_STRING &&
-                    view_equal_string(json_string(traffic), "none"));
+    bool serves =
+        !(json_type_of(traffic) == JSON_STRING && view_equal_string(json_string(traffic), "none"));
     json_set_integer(work, "version", version);
     json_set_bool(work, "adopt", adopt);
     json_set(work, "traffic", traffic ? json_copy(traffic) : json_new_string(VIEW("all")));

@@ -11,7 +11,7 @@
 static enum event_format format_of(const struct json *version)
 {
     struct view format = text_of(json_get(version, "http"), "payloadFormat");
-    return view_equal_string(format, "1.0") ? EVENT_1_0
+    return view_equal_string(format, "1.0")   ? EVENT_1_0
            : view_equal_string(format, "alb") ? EVENT_ALB
                                               : EVENT_2_0;
 }
@@ -22,8 +22,8 @@ static void on_reply(struct operation *operation, const struct lambda_answer *an
     struct arena arena;
     struct buffer problem;
     struct reply reply = {0};
-    struct key key = key_version(view_of(operation->app),
-                                 integer_of(operation_work(operation), "version"));
+    struct key key =
+        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
     if (answer->outcome != LAMBDA_OK) {
         operation_step_refused(operation, answer, "The new version could not be invoked");
         return;
@@ -117,7 +117,8 @@ void step_probe(struct operation *operation)
             .deadline_ms = 1000 * (integer_of(version.json, "timeoutSeconds") + 5)};
         operation_send(operation, &request, on_reply);
     } else {
-        operation_step_problem(operation, PROBLEM_PROBE_FAILED, "The probe path is no lawful path.");
+        operation_step_problem(operation, PROBLEM_PROBE_FAILED,
+                               "The probe path is no lawful path.");
     }
     buffer_release(&event);
     record_release(&version);

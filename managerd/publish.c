@@ -95,8 +95,7 @@ static bool read_version(struct publisher *publisher, struct view app, int64_t n
     struct view qualifier = text_of(record.json, "lambdaVersion");
     version->number = (uint32_t)number;
     version->weight = (uint16_t)weight;
-    version->function =
-        arena_copy(arena, text_of(json_get(record.json, "function"), "name"));
+    version->function = arena_copy(arena, text_of(json_get(record.json, "function"), "name"));
     version->qualifier = arena_copy(arena, qualifier);
     version->payload_format = view_equal_string(format, "1.0")   ? ROUTE_PAYLOAD_1_0
                               : view_equal_string(format, "alb") ? ROUTE_PAYLOAD_ALB
@@ -213,8 +212,7 @@ static enum error want_everything(struct publisher *publisher, struct batch *bat
 {
     const struct publish_options *options = &publisher->options;
     struct names names = {0};
-    enum error error =
-        state_range(options->state, VIEW("apps/"), VIEW(""), on_app, &names);
+    enum error error = state_range(options->state, VIEW("apps/"), VIEW(""), on_app, &names);
     for (size_t i = 0; i < names.count && !error; i++)
         want_app(publisher, batch, view_of(names.list[i]));
     names_release(&names);
@@ -245,8 +243,8 @@ static int compare_names(const void *a, const void *b)
 static enum error remove_unwanted(struct batch *batch, struct store_write *write)
 {
     struct names present = {0}, wanted = {0};
-    enum error error = store_write_range(write, LAYOUT_ROUTES, VIEW(""), VIEW(""), on_present,
-                                         &present);
+    enum error error =
+        store_write_range(write, LAYOUT_ROUTES, VIEW(""), VIEW(""), on_present, &present);
     for (size_t i = 0; i < batch->count; i++)
         if (strcmp(batch->wants[i].database, LAYOUT_ROUTES) == 0)
             names_add(&wanted, view_of(batch->wants[i].key));

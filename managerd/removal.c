@@ -239,17 +239,17 @@ static void on_version_deleted(struct operation *operation, const struct lambda_
 static void step_delete_lambda_version(struct operation *operation)
 {
     struct record version;
-    struct key key = key_version(view_of(operation->app),
-                                 integer_of(operation_work(operation), "version"));
+    struct key key =
+        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
     if (record_read(operation->environment->state, key.text, &version)) {
         operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
                                "The version's record cannot be read.");
         return;
     }
-    struct lambda_request request = {
-        .operation = LAMBDA_DELETE_FUNCTION,
-        .function = text_of(json_get(version.json, "function"), "name"),
-        .qualifier = text_of(version.json, "lambdaVersion")};
+    struct lambda_request request = {.operation = LAMBDA_DELETE_FUNCTION,
+                                     .function =
+                                         text_of(json_get(version.json, "function"), "name"),
+                                     .qualifier = text_of(version.json, "lambdaVersion")};
     /* Without a qualifier the call would delete the whole function. */
     if (request.qualifier.length)
         operation_send(operation, &request, on_version_deleted);
@@ -260,8 +260,8 @@ static void step_delete_lambda_version(struct operation *operation)
 
 static void step_remove_version(struct operation *operation)
 {
-    struct key key = key_version(view_of(operation->app),
-                                 integer_of(operation_work(operation), "version"));
+    struct key key =
+        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
     change_remove(&operation->change, key.text);
     operation_step_done(operation, "%s", "");
 }
@@ -269,8 +269,8 @@ static void step_remove_version(struct operation *operation)
 static void give_version_back(struct operation *operation, const struct json *problem)
 {
     struct record version;
-    struct key key = key_version(view_of(operation->app),
-                                 integer_of(operation_work(operation), "version"));
+    struct key key =
+        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
     (void)problem;
     if (record_read(operation->environment->state, key.text, &version))
         return;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_HEADERS     16
+#define MAX_HEADERS      16
 #define MAX_ANSWER_BYTES (64u << 20)
 
 struct answer {

@@ -61,8 +61,8 @@ static enum error make_folders(const struct server *server, struct buffer *probl
     static const struct {
         const char *name;
         mode_t mode;
-    } folders[] = {{"packages", 0700}, {"keys", 0700}, {"secrets", 02750}, {"state", 0700},
-                   {"routes", 02750}};
+    } folders[] = {
+        {"packages", 0700}, {"keys", 0700}, {"secrets", 02750}, {"state", 0700}, {"routes", 02750}};
     enum error error = folder_make(server->config->data_dir, 0755);
     if (error) {
         buffer_append_format(problem,
@@ -181,8 +181,8 @@ static enum error make_first_token(struct server *server)
 static enum error prepare_tokens(struct server *server, struct buffer *problem)
 {
     server->authenticator = authenticator_new();
-    enum error error = state_range(server->state, VIEW("tokens/"), VIEW(""), on_token,
-                                   server->authenticator);
+    enum error error =
+        state_range(server->state, VIEW("tokens/"), VIEW(""), on_token, server->authenticator);
     if (!error) {
         use_configured_token(server);
         if (authenticator_open(server->authenticator) && !server->config->loopback)
@@ -209,8 +209,7 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
     server->metrics.refused++;
     if (log_allow(&limit, 10, &held))
         log_write(LOG_INFO, "refused", LOG_STRING("reason", guard_reason_name(refusal->reason)),
-                  LOG_INTEGER("status", refusal->status),
-                  LOG_VIEW("peer", refusal->peer_address),
+                  LOG_INTEGER("status", refusal->status), LOG_VIEW("peer", refusal->peer_address),
                   LOG_STRING("requestId", refusal->request_id), LOG_INTEGER("held", held));
 }
 

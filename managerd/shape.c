@@ -360,8 +360,8 @@ static void write_choices(struct json_writer *w, const char *choices, bool nulla
 static void write_bounds(const struct shape_field *field, struct json_writer *w)
 {
     static const char *const names[][2] = {
-        [SHAPE_STRING] = {"minLength", "maxLength"},  [SHAPE_INTEGER] = {"minimum", "maximum"},
-        [SHAPE_NUMBER] = {"minimum", "maximum"},      [SHAPE_LIST] = {"minItems", "maxItems"},
+        [SHAPE_STRING] = {"minLength", "maxLength"},      [SHAPE_INTEGER] = {"minimum", "maximum"},
+        [SHAPE_NUMBER] = {"minimum", "maximum"},          [SHAPE_LIST] = {"minItems", "maxItems"},
         [SHAPE_MAP] = {"minProperties", "maxProperties"},
     };
     if (field->kind >= sizeof names / sizeof names[0] || !names[field->kind][0])

@@ -36,14 +36,14 @@ struct shape_field {
     const char *name;
     enum shape_kind kind;
     unsigned flags;
-    int64_t min, max;          /* numbers: range; strings: bytes; lists and maps: members */
-    const char *choices;       /* "x86_64|arm64", or NULL */
+    int64_t min, max;                /* numbers: range; strings: bytes; lists and maps: members */
+    const char *choices;             /* "x86_64|arm64", or NULL */
     bool (*check)(struct view text); /* strings, and the names of maps */
-    const char *wants;         /* what `check` wants, as "must …" */
-    const char *pattern;       /* the same for OpenAPI, or NULL */
+    const char *wants;               /* what `check` wants, as "must …" */
+    const char *pattern;             /* the same for OpenAPI, or NULL */
     const struct shape *of;
-    const char *default_json;  /* NULL: no default */
-    const char *schema_json;   /* for SHAPE_ANY: its schema */
+    const char *default_json;                             /* NULL: no default */
+    const char *schema_json;                              /* for SHAPE_ANY: its schema */
     const char *(*check_value)(const struct json *value); /* SHAPE_ANY: NULL or the fault */
     const char *description;
 };
@@ -87,8 +87,7 @@ void shape_fill(const struct shape *shape, struct json *object);
  * member is removed. */
 void shape_merge(const struct shape *shape, struct json *target, const struct json *patch);
 /* One member from text (a query parameter): the JSON value, or NULL and a fault. */
-struct json *shape_parse(const struct shape_field *field, struct view text,
-                         struct faults *faults);
+struct json *shape_parse(const struct shape_field *field, struct view text, struct faults *faults);
 /* The JSON schema as an object. */
 void shape_write_schema(const struct shape *shape, struct json_writer *w, const char *name);
 

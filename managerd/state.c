@@ -12,8 +12,7 @@ struct state_watch {
     struct state_watch *next, **link;
 };
 
-enum error state_get(struct state *state, struct view key, struct buffer *value,
-                     uint64_t *revision)
+enum error state_get(struct state *state, struct view key, struct buffer *value, uint64_t *revision)
 {
     return state->back_end->get(state, key, value, revision);
 }
@@ -139,8 +138,8 @@ static void add_compare(struct change *change, struct view key, uint64_t revisio
 static void add_write(struct change *change, struct view key, struct view value)
 {
     REQUIRE(key.length <= STATE_MAX_KEY);
-    change->writes = grow(change->writes, change->write_count, &change->write_capacity,
-                          sizeof *change->writes);
+    change->writes =
+        grow(change->writes, change->write_count, &change->write_capacity, sizeof *change->writes);
     change->writes[change->write_count++] = (struct state_write){
         arena_copy(&change->arena, key), value.data ? arena_copy(&change->arena, value) : value};
 }

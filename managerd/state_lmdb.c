@@ -204,9 +204,8 @@ static enum error apply_writes(struct store_write *write, const struct change *c
             buffer_clear(scratch);
             buffer_append(scratch, bytes, sizeof bytes);
             buffer_append_view(scratch, one->value);
-            error = scratch->error
-                        ? scratch->error
-                        : store_put(write, RECORDS, one->key, buffer_view(scratch));
+            error = scratch->error ? scratch->error
+                                   : store_put(write, RECORDS, one->key, buffer_view(scratch));
         }
         if (error)
             return error;

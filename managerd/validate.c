@@ -84,8 +84,7 @@ static void check_query(struct call *call)
         if (percent_decode(&name, view_slice(pair, 0, view_find(pair, '=')), true, true) ||
             !utf8_valid(buffer_view(&name)))
             fault_parameter(&call->faults, "query", "is not well-formed percent-encoded UTF-8");
-        else if (name.length && strcmp(lawful, "*") != 0 &&
-                 !word_in(lawful, buffer_view(&name)))
+        else if (name.length && strcmp(lawful, "*") != 0 && !word_in(lawful, buffer_view(&name)))
             fault_parameter(&call->faults, arena_string(&call->arena, buffer_view(&name)),
                             "is not a parameter of this call");
         buffer_release(&name);

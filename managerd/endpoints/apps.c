@@ -27,9 +27,9 @@ static bool on_app(struct view key, struct view value, uint64_t revision, void *
         return true;
     struct view found = VIEW("");
     char *label = arena_string(&listing->call->arena, listing->label);
-    bool wanted = !listing->label.length ||
-                  (json_get_string(json_get(app, "labels"), label, &found) &&
-                   view_equal(found, listing->label_value));
+    bool wanted =
+        !listing->label.length || (json_get_string(json_get(app, "labels"), label, &found) &&
+                                   view_equal(found, listing->label_value));
     if (wanted && json_count(listing->items) == listing->page.limit) {
         listing->more = true;
     } else if (wanted) {
@@ -55,8 +55,8 @@ enum progress app_list(struct call *call)
         return PROGRESS_FAIL;
     listing.items = json_new_array();
     struct key first = key_app(listing.page.after);
-    enum error error = state_range(call->server->state, VIEW("apps/"), view_of(first.text), on_app,
-                                   &listing);
+    enum error error =
+        state_range(call->server->state, VIEW("apps/"), view_of(first.text), on_app, &listing);
     if (error) {
         json_free(listing.items);
         return call_fail_error(call, error);
@@ -82,8 +82,8 @@ static enum progress save_settings(struct call *call, const struct record *app,
     struct view present = text_of(json_get(app->json, "function"), "name");
     struct key key = key_app(call_app(call));
     if (!view_equal(text_of(json_get(settings, "function"), "name"), present))
-        fault_pointer(&call->faults, "/function/name",
-                      "cannot change after creation: it is %.*s", VIEW_FORMAT(present));
+        fault_pointer(&call->faults, "/function/name", "cannot change after creation: it is %.*s",
+                      VIEW_FORMAT(present));
     if (call->faults.count) {
         json_free(settings);
         return call_fail_faults(call);
@@ -108,8 +108,7 @@ static enum progress create(struct call *call, struct json *settings)
     change_put(&call->change, key.text, app);
     struct json *shown = apps_show(call, app, 0);
     json_free(app);
-    call->location =
-        arena_format(&call->arena, "/v1/apps/%.*s", VIEW_FORMAT(call_app(call)));
+    call->location = arena_format(&call->arena, "/v1/apps/%.*s", VIEW_FORMAT(call_app(call)));
     return call_commit(call, 201, shown, false);
 }
 
@@ -139,8 +138,7 @@ enum progress app_put(struct call *call)
         if (app.json) {
             struct json *function = object_in(settings, "function");
             if (!json_get(function, "name"))
-                json_set_string(function, "name",
-                                text_of(json_get(app.json, "function"), "name"));
+                json_set_string(function, "name", text_of(json_get(app.json, "function"), "name"));
             if (!json_get(function, "role"))
                 json_set_null(function, "role");
             shape_fill(&app_shape, settings);
@@ -229,7 +227,8 @@ static bool on_queued(struct view key, struct view value, uint64_t revision, voi
     struct ids *ids = context;
     (void)value, (void)revision;
     if (key.length >= ID_SIZE)
-        json_append(ids->list, json_new_string(view_slice(key, key.length - ID_SIZE + 1, SIZE_MAX)));
+        json_append(ids->list,
+                    json_new_string(view_slice(key, key.length - ID_SIZE + 1, SIZE_MAX)));
     return true;
 }
 
@@ -248,10 +247,10 @@ enum progress app_status(struct call *call)
     struct json *status = json_new_object(), *function = json_new_object();
     json_set_string(status, "app", call_app(call));
     json_set_string(status, "status",
-                    view_of(deleting                          ? "deleting"
-                            : !serves                         ? "empty"
+                    view_of(deleting                        ? "deleting"
+                            : !serves                       ? "empty"
                             : truth_of(app.json, "enabled") ? "serving"
-                                                              : "inactive"));
+                                                            : "inactive"));
     json_set(status, "traffic", json_copy(json_get(internal, "traffic")));
     int64_t number = integer_of(internal, "lastVersion");
     json_set(status, "latestVersion", number ? json_new_integer(number) : json_new_null());
@@ -259,8 +258,8 @@ enum progress app_status(struct call *call)
     json_set_bool(function, "claimed", truth_of(internal, "functionClaimed"));
     json_set_bool(function, "adopted", truth_of(internal, "adopted"));
     json_set(status, "function", function);
-    enum error error = state_range(call->server->state, view_of(queue.text), VIEW(""), on_queued,
-                                   &ids);
+    enum error error =
+        state_range(call->server->state, view_of(queue.text), VIEW(""), on_queued, &ids);
     json_set(status, "operations", ids.list);
     if (record_read(call->server->state, latest.text, &last) == ERROR_NONE)
         json_set(status, "lastDeployment", json_copy(last.json));

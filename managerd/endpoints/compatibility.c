@@ -152,8 +152,9 @@ static enum progress deployed(struct call *call)
 {
     const struct json *problem = json_get(call->operation, "problem");
     if (!operation_finished(call->operation))
-        return call_fail(call, PROBLEM_UNPUBLISHED, "managerd is stopping; the deployment goes on "
-                                                    "when it starts again.");
+        return call_fail(call, PROBLEM_UNPUBLISHED,
+                         "managerd is stopping; the deployment goes on "
+                         "when it starts again.");
     if (json_type_of(problem) == JSON_OBJECT)
         return call_answer(call, (int)integer_of(problem, "status"), json_copy(problem));
     return call_answer(call, 200, status_document(call_app(call), "ACTIVE"));
@@ -185,13 +186,12 @@ static enum progress deploy_now(struct call *call)
 {
     struct upload *upload = call->data;
     struct operations *operations = call->server->operations;
-    struct apps_package package = {.sha256 = view_of(upload->sha256),
-                                   .bytes = upload->bytes,
-                                   .source = VIEW("upload")};
+    struct apps_package package = {
+        .sha256 = view_of(upload->sha256), .bytes = upload->bytes, .source = VIEW("upload")};
     const char *removal = operations_find(operations, call_app(call), "delete");
     if (operations_find(operations, call_app(call), "deploy"))
-        return call_fail(call, PROBLEM_DEPLOYMENT_RUNNING,
-                         "Another deployment of %.*s is running.", VIEW_FORMAT(call_app(call)));
+        return call_fail(call, PROBLEM_DEPLOYMENT_RUNNING, "Another deployment of %.*s is running.",
+                         VIEW_FORMAT(call_app(call)));
     if (removal && !call->server->draining)
         return wait_for_removal(call, removal);
     call->on_operation = deployed;

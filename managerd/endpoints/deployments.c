@@ -44,10 +44,9 @@ static void on_stored(const struct package_stored *stored, void *context)
     struct deployment *deployment = call->data;
     enum progress verdict;
     if (stored->error == ERROR_TOO_BIG || stored->error == ERROR_INVALID) {
-        verdict = call_fail(call,
-                            stored->error == ERROR_TOO_BIG ? PROBLEM_TOO_LARGE
-                                                           : PROBLEM_PACKAGE_INVALID,
-                            "%.*s", VIEW_FORMAT(stored->detail));
+        verdict = call_fail(
+            call, stored->error == ERROR_TOO_BIG ? PROBLEM_TOO_LARGE : PROBLEM_PACKAGE_INVALID,
+            "%.*s", VIEW_FORMAT(stored->detail));
     } else if (stored->error) {
         verdict = call_fail_error(call, stored->error);
     } else {
@@ -85,8 +84,7 @@ static enum progress deploy_version(struct call *call, int64_t number)
 
 /* Settings from query parameters. */
 
-static void set_parameter(struct call *call, struct json *wish, struct view name,
-                          struct view value)
+static void set_parameter(struct call *call, struct json *wish, struct view name, struct view value)
 {
     const struct shape_field *http = shape_field(&deployment_shape, VIEW("http"));
     const struct shape_field *field = shape_field(&deployment_shape, name);

@@ -97,8 +97,7 @@ enum progress operation_cancel(struct call *call)
 {
     if (!read_operation(call))
         return PROGRESS_FAIL;
-    enum error error =
-        operations_cancel(call->server->operations, text_of(call->operation, "id"));
+    enum error error = operations_cancel(call->server->operations, text_of(call->operation, "id"));
     if (error == ERROR_NOT_FOUND)
         return call_fail(call, PROBLEM_CONFLICT, "The operation has ended: it is %.*s.",
                          VIEW_FORMAT(text_of(call->operation, "state")));
