@@ -3,7 +3,6 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -70,41 +69,64 @@ static void drop_input(struct gate *gate)
     gate->unscanned = 0;
 }
 
-/* ---- heads that evhttp reads in its own way ---- */
+/* ---- the head that evhttp gets to see ---- */
 
-static bool needs_other_line(const struct guard *guard, const char **method)
+struct canonical_head {
+    char text[128];
+    size_t length;
+};
+
+static void add(struct canonical_head *head, struct view piece)
 {
-    static const char *const bodiless[] = {"GET", "HEAD", "DELETE", "OPTIONS"};
-    static const char *const with_body[] = {"POST", "PUT", "PATCH"};
-    struct view name = guard_method(guard), target = guard_target(guard);
-    bool known = false;
-
-    for (size_t i = 0; !known && i < sizeof(with_body) / sizeof(with_body[0]); i++) {
-        known = view_equal_string(name, with_body[i]);
-        *method = with_body[i];
-    }
-    for (size_t i = 0; !known && !guard_has_body(guard) && i < 4; i++) {
-        known = view_equal_string(name, bodiless[i]);
-        *method = bodiless[i];
-    }
-    if (!known)
-        *method = "POST";
-    return !known || guard->authority_length || view_starts_with(target, VIEW("//"));
+    REQUIRE(piece.length <= sizeof(head->text) - head->length);
+    memcpy(head->text + head->length, piece.data, piece.length);
+    head->length += piece.length;
 }
 
-static void repair_head(struct gate *gate)
+static void add_number(struct canonical_head *head, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    add(head, view_from(digits + at, sizeof(digits) - at));
+}
+
+/*
+ * Not the client's: a canonical one of the same framing, made from what the guard found. So evhttp
+ * never parses a client's header or target (it reads some in its own way: "//host/path",
+ * absolute-form, methods whose bodies it would leave for the next request), and need not copy them.
+ */
+static void replace_head(struct gate *gate)
 {
     const struct guard *guard = gate->guard;
-    const char *method;
-    char line[32];
+    struct canonical_head head = {.length = 0};
 
-    if (guard->leading_bytes)
-        evbuffer_drain(input_of(gate), guard->leading_bytes);
-    if (!needs_other_line(guard, &method))
-        return;
-    snprintf(line, sizeof(line), "%s / HTTP/1.%d", method, guard->http_1_0 ? 0 : 1);
-    evbuffer_drain(input_of(gate), guard->request_line_bytes);
-    REQUIRE(evbuffer_prepend(input_of(gate), line, strlen(line)) == 0);
+    if (view_equal_string(guard_method(guard), "HEAD"))
+        add(&head, VIEW("HEAD / HTTP/1.")); /* its answer has no body */
+    else
+        add(&head, guard_has_body(guard) ? VIEW("POST / HTTP/1.") : VIEW("GET / HTTP/1."));
+    add(&head, guard->http_1_0 ? VIEW("0\r\n") : VIEW("1\r\n"));
+    if (guard_chunked(guard)) {
+        add(&head, VIEW("Transfer-Encoding: chunked\r\n"));
+    } else if (guard_has_body(guard)) {
+        add(&head, VIEW("Content-Length: "));
+        add_number(&head, guard_content_length(guard));
+        add(&head, VIEW("\r\n"));
+    }
+    if (guard->expects_continue && guard_has_body(guard))
+        add(&head, VIEW("Expect: 100-continue\r\n"));
+    add(&head, VIEW("\r\n"));
+    evbuffer_drain(input_of(gate), (size_t)guard_committed(guard));
+    REQUIRE(evbuffer_prepend(input_of(gate), head.text, head.length) == 0);
+}
+
+unsigned gate_headers_shown(const struct gate *gate)
+{
+    return guard_has_body(gate->guard) ? 1 + gate->guard->expects_continue : 0;
 }
 
 /* ---- scanning ---- */
@@ -137,7 +159,7 @@ static void scan(struct gate *gate)
         gate->unscanned -= feed(gate, &step);
         if (step.event == GUARD_EVENT_HEAD) {
             if (guard_restrict_body(gate->guard, gate->handlers->on_head(gate->context)))
-                repair_head(gate);
+                replace_head(gate);
         }
     }
 }

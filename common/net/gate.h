@@ -6,9 +6,8 @@
  * parser's. What is scanned but not yet legal as a unit (half a head, half a chunk-size line) is
  * withheld and put back later; when a request comes in one read, nothing is moved. The parser sees
  * one message at a time: bytes behind a complete one stay unscanned until gate_next. After a
- * refusal nothing gets through any more. Pitfalls of the parser are met here as well: empty lines
- * before a head are taken away, and request lines that it reads differently (unknown methods,
- * bodies on GET, "//host/path", absolute-form) are replaced by harmless ones of the same framing.
+ * refusal nothing gets through any more. Of a legal head the parser sees a canonical one with the
+ * same framing and nothing else; body bytes reach it as they are.
  */
 #ifndef COMMON_NET_GATE_H
 #define COMMON_NET_GATE_H
@@ -53,5 +52,7 @@ void gate_next(struct gate *gate);
 void gate_swallow(struct gate *gate);
 /* Bytes in the input buffer that the parser must have left there after the message. */
 size_t gate_unscanned(const struct gate *gate);
+/* Headers of the message that the parser must have found. */
+unsigned gate_headers_shown(const struct gate *gate);
 
 #endif

@@ -171,7 +171,6 @@ static size_t scan_request_line(struct guard *guard, struct view bytes, struct g
     }
     if (!take_line(guard, &guard->head, bytes, &rule, &taken))
         return taken;
-    guard->request_line_bytes = fields_line(&guard->head).length;
     reason = head_check_request_line(guard, fields_line(&guard->head));
     fields_end_line(&guard->head);
     if (reason != GUARD_NONE)

@@ -119,7 +119,6 @@ struct guard {
     uint64_t body_bytes;              /* decoded and seen */
     uint64_t max_body_bytes;
     unsigned chunk_digits;
-    size_t request_line_bytes;                 /* as it was sent, without its line end */
     size_t method_length;                      /* these lie in head.text, the method at its start */
     size_t target_offset, target_length;       /* in origin-form, or "*" */
     size_t authority_offset, authority_length; /* of an absolute-form target; else length 0 */

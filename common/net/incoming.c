@@ -216,7 +216,7 @@ static bool parsers_agree(const struct connection *connection, struct evhttp_req
     return guard->state == GUARD_STATE_COMPLETE &&
            evbuffer_get_length(input) == gate_unscanned(&connection->gate) &&
            evbuffer_get_length(evhttp_request_get_input_buffer(evhttp)) == guard->body_bytes &&
-           count_headers(evhttp) == guard->head.count;
+           count_headers(evhttp) == gate_headers_shown(&connection->gate);
 }
 
 static void on_complete(struct evhttp_request *evhttp, void *context)
@@ -298,16 +298,10 @@ static bool is_head_request(const struct incoming_request *request)
 static void add_head(struct incoming_request *request, int status,
                      const struct incoming_header *headers, size_t count)
 {
-    struct evkeyvalq *theirs = evhttp_request_get_input_headers(request->evhttp);
-
     add_header(request, VIEW("Date"), response_date());
     for (size_t i = 0; i < count; i++)
         add_header(request, headers[i].name, headers[i].value);
     request->bodiless = !response_has_body(status, is_head_request(request));
-    /* evhttp knows only one spelling of Connection, and keeps HTTP/1.0 alive in a broken way: the
-     * decision is the guard's. */
-    while (evhttp_remove_header(theirs, "Connection") == 0)
-        continue;
     request->closes = request->close_after || request->incoming->connections.draining ||
                       !guard_keeps_alive(request->guard);
     if (request->closes)
