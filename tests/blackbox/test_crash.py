@@ -1,6 +1,5 @@
 """managerd dies at every AWS call and at every commit of a deployment, and the next start makes everything whole."""
 import itertools
-import os
 import shutil
 import subprocess
 import time
@@ -20,8 +19,8 @@ def package(text):
 class Scene:
     """A stack whose managerd reaches lambda-local through a relay."""
 
-    def __init__(self):
-        self.stack = Stack()
+    def __init__(self, ready_delay_ms=0):
+        self.stack = Stack(lambda_local={"LAMBDA_LOCAL_READY_DELAY_MS": ready_delay_ms})
 
     def __enter__(self):
         self.stack.lambda_local.start()
@@ -142,38 +141,62 @@ def test_killed_at_each_aws_call_of_a_redeployment_old_or_new_serves(moment):
                 break
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_killed_at_each_commit_of_a_deployment_old_or_new_serves():
-    with Scene() as scene:
-        app = "commits"
+def test_killed_while_the_function_is_pending_the_deployment_goes_on():
+    with Scene(ready_delay_ms=150) as scene:
+        app = "pending"
         scene.managerd.deploy(app, package("v0"))
         now = "v0"
-        for commit in range(1, int(os.environ.get("CRASH_COMMITS", "16")) + 1):
-            scene.managerd.stop()
-            scene.managerd.start()
-            scene.managerd.wait_ready(scene.managerd.url)
-            tracer = subprocess.Popen(
-                ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync",
-                 "-e", f"inject=fdatasync:signal=KILL:when={commit}", "-p", str(scene.managerd.process.pid)],
-                stderr=subprocess.PIPE)
-            wait_for(lambda: "\nTracerPid:\t0\n" not in open(f"/proc/{scene.managerd.process.pid}/status").read(), 10,
-                     "strace holds managerd")
-            scene.begin(app, package(f"v{commit}"))
-            wait_for(lambda: not scene.managerd.running or scene.finished(app), 40, "the deployment ended, or managerd did")
-            died = not scene.managerd.running
-            if died:
-                scene.managerd.exit_code = scene.managerd.process.wait(10)
-                tracer.wait(10)
-                assert scene.managerd.exit_code == -9
+        for call in range(3, 13, 3):
+            if scene.kill_at(app, package(f"v{call}"), call, "answered"):
                 scene.start_again()
-            else:
-                tracer.terminate()
-                tracer.wait(10)
+            now, _ = scene.check(app, {now, f"v{call}"})
+        first = "pending-first"
+        if scene.kill_at(first, package("one"), 3, "forwarded"):
+            scene.start_again()
+        scene.check(first, {"one", None})
+
+
+def kill_at_commit(scene, app, zipped, commit):
+    """Deploys, and kills managerd within its commit-th commit; False when the deployment needed fewer."""
+    scene.managerd.stop()
+    scene.managerd.start()
+    scene.managerd.wait_ready(scene.managerd.url)
+    pid = scene.managerd.process.pid
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync",
+                               "-e", f"inject=fdatasync:signal=KILL:when={commit}", "-p", str(pid)], stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: "\nTracerPid:\t0\n" not in open(f"/proc/{pid}/status").read(), 10, "strace holds managerd")
+        scene.begin(app, zipped)
+        wait_for(lambda: not scene.managerd.running or scene.finished(app), 40, "the deployment ended, or managerd did")
+        died = not scene.managerd.running
+        if died:
+            scene.managerd.exit_code = scene.managerd.process.wait(10)
+            assert scene.managerd.exit_code == -9
+    finally:
+        tracer.terminate()
+        tracer.wait(10)
+    if died:
+        scene.start_again()
+    return died
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("first", [True, False], ids=["first deployment", "redeployment"])
+def test_killed_at_each_commit_of_a_deployment_the_app_is_whole(first):
+    with Scene() as scene:
+        app, now = "commits", None
+        if not first:
+            scene.managerd.deploy(app, package("v0"))
+            now = "v0"
+        for commit in range(1, 31):
+            if first:
+                app, now = f"commits-{commit}", None
+            died = kill_at_commit(scene, app, package(f"v{commit}"), commit)
             now, _ = scene.check(app, {now, f"v{commit}"})
             if not died:
-                assert now == f"v{commit}" and commit > 3
+                assert now == f"v{commit}" and commit > 5
                 return
-        assert not died, "a deployment takes fewer commits than that"
+        pytest.fail("a deployment takes fewer commits than that")
 
 
 def test_killed_lambda_local_and_proxyd_lose_nothing_that_was_stored():
