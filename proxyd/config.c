@@ -65,7 +65,8 @@ static const struct option_row rows[] = {
     {"upstream-connections", OPTION_INTEGER, FIELD(upstream_connections), "1024", 1, 100000, false,
      NULL, NULL, "Connections to Lambda that each worker keeps open."},
     {"drain-delay", OPTION_DURATION, FIELD(drain_delay_ms), "0", 0, HOUR_MS, false, NULL, NULL,
-     "After SIGTERM: how long /readyz fails before no more connections are taken."},
+     "After SIGTERM: how long /readyz fails, and answers close their connections, before no more "
+     "connections are taken."},
     {"drain-timeout", OPTION_DURATION, FIELD(drain_timeout_ms), "30s", 0, HOUR_MS, false, NULL,
      NULL, "After that: longest time for the requests in flight to end."},
 };

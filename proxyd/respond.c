@@ -76,6 +76,9 @@ enum progress respond_request(struct request *request)
         request->fault_status ? request->fault_status : fault_row(request->fault)->status;
     if (!request->incoming) /* refused: the answer went out already */
         return PROGRESS_NEXT;
+    /* Clients that keep connections move on before their connection is closed under them. */
+    if (atomic_load_explicit(&request->worker->shared->draining, memory_order_relaxed))
+        incoming_close_after(request->incoming);
     if (request->fault == FAULT_NONE)
         send_response(request);
     else

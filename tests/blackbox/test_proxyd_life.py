@@ -173,7 +173,33 @@ def test_the_drain_delay_keeps_serving_while_not_ready(aws):
     with Proxy(aws, routes=[app("hello")], options={"PROXYD_DRAIN_DELAY": "1s"}) as proxyd:
         proxyd.signal(signal.SIGTERM)
         harness.wait_for(lambda: harness.request(proxyd.admin_url + "/readyz").status == 503, 5, "it is not ready any more")
-        assert proxyd.app("hello").status == 200
+        response = proxyd.app("hello")
+        assert (response.status, response.header("Connection")) == (200, "close")
+        proxyd.wait(0)
+
+
+def test_kept_alive_clients_lose_no_request_when_the_drain_has_a_delay(aws):
+    with Proxy(aws, routes=[app("hello")], options={"PROXYD_DRAIN_DELAY": "500ms"}) as proxyd:
+        results = []
+
+        def client():
+            connection = http.client.HTTPConnection(*proxyd.address, timeout=10)
+            while True:
+                response = harness.send(connection, "GET", "/", host="hello.localhost")
+                results.append(response.status)
+                if response.header("Connection", "").lower() == "close":
+                    connection.close()
+                    return
+
+        threads = [threading.Thread(target=client) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        harness.wait_for(lambda: len(results) > 200, 20, "the load runs")
+        proxyd.signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(10)
+        assert not any(thread.is_alive() for thread in threads)
+        assert set(results) == {200}
         proxyd.wait(0)
 
 
