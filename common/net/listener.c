@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/listener.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,6 +16,7 @@
 
 #define BACKLOG         1024
 #define RETRY_ACCEPT_MS 100 /* after accept failed for want of descriptors or memory */
+#define DRAIN_MS        20  /* for handshakes that had begun when the drain began */
 
 struct listener {
     struct evconnlistener *evconn; /* NULL once closed */
@@ -255,6 +257,26 @@ void listener_pause(struct listener *listener, bool paused)
     settle_accepting(listener);
 }
 
+/* From here on the kernel drops what would open a connection: one that came between the last accept
+ * and the close would be reset after its client believed in it. Its client tries again within a
+ * second, and then finds nobody, or the next process on this port. */
+static void stop_handshakes(struct listener *listener)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags of the TCP header */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+    /* Without it a drain is as good as a close can be. */
+    if (listener->evconn)
+        (void)setsockopt(evconnlistener_get_fd(listener->evconn), SOL_SOCKET, SO_ATTACH_FILTER,
+                         &program, sizeof(program));
+}
+
 void listener_drain(struct listener *listener, void (*on_closed)(void *context), void *context)
 {
     if (listener->draining)
@@ -264,8 +286,10 @@ void listener_drain(struct listener *listener, void (*on_closed)(void *context),
     listener->context = context;
     listener->starved = false;
     settle_accepting(listener);
-    /* A timer runs behind the sockets of its turn, so the queue is accepted before it. */
-    schedule(listener, 0);
+    stop_handshakes(listener);
+    /* Time for handshakes that had begun. A timer runs behind the sockets of its turn, so the queue
+     * is accepted before it. */
+    schedule(listener, DRAIN_MS);
 }
 
 void listener_peer(int fd, char address[LISTENER_ADDRESS_SIZE], uint16_t *port)
