@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define DRAIN_TICK_MS 20
+#define DRAIN_TICKS   5   /* at the least: the listener takes in what is queued before it closes */
 #define RETRY_REFILL  0.1 /* each success earns a tenth of a further attempt */
 
 enum worker_order { ORDER_DRAIN = 1, ORDER_END = 2, ORDER_RELOAD = 4 };
@@ -76,7 +77,8 @@ static void on_drain_tick(evutil_socket_t fd, short events, void *context)
 
     (void)fd;
     (void)events;
-    if (worker->under_way == 0 && incoming_connections(worker->incoming) == 0)
+    if (++worker->drain_ticks >= DRAIN_TICKS && worker->under_way == 0 &&
+        incoming_connections(worker->incoming) == 0)
         event_base_loopbreak(worker->base);
 }
 

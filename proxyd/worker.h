@@ -53,6 +53,7 @@ struct worker {
     uint64_t random_state;
     /* the worker's own business */
     struct event *tick, *drain_tick, *wake;
+    unsigned drain_ticks;
     int wake_fd;
     pthread_t thread;
     sem_t started;
