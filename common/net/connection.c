@@ -294,7 +294,7 @@ static void close_now(struct connection *connection)
 
     /* Linux sends the reset here; later, evhttp's shutdown would have sent an orderly end first. */
     if (connection->reset)
-        connect(connection->descriptor, &nowhere, sizeof(nowhere));
+        (void)connect(connection->descriptor, &nowhere, sizeof(nowhere));
     connection->set->hooks.close(connection, connection->set->context);
 }
 

@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,18 @@ static enum error bind_address(const char *address, bool reuse_port, int *fd,
     return error_from_errno(outcome);
 }
 
+/* libevent writes by writev, which knows no MSG_NOSIGNAL: a client that resets would end us. */
+static void ignore_broken_pipes(void)
+{
+    struct sigaction now;
+
+    REQUIRE(sigaction(SIGPIPE, NULL, &now) == 0);
+    if (now.sa_handler == SIG_DFL) {
+        now.sa_handler = SIG_IGN;
+        REQUIRE(sigaction(SIGPIPE, &now, NULL) == 0);
+    }
+}
+
 enum error listener_new(struct event_base *base, const char *address, bool reuse_port,
                         struct listener **result, struct buffer *problem)
 {
@@ -199,6 +212,7 @@ enum error listener_new(struct event_base *base, const char *address, bool reuse
 
     if (error != ERROR_NONE)
         return error;
+    ignore_broken_pipes();
     listener = calloc(1, sizeof(*listener));
     REQUIRE(listener);
     note_address(listener, fd);

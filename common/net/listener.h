@@ -17,9 +17,9 @@ struct listener;
 
 /*
  * Binds and listens: SO_REUSEADDR, TCP_NODELAY (Linux hands it on to what is accepted, without it
- * answers above 64 KiB wait 40 ms), SO_REUSEPORT when asked. `address` is "HOST:PORT", HOST an IPv4
- * address, an IPv6 address in brackets or a name; port 0 lets the kernel choose. On failure one
- * sentence goes to `problem`.
+ * answers above 64 KiB wait 40 ms), SO_REUSEPORT when asked. SIGPIPE is ignored from then on, unless
+ * the process handles it. `address` is "HOST:PORT", HOST an IPv4 address, an IPv6 address in
+ * brackets or a name; port 0 lets the kernel choose. On failure one sentence goes to `problem`.
  */
 enum error listener_new(struct event_base *base, const char *address, bool reuse_port,
                         struct listener **listener, struct buffer *problem) MUST_CHECK;

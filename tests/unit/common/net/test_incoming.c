@@ -5,6 +5,7 @@
 
 #include <event2/event.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -928,6 +929,34 @@ static void an_address_in_use_is_told_in_a_sentence(void **state)
     incoming_free(other);
 }
 
+static void a_client_that_resets_cannot_end_the_process(void **state)
+{
+    struct sigaction now;
+
+    (void)state;
+    assert_int_equal(sigaction(SIGPIPE, NULL, &now), 0);
+    assert_ptr_equal(now.sa_handler, SIG_IGN);
+}
+
+static void several_servers_may_share_a_port(void **state)
+{
+    struct server *server = *state;
+    struct incoming_handlers handlers = {on_request, NULL, NULL, NULL};
+    struct incoming *first, *second;
+    struct buffer problem;
+
+    buffer_init(&problem, 1000);
+    first = incoming_new(server->base, &incoming_default_limits, &handlers, server);
+    second = incoming_new(server->base, &incoming_default_limits, &handlers, server);
+    assert_int_equal(incoming_listen(first, "[::1]:0", true, &problem), ERROR_NONE);
+    assert_true(view_starts_with(view_of(incoming_address(first)), VIEW("[::1]:")));
+    assert_int_equal(incoming_listen(second, incoming_address(first), true, &problem), ERROR_NONE);
+    assert_string_equal(incoming_address(first), incoming_address(second));
+    incoming_free(first);
+    incoming_free(second);
+    buffer_release(&problem);
+}
+
 /* ---- noise ---- */
 
 static uint32_t noise_state;
@@ -1030,6 +1059,8 @@ int main(void)
         TEST(accepting_pauses_while_descriptors_run_out),
         TEST(freeing_with_everything_in_flight_leaks_nothing),
         TEST(an_address_in_use_is_told_in_a_sentence),
+        TEST(a_client_that_resets_cannot_end_the_process),
+        TEST(several_servers_may_share_a_port),
         TEST(mutated_streams_neither_crash_nor_hang),
     };
 
