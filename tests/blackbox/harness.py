@@ -580,6 +580,26 @@ def wait_for(condition, seconds=10, what="the condition", pause=0.02):
         time.sleep(pause)
 
 
+def assert_lawful_metrics(text):
+    """A page of figures as Prometheus's own reader takes it, each with help and type, none twice, histograms that add up."""
+    from prometheus_client.parser import text_string_to_metric_families
+    seen, families = set(), list(text_string_to_metric_families(text))
+    assert families, "no figures at all"
+    for family in families:
+        assert family.documentation and family.type != "unknown", f"{family.name} has no help or no type"
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in seen, f"{key} is there twice"
+            seen.add(key)
+            assert family.type != "counter" or sample.name.endswith("_total"), f"the counter {sample.name} is not a _total"
+        if family.type == "histogram":
+            buckets = [(float(s.labels["le"]), s.value) for s in family.samples if s.name.endswith("_bucket") and len(s.labels) == 1]
+            counts = [s.value for s in family.samples if s.name.endswith("_count") and not s.labels]
+            if buckets:
+                assert buckets == sorted(buckets) and [v for _, v in buckets] == sorted(v for _, v in buckets), family.name
+                assert buckets[-1] == (float("inf"), counts[0]), f"{family.name}: +Inf is not the count"
+
+
 def free_port():
     """A port that nothing listens on just now (for 'connection refused'; daemons under test use port 0)."""
     with socket.socket() as probe:

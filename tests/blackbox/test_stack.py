@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Proxyd, make_zip, request, wait_for
+from harness import Proxyd, assert_lawful_metrics, make_zip, request, wait_for
 
 FIVE = [
     ("GET", "/", None, 200, "success"),
@@ -62,6 +62,13 @@ def test_every_request_leaves_one_access_line(stack, hello_zip):
     stack.proxyd.stop()
     lines = [line for line in stack.proxyd.access_lines() if line.get("app") == "hello"]
     assert [line["status"] for line in lines] == [status for _, _, _, status, _ in FIVE], lines
+
+
+def test_the_figures_of_both_daemons_are_lawful(stack, hello_zip):
+    stack.deploy("hello", hello_zip)
+    ask_the_five(stack.proxyd)
+    for daemon in (stack.proxyd, stack.managerd):
+        assert_lawful_metrics(request(daemon.admin_url + "/metrics").text)
 
 
 def test_two_proxies_share_one_port(stack, hello_zip):
