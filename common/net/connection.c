@@ -17,6 +17,7 @@
 #define BODY_CHECK_MS     1000 /* between looks at a slow body's rate */
 #define PROBLEM_MAX_BYTES (64 * 1024)
 #define HEAD_MAX_BYTES    1024
+#define SPARE_MAX_BYTES   4096 /* of head that a spare guard may keep */
 #define SWEEP_MAX_MS      1000
 
 static struct timeval timeval_of(int64_t ms)
@@ -40,6 +41,70 @@ static void want_turn(struct connection *connection)
     connection->in_turn = true;
     TAILQ_INSERT_TAIL(&set->turn, connection, turn);
     event_active(&set->turn_event, 0, 0);
+}
+
+/* ---- deadlines: most connections never need one ---- */
+
+static void on_deadline(int fd, short what, void *context);
+
+static void arm_deadline(struct connection *connection, int64_t ms)
+{
+    if (!connection->deadline)
+        connection->deadline = evtimer_new(connection->set->base, on_deadline, connection);
+    REQUIRE(connection->deadline);
+    arm(connection->deadline, ms);
+}
+
+static bool is_armed(const struct connection *connection)
+{
+    return connection->deadline && event_pending(connection->deadline, EV_TIMEOUT, NULL);
+}
+
+static void disarm(struct connection *connection)
+{
+    if (connection->deadline)
+        event_del(connection->deadline);
+}
+
+/* ---- guards: one for each message under way, none for idle connections ---- */
+
+static void make_guard(struct connection *connection)
+{
+    struct connection_set *set = connection->set;
+
+    if (set->spare_count > 0) {
+        connection->guard = set->spares[--set->spare_count];
+    } else {
+        connection->guard = malloc(sizeof(*connection->guard));
+        REQUIRE(connection->guard);
+        guard_init(connection->guard, &set->limits->guard);
+    }
+    connection->gate.guard = connection->guard;
+}
+
+struct guard *connection_take_guard(struct connection *connection)
+{
+    struct guard *guard = connection->guard;
+
+    connection->guard = connection->gate.guard = NULL;
+    return guard;
+}
+
+static void drop_guard(struct connection *connection)
+{
+    struct connection_set *set = connection->set;
+    struct guard *guard = connection_take_guard(connection);
+
+    if (!guard)
+        return;
+    if (set->spare_count < CONNECTION_SPARE_GUARDS &&
+        guard->head.text.capacity <= SPARE_MAX_BYTES) {
+        guard_next(guard);
+        set->spares[set->spare_count++] = guard;
+    } else {
+        guard_release(guard);
+        free(guard);
+    }
 }
 
 /* ---- states ---- */
@@ -105,6 +170,7 @@ static void on_bytes(size_t count, void *context)
     if (connection->state != CONNECTION_IDLE && connection->state != CONNECTION_FRESH)
         return;
     enter(connection, CONNECTION_READING);
+    make_guard(connection);
     connection->started_us = connection->state_since_us;
     connection->in_body = false;
     connection->served = true;
@@ -117,8 +183,8 @@ static uint64_t on_head(void *context)
 
     connection->in_body = true;
     connection->state_since_us = clock_monotonic_us();
-    if (event_pending(&connection->deadline, EV_TIMEOUT, NULL))
-        arm(&connection->deadline, set->limits->body_timeout_ms);
+    if (is_armed(connection))
+        arm_deadline(connection, set->limits->body_timeout_ms);
     return set->hooks.body_limit(connection, set->context);
 }
 
@@ -138,16 +204,16 @@ static void on_scanned(void *context)
     if (connection->state == CONNECTION_PENDING) {
         hold_back_reading(connection);
     } else if (connection->state == CONNECTION_READING) {
-        if (connection->guard.state == GUARD_STATE_REFUSED) {
+        if (connection->guard->state == GUARD_STATE_REFUSED) {
             enter(connection, CONNECTION_REFUSED);
             want_turn(connection);
-        } else if (connection->guard.state == GUARD_STATE_COMPLETE) {
-            event_del(&connection->deadline);
+        } else if (connection->guard->state == GUARD_STATE_COMPLETE) {
+            disarm(connection);
             enter(connection, CONNECTION_PENDING);
             hold_back_reading(connection);
-        } else if (!event_pending(&connection->deadline, EV_TIMEOUT, NULL)) {
-            arm(&connection->deadline,
-                connection->in_body ? limits->body_timeout_ms : limits->head_timeout_ms);
+        } else if (!is_armed(connection)) {
+            arm_deadline(connection,
+                         connection->in_body ? limits->body_timeout_ms : limits->head_timeout_ms);
         }
     } else if (connection->gate.swallowed > LINGER_BYTES) {
         connection_close(connection, true);
@@ -161,7 +227,7 @@ static void begin_linger(struct connection *connection)
     enter(connection, CONNECTION_LINGERING);
     /* Closing with input unread would send a reset that overtakes the answer. */
     shutdown(connection->descriptor, SHUT_WR);
-    arm(&connection->deadline, LINGER_MS);
+    arm_deadline(connection, LINGER_MS);
 }
 
 static void on_refusal_written(struct bufferevent *bufferevent, void *context)
@@ -196,9 +262,9 @@ static void write_refusal(struct connection *connection)
 
     buffer_init(&head, HEAD_MAX_BYTES);
     buffer_init(&body, PROBLEM_MAX_BYTES);
-    event_del(&connection->deadline);
+    disarm(connection);
     set->hooks.refuse(connection, &body, set->context);
-    response_write_head(&head, guard_reason_status(connection->guard.reason), &type, 1,
+    response_write_head(&head, guard_reason_status(connection->guard->reason), &type, 1,
                         RESPONSE_LENGTH, body.length, true);
     REQUIRE(head.error == ERROR_NONE);
     bufferevent_setcb(bufferevent, NULL, on_refusal_written, on_refusal_event, connection);
@@ -214,7 +280,7 @@ static void write_refusal(struct connection *connection)
 
 void connection_refuse(struct connection *connection, enum guard_reason reason)
 {
-    guard_refuse(&connection->guard, reason);
+    guard_refuse(connection->guard, reason);
     gate_swallow(&connection->gate);
     enter(connection, CONNECTION_REFUSED);
     want_turn(connection);
@@ -226,8 +292,8 @@ static void check_body_rate(struct connection *connection)
     uint64_t elapsed_us = clock_monotonic_us() - connection->state_since_us;
     uint64_t due = elapsed_us / 1000000 * (uint64_t)limits->body_min_bytes_per_s;
 
-    if (limits->body_min_bytes_per_s > 0 && connection->guard.body_bytes >= due)
-        arm(&connection->deadline, BODY_CHECK_MS);
+    if (limits->body_min_bytes_per_s > 0 && connection->guard->body_bytes >= due)
+        arm_deadline(connection, BODY_CHECK_MS);
     else
         connection_refuse(connection, GUARD_SLOW);
 }
@@ -284,8 +350,8 @@ static void close_if_drained(struct connection *connection)
         return; /* it is about to be read and served */
     if (connection->served)
         connection->must_close = true;
-    else if (!event_pending(&connection->deadline, EV_TIMEOUT, NULL))
-        arm(&connection->deadline, DRAIN_GRACE_MS);
+    else if (!is_armed(connection))
+        arm_deadline(connection, DRAIN_GRACE_MS);
 }
 
 static void close_now(struct connection *connection)
@@ -328,9 +394,7 @@ struct connection *connection_new(struct connection_set *set, struct bufferevent
     REQUIRE(connection);
     connection->set = set;
     connection->bufferevent = bufferevent;
-    guard_init(&connection->guard, &set->limits->guard);
-    gate_init(&connection->gate, bufferevent, &connection->guard, &gate_handlers, connection);
-    evtimer_assign(&connection->deadline, set->base, on_deadline, connection);
+    gate_init(&connection->gate, bufferevent, &gate_handlers, connection);
     TAILQ_INSERT_TAIL(&set->all, connection, all);
     set->count++;
     if (set->listener)
@@ -353,9 +417,10 @@ void connection_free(struct connection *connection)
     set->count--;
     if (set->listener)
         listener_pause(set->listener, false);
-    event_del(&connection->deadline);
+    if (connection->deadline)
+        event_free(connection->deadline);
     gate_release(&connection->gate);
-    guard_release(&connection->guard);
+    drop_guard(connection);
     free(connection);
 }
 
@@ -364,6 +429,7 @@ void connection_next(struct connection *connection)
     bufferevent_setwatermark(connection->bufferevent, EV_READ, 0, 0);
     bufferevent_setwatermark(connection->bufferevent, EV_WRITE, 0, 0);
     enter(connection, CONNECTION_IDLE);
+    drop_guard(connection);
     gate_next(&connection->gate);
 }
 
@@ -405,6 +471,10 @@ void connection_set_release(struct connection_set *set)
     REQUIRE(TAILQ_EMPTY(&set->all));
     event_del(&set->turn_event);
     event_del(&set->sweep_event);
+    while (set->spare_count > 0) {
+        guard_release(set->spares[--set->spare_count]);
+        free(set->spares[set->spare_count]);
+    }
     peers_free(set->peers);
 }
 

@@ -21,6 +21,8 @@ struct bufferevent;
 struct evhttp_connection;
 struct connection_set;
 
+#define CONNECTION_SPARE_GUARDS 64
+
 /* What a connection is doing. Only connection.c changes it. */
 enum connection_state {
     CONNECTION_FRESH,    /* made by accept, evhttp has not finished with it */
@@ -37,9 +39,9 @@ struct connection {
     struct bufferevent *bufferevent;
     struct evhttp_connection *evhttp;
     struct incoming_request *request; /* handed over and not yet answered to the end */
-    struct guard guard;
+    struct guard *guard;              /* of the present message; NULL while idle */
     struct gate gate;
-    struct event deadline; /* armed only when a message does not come in one read */
+    struct event *deadline; /* made only when a message does not come in one read */
     uint64_t state_since_us;
     uint64_t started_us; /* first byte of the message */
     bool in_body;
@@ -76,6 +78,8 @@ struct connection_set {
     struct connection_list all, idle, turn;
     struct event turn_event, sweep_event;
     struct peers *peers;
+    struct guard *spares[CONNECTION_SPARE_GUARDS]; /* of messages that are over */
+    unsigned spare_count;
     unsigned count;
     bool draining;
 };
@@ -100,6 +104,8 @@ void connection_free(struct connection *connection);
 void connection_next(struct connection *connection);
 /* The last answer has been written: evhttp closes it next, and nothing more is read. */
 void connection_end(struct connection *connection);
+/* Gives the message's guard to the caller, who frees it with guard_release and free. */
+struct guard *connection_take_guard(struct connection *connection);
 /* Refuses what it sends, from outside the guard; the answer goes out in the next turn. */
 void connection_refuse(struct connection *connection, enum guard_reason reason);
 /* Closes it in the next turn, by a reset when the client shall see a truncation. */

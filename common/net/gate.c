@@ -246,11 +246,10 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     gate->handlers->on_scanned(gate->context);
 }
 
-void gate_init(struct gate *gate, struct bufferevent *bufferevent, struct guard *guard,
+void gate_init(struct gate *gate, struct bufferevent *bufferevent,
                const struct gate_handlers *handlers, void *context)
 {
     *gate = (struct gate){
-        .guard = guard,
         .bufferevent = bufferevent,
         .handlers = handlers,
         .context = context,
@@ -273,13 +272,8 @@ void gate_next(struct gate *gate)
 {
     struct evbuffer *input = input_of(gate);
 
-    if (gate->swallowing)
+    if (gate->swallowing || gate->unscanned == 0)
         return;
-    if (gate->unscanned == 0) {
-        guard_release(gate->guard); /* an idle connection keeps no memory */
-        return;
-    }
-    guard_next(gate->guard);
     gate->handlers->on_bytes(0, gate->context);
     /* Outside a read libevent keeps the input's end shut. */
     evbuffer_unfreeze(input, 0);

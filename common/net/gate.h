@@ -20,7 +20,7 @@ struct evbuffer_cb_entry;
 
 /* Called from inside the read, or from gate_next: note the fact, do nothing to the connection. */
 struct gate_handlers {
-    /* Bytes came; the guard is as before them. */
+    /* Bytes came, and are scanned next: gate.guard must be there from now on. */
     void (*on_bytes)(size_t count, void *context);
     /* The head is complete: the most body bytes to take. */
     uint64_t (*on_head)(void *context);
@@ -30,7 +30,7 @@ struct gate_handlers {
 
 /* Embedded in the connection. */
 struct gate {
-    struct guard *guard; /* the owner's */
+    struct guard *guard; /* of the present message; the owner's, set and unset by it */
     struct bufferevent *bufferevent;
     struct evbuffer *held; /* withheld; NULL most of the time */
     struct evbuffer_cb_entry *entry;
@@ -41,12 +41,12 @@ struct gate {
     void *context;
 };
 
-/* `guard` must be fresh. The bufferevent is borrowed. */
-void gate_init(struct gate *gate, struct bufferevent *bufferevent, struct guard *guard,
+/* The bufferevent is borrowed. */
+void gate_init(struct gate *gate, struct bufferevent *bufferevent,
                const struct gate_handlers *handlers, void *context);
 /* Leaves the bufferevent alone for good. */
 void gate_release(struct gate *gate);
-/* The parser has finished with the message: the guard is made fresh for what has come behind it. */
+/* The parser has finished with the message: scans what has come behind it, by a fresh guard. */
 void gate_next(struct gate *gate);
 /* Nothing gets through any more: drops what is there and what comes, counting it. */
 void gate_swallow(struct gate *gate);

@@ -150,7 +150,7 @@ static struct bufferevent *make_bufferevent(struct event_base *base, void *conte
 static uint64_t limit_body(struct connection *connection, void *context)
 {
     struct incoming *incoming = context;
-    const struct guard *guard = &connection->guard;
+    const struct guard *guard = connection->guard;
     struct incoming_head head = {
         .method = guard_method(guard),
         .target = guard_target(guard),
@@ -170,11 +170,11 @@ static void refuse_connection(struct connection *connection, struct buffer *body
     const struct incoming_handlers *handlers = &incoming->handlers;
     char id[ID_SIZE];
     struct incoming_refusal refusal = {
-        .reason = connection->guard.reason,
-        .status = guard_reason_status(connection->guard.reason),
+        .reason = connection->guard->reason,
+        .status = guard_reason_status(connection->guard->reason),
         .peer_address = view_of(connection->peer_address),
-        .method = guard_method(&connection->guard),
-        .target = guard_target(&connection->guard),
+        .method = guard_method(connection->guard),
+        .target = guard_target(connection->guard),
         .request_id = id,
     };
 
@@ -211,7 +211,7 @@ static size_t count_headers(struct evhttp_request *evhttp)
 static bool parsers_agree(const struct connection *connection, struct evhttp_request *evhttp)
 {
     struct evbuffer *input = bufferevent_get_input(connection->bufferevent);
-    const struct guard *guard = &connection->guard;
+    const struct guard *guard = connection->guard;
 
     return guard->state == GUARD_STATE_COMPLETE &&
            evbuffer_get_length(input) == gate_unscanned(&connection->gate) &&

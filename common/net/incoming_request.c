@@ -67,7 +67,7 @@ struct incoming_request *incoming_request_new(struct incoming_request_set *set,
     REQUIRE(request);
     request->set = set;
     request->connection = connection;
-    request->guard = &connection->guard;
+    request->guard = connection->guard;
     request->body = body;
     request->started_us = connection->started_us;
     request->received_us = clock_monotonic_us();
@@ -89,8 +89,10 @@ void incoming_request_free(struct incoming_request *request)
     if (request->noticed)
         TAILQ_REMOVE(&set->notices, request, notice);
     TAILQ_REMOVE(&set->all, request, all);
-    if (request->guard == &request->kept)
-        guard_release(&request->kept);
+    if (!request->connection) {
+        guard_release(request->guard);
+        free(request->guard);
+    }
     if (request->body)
         evbuffer_free(request->body);
     free(request);
@@ -104,11 +106,7 @@ void incoming_request_answered(struct incoming_request *request)
 
 void incoming_request_orphan(struct incoming_request *request)
 {
-    struct connection *connection = request->connection;
-
-    request->kept = connection->guard;
-    request->guard = &request->kept;
-    guard_init(&connection->guard, connection->guard.limits);
+    request->guard = connection_take_guard(request->connection);
     request->connection = NULL;
 }
 

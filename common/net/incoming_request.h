@@ -28,9 +28,8 @@ struct incoming_request {
     struct incoming_request_set *set;
     struct connection *connection; /* NULL once the client has left */
     struct evhttp_request *evhttp; /* NULL once evhttp has freed it */
-    struct guard *guard;           /* the connection's, or `kept` after it is gone */
-    struct guard kept;
-    struct evbuffer *body; /* NULL without one */
+    struct guard *guard;           /* the connection's; the request's own once it is gone */
+    struct evbuffer *body;         /* NULL without one */
     uint64_t started_us, received_us;
     char peer_address[LISTENER_ADDRESS_SIZE];
     uint16_t peer_port, local_port;
