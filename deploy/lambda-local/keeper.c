@@ -1,48 +1,30 @@
 /* Waits until lambda-local is gone, then kills what bears its mark. */
 #include "deploy/lambda-local/keeper.h"
 
+#include "deploy/lambda-local/process.h"
 #include "deploy/lambda-local/runtimes.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ENVIRONMENT_BYTES (128 * 1024)
-#define MAX_ROUNDS        100
-#define PAUSE_US          10000
+#define MAX_ROUNDS 100
+#define PAUSE_US   10000
 
-/* Variables are NUL-ended one after the other. */
-static bool bears_mark(const char *pid, const char *mark, char *block)
+/* Marks are the instance, a slash, and the sandbox. */
+static bool bears_mark(pid_t pid, const char *instance)
 {
-    char path[300];
-    size_t length = 0, mark_length = strlen(mark) + 1;
-    ssize_t got;
-    int file;
+    char mark[RUNTIME_MARK_SIZE];
 
-    snprintf(path, sizeof path, "/proc/%s/environ", pid);
-    file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return false;
-    while (length < ENVIRONMENT_BYTES &&
-           (got = read(file, block + length, ENVIRONMENT_BYTES - length)) > 0)
-        length += (size_t)got;
-    close(file);
-    for (size_t at = 0; at + mark_length <= length;) {
-        if (memcmp(block + at, mark, mark_length) == 0)
-            return true;
-        at += strnlen(block + at, length - at) + 1;
-    }
-    return false;
+    return process_variable(pid, RUNTIME_MARK_VARIABLE, mark, sizeof mark) &&
+           view_starts_with(view_of(mark), view_of(instance));
 }
 
-static unsigned kill_marked(const char *mark, char *block)
+static unsigned kill_marked(const char *instance)
 {
     DIR *processes = opendir("/proc");
     struct dirent *entry;
@@ -52,7 +34,7 @@ static unsigned kill_marked(const char *mark, char *block)
         uint64_t pid;
 
         if (view_to_u64(view_of(entry->d_name), INT32_MAX, &pid) != ERROR_NONE || pid < 2 ||
-            !bears_mark(entry->d_name, mark, block))
+            !bears_mark((pid_t)pid, instance))
             continue;
         kill((pid_t)pid, SIGKILL);
         killed++;
@@ -64,17 +46,15 @@ static unsigned kill_marked(const char *mark, char *block)
 
 static _Noreturn void keep(int line, const char *instance)
 {
-    static char block[ENVIRONMENT_BYTES];
-    char mark[128], byte;
+    char byte;
     ssize_t got;
 
-    snprintf(mark, sizeof mark, RUNTIME_INSTANCE_VARIABLE "=%s", instance);
     prctl(PR_SET_NAME, "lambda-keeper");
     setsid();
     do
         got = read(line, &byte, 1);
     while (got > 0 || (got < 0 && errno == EINTR));
-    for (int round = 0; round < MAX_ROUNDS && kill_marked(mark, block) > 0; round++)
+    for (int round = 0; round < MAX_ROUNDS && kill_marked(instance) > 0; round++)
         usleep(PAUSE_US);
     _exit(0);
 }

@@ -47,6 +47,7 @@ struct pools {
     unsigned in_flight, busy;
     unsigned starving; /* pools that wait for the limit on processes */
     unsigned most_starting;
+    unsigned strays; /* seen in the last look at our children */
     struct event *child_ended, *watch;
     void (*on_idle)(void *context);
     void *idle_context;
@@ -352,29 +353,64 @@ static struct sandbox *sandbox_of(const struct pools *pools, pid_t pid)
     return NULL;
 }
 
-/* What a sandbox started outside its group came to us when the sandbox ended: it ends, too. */
+static bool lives(const struct pools *pools, const char *mark)
+{
+    struct pool *pool;
+    struct sandbox *sandbox;
+
+    TAILQ_FOREACH(pool, &pools->list, link)
+    {
+        TAILQ_FOREACH(sandbox, &pool->sandboxes, in_pool)
+        {
+            if (sandbox->pid && strcmp(sandbox->mark, mark) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* An orphan comes to us. While its sandbox lives it may go on; else it ends. In the middle of an
+ * exec it shows no mark: then the next look decides. */
 static void kill_stray(pid_t pid, void *context)
 {
     struct pools *pools = context;
+    char mark[RUNTIME_MARK_SIZE];
+    bool marked;
 
-    if (pid != pools->keeper && !sandbox_of(pools, pid))
+    if (pid == pools->keeper || sandbox_of(pools, pid))
+        return;
+    pools->strays++;
+    marked = process_variable(pid, RUNTIME_MARK_VARIABLE, mark, sizeof mark);
+    if (pools->closing || (marked && !lives(pools, mark)))
         process_kill(pid);
+}
+
+/* Reaps all children that have ended, each sandbox's with what is left of its group. */
+static void reap(struct pools *pools)
+{
+    struct sandbox *sandbox;
+    pid_t pid;
+    int status;
+
+    while ((pid = process_ended()) > 0) {
+        sandbox = sandbox_of(pools, pid);
+        if (sandbox)
+            process_kill(pid);
+        status = process_reap(pid);
+        if (sandbox && pools->closing)
+            sandbox->pid = 0;
+        else if (sandbox)
+            sandbox_reaped(sandbox, status);
+    }
 }
 
 static void on_child_ended(int descriptor, short what, void *context)
 {
     struct pools *pools = context;
-    struct sandbox *sandbox;
-    pid_t pid;
-    int status;
 
     (void)descriptor;
     (void)what;
-    while (process_reap(&pid, &status)) {
-        sandbox = sandbox_of(pools, pid);
-        if (sandbox)
-            sandbox_reaped(sandbox, status);
-    }
+    reap(pools);
     process_children(kill_stray, pools);
 }
 
@@ -398,6 +434,7 @@ static void on_watch(int descriptor, short what, void *context)
         if (TAILQ_EMPTY(&pool->sandboxes) && TAILQ_EMPTY(&pool->waiting))
             pool_free(pool);
     }
+    process_children(kill_stray, pools);
     delay = (struct timeval){delay_ms / 1000, delay_ms % 1000 * 1000};
     evtimer_add(pools->watch, &delay);
 }
@@ -473,8 +510,6 @@ static void end_children(struct pools *pools)
 {
     struct sandbox *sandbox;
     struct pool *pool;
-    pid_t pid;
-    int status;
 
     TAILQ_FOREACH(pool, &pools->list, link)
     {
@@ -487,12 +522,10 @@ static void end_children(struct pools *pools)
     for (int round = 0; round < END_ROUNDS; round++) {
         bool left = false;
 
-        while (process_reap(&pid, &status) && pid != pools->keeper) {
-            sandbox = sandbox_of(pools, pid);
-            if (sandbox)
-                sandbox->pid = 0;
-        }
+        pools->strays = 0;
+        reap(pools);
         process_children(kill_stray, pools);
+        left = pools->strays > 0;
         TAILQ_FOREACH(pool, &pools->list, link)
         {
             TAILQ_FOREACH(sandbox, &pool->sandboxes, in_pool)

@@ -12,8 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_DESCENDANTS 256
-#define MAX_FILES       1024 /* as on Lambda */
+#define MAX_DESCENDANTS   256
+#define ENVIRONMENT_BYTES (128 * 1024)
+#define MAX_FILES         1024 /* as on Lambda */
 
 /* Between fork and exec, in the child: only what is safe there. */
 static _Noreturn void become(const struct process_plan *plan, int output, pid_t parent)
@@ -72,16 +73,20 @@ void process_kill(pid_t pid)
     kill(pid, SIGKILL);
 }
 
-bool process_reap(pid_t *pid, int *status)
+pid_t process_ended(void)
 {
     siginfo_t info = {0};
 
-    /* While the zombie is there its number, and so its group's, cannot become another's. */
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
-        return false;
-    kill(-info.si_pid, SIGKILL);
-    *pid = info.si_pid;
-    return waitpid(info.si_pid, status, WNOHANG) == info.si_pid;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? info.si_pid : 0;
+}
+
+int process_reap(pid_t pid)
+{
+    int status = 0;
+
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
 }
 
 /* -- /proc -- */
@@ -165,6 +170,36 @@ void process_children(void (*visit)(pid_t pid, void *context), void *context)
 
     for (size_t i = 0; i < count; i++)
         visit(children[i], context);
+}
+
+/* Variables are NUL-ended one after the other. */
+bool process_variable(pid_t pid, const char *name, char *out, size_t size)
+{
+    static char block[ENVIRONMENT_BYTES];
+    size_t length = 0, name_length = strlen(name);
+    char path[64];
+    ssize_t got;
+    int file;
+
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    while (length < sizeof block && (got = read(file, block + length, sizeof block - length)) > 0)
+        length += (size_t)got;
+    close(file);
+    for (size_t at = 0; at < length;) {
+        size_t item = strnlen(block + at, length - at);
+
+        if (item > name_length && item - name_length <= size && block[at + name_length] == '=' &&
+            memcmp(block + at, name, name_length) == 0) {
+            memcpy(out, block + at + name_length + 1, item - name_length - 1);
+            out[item - name_length - 1] = '\0';
+            return true;
+        }
+        at += item + 1;
+    }
+    return false;
 }
 
 /* -- how it ended -- */

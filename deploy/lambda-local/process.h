@@ -18,9 +18,11 @@ struct process_plan {
 enum error process_start(const struct process_plan *plan, pid_t *pid, int *output) MUST_CHECK;
 /* Kills the group and the process itself. */
 void process_kill(pid_t pid);
-/* The next child that has ended, reaped after what is left of its group was killed; false when
- * there is none. Children may be orphans that sandboxes left to us. */
-bool process_reap(pid_t *pid, int *status);
+/* The next child that has ended and was not yet reaped; 0 when there is none. Until process_reap its
+ * number, and so its group's, cannot become another's. Children may be orphans of sandboxes. */
+pid_t process_ended(void);
+/* Gives waitpid's status. */
+int process_reap(pid_t pid);
 
 struct process_memory {
     int64_t resident_bytes;  /* all of it */
@@ -30,6 +32,9 @@ struct process_memory {
 bool process_measure(pid_t pid, struct process_memory *memory);
 /* Calls `visit` for each direct child of this process. */
 void process_children(void (*visit)(pid_t pid, void *context), void *context);
+/* A variable of the environment that a process was started with; false when it has none, or is gone.
+ */
+bool process_variable(pid_t pid, const char *name, char *out, size_t size);
 /* "exit status 3", "signal: killed", as the runtime's supervisor words it; exit 0: NULL. */
 const char *process_ending(int status, char *out, size_t size);
 

@@ -64,7 +64,7 @@ bool runtime_variable_reserved(struct view name)
         "AWS_XRAY_DAEMON_ADDRESS",
         "LAMBDA_RUNTIME_DIR",
         "LAMBDA_TASK_ROOT",
-        RUNTIME_INSTANCE_VARIABLE,
+        RUNTIME_MARK_VARIABLE,
     };
 
     if (name.length > 0 && name.data[0] == '_')
@@ -164,7 +164,7 @@ static void add_aws(struct list *list, const struct config *config, const struct
     add_format(list, "AWS_SESSION_TOKEN=lambda-local");
     add_format(list, "AWS_XRAY_CONTEXT_MISSING=LOG_ERROR");
     add_format(list, "AWS_XRAY_DAEMON_ADDRESS=127.0.0.1:2000");
-    add_format(list, RUNTIME_INSTANCE_VARIABLE "=%s", place->instance);
+    add_format(list, RUNTIME_MARK_VARIABLE "=%s", place->mark);
 }
 
 static bool function_sets(const struct json *variables, const char *name)

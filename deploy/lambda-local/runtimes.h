@@ -26,7 +26,7 @@ struct runtime_place {
     const char *runtime_api; /* "127.0.0.1:43211" */
     const char *log_stream;  /* "2026/11/23/[$LATEST]…" */
     const char *scratch;     /* folder for TMPDIR */
-    const char *instance;    /* marks the processes of this lambda-local */
+    const char *mark;        /* tells all processes of this sandbox */
 };
 
 void runtime_command_make(const struct config *config, const struct version *version,
@@ -34,7 +34,8 @@ void runtime_command_make(const struct config *config, const struct version *ver
 void runtime_command_release(struct runtime_command *command);
 /* False when a `provided` function has no executable bootstrap. */
 bool runtime_entry_valid(const struct version *version);
-/* The variable that marks the processes of one lambda-local. */
-#define RUNTIME_INSTANCE_VARIABLE "LAMBDA_LOCAL_INSTANCE"
+/* The variable that every process of a sandbox has: which lambda-local, which sandbox. */
+#define RUNTIME_MARK_VARIABLE "LAMBDA_LOCAL_SANDBOX"
+#define RUNTIME_MARK_SIZE     96
 
 #endif

@@ -7,7 +7,6 @@
 #include "deploy/lambda-local/function_log.h"
 #include "deploy/lambda-local/process.h"
 #include "deploy/lambda-local/runtime_api.h"
-#include "deploy/lambda-local/runtimes.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -329,6 +328,7 @@ struct sandbox *sandbox_start(const struct sandbox_place *place, struct version 
     buffer_init(&more->tail, 4 * INVOCATION_TAIL_BYTES);
     buffer_init(&more->init_error, MAX_INIT_ERROR);
     name_stream(sandbox, id);
+    snprintf(sandbox->mark, sizeof sandbox->mark, "%s/%s", place->instance, id);
     buffer_init(&scratch, 8192);
     buffer_append_format(&scratch, "%s/%s", place->folder, id);
     more->scratch = buffer_take(&scratch, NULL);
@@ -342,7 +342,7 @@ static enum error execute(struct sandbox *sandbox)
     struct runtime_place place = {.runtime_api = runtime_api_address(more->runtime_api),
                                   .log_stream = more->stream,
                                   .scratch = more->scratch,
-                                  .instance = more->place.instance};
+                                  .mark = sandbox->mark};
     struct runtime_command command;
     struct process_plan plan;
     enum error error;

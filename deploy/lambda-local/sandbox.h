@@ -12,6 +12,7 @@
 
 #include "deploy/lambda-local/config.h"
 #include "deploy/lambda-local/invocation.h"
+#include "deploy/lambda-local/runtimes.h"
 
 #include <sys/types.h>
 
@@ -54,7 +55,8 @@ struct sandbox {
     void *context; /* the pool */
     struct version *version;
     enum sandbox_state state;
-    pid_t pid; /* 0: never started, or reaped */
+    pid_t pid;                    /* 0: never started, or reaped */
+    char mark[RUNTIME_MARK_SIZE]; /* what its processes bear */
     uint64_t idle_since_us;
     bool init_pending; /* the pool counts it among those that start */
     bool counted;      /* … and among those that live */

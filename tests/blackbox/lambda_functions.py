@@ -27,6 +27,12 @@ def next_event():
 Result = namedtuple("Result", "status error version payload log headers")
 
 
+def client_of(server, **config):
+    """A boto3 client that tries everything once (botocore would try throttled calls again)."""
+    from botocore.config import Config
+    return server.boto3(config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=60, **config))
+
+
 def create(client, name, files, runtime=NODE, handler="index.handler", **more):
     """`files`: a dict, or the text of the one file that the runtime asks for."""
     if not isinstance(files, dict):

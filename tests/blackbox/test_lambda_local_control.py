@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from harness import LambdaLocal, make_zip, wait_for
-from lambda_functions import NODE, ROLE, call, create, refused, update
+from lambda_functions import NODE, ROLE, call, client_of, create, refused, update
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
 SAY = "exports.handler = async () => '%s'"
@@ -16,14 +16,13 @@ SAY = "exports.handler = async () => '%s'"
 
 @pytest.fixture
 def client(lambda_local):
-    return lambda_local.boto3()
+    return client_of(lambda_local)
 
 
 @pytest.fixture
 def blind_client(lambda_local):
     """A client that sends what it is told, without checks of its own."""
-    from botocore.config import Config
-    return lambda_local.boto3(config=Config(retries={"max_attempts": 1}, parameter_validation=False))
+    return client_of(lambda_local, parameter_validation=False)
 
 
 def with_options(**options):
@@ -297,7 +296,7 @@ def test_packages_that_are_none_are_refused(client, package):
 
 def test_a_function_is_pending_and_an_update_in_progress_for_the_delay():
     with with_options(READY_DELAY_MS="700ms") as server:
-        client = server.boto3()
+        client = client_of(server)
         made = create(client, "hello", SAY % "one")
         assert made["State"] == "Pending" and made["StateReasonCode"] == "Creating"
         with refused("ResourceConflictException", 409) as refusal:

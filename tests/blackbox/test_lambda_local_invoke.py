@@ -10,14 +10,14 @@ import time
 import pytest
 
 from harness import LambdaLocal, make_zip, wait_for
-from lambda_functions import BOOTSTRAP, NODE, PROVIDED, PYTHON, call, create, refused, update
+from lambda_functions import BOOTSTRAP, NODE, PROVIDED, PYTHON, call, client_of, create, refused, update
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 @pytest.fixture
 def client(lambda_local):
-    return lambda_local.boto3()
+    return client_of(lambda_local)
 
 
 def with_options(**options):
@@ -85,7 +85,7 @@ def test_the_environment_is_lambdas_and_the_functions_own(client, lambda_local):
     assert environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "128" and environment["TZ"] == ":UTC"
     assert environment["LAMBDA_TASK_ROOT"] == environment["cwd"]
     assert environment["cwd"].startswith(str(lambda_local.data))
-    assert not any(name.startswith(("LAMBDA_LOCAL_", "ORCHESTRATOR_")) and name != "LAMBDA_LOCAL_INSTANCE"
+    assert not any(name.startswith(("LAMBDA_LOCAL_", "ORCHESTRATOR_")) and name != "LAMBDA_LOCAL_SANDBOX"
                    for name in environment)
 
 
@@ -288,7 +288,7 @@ def test_a_package_without_bootstrap_is_an_invalid_entry_point(client):
 
 def test_an_init_that_hangs_is_ended():
     with with_options(INIT_TIMEOUT="500ms") as server:
-        client = server.boto3()
+        client = client_of(server)
         create(client, "f", "for (;;);")
         kind, message = error_of(call(client, "f"))
         assert kind == "Sandbox.Timedout" and "Init timed out after 0.50 seconds" in message
@@ -391,10 +391,10 @@ def test_reserved_concurrency_throttles(client):
 
 def test_the_accounts_concurrency_throttles():
     with with_options(CONCURRENCY=2) as server:
-        client = server.boto3()
+        client = client_of(server)
         for name in ("a", "b"):
             create(client, name, "exports.handler = async (e) => { await new Promise((r) => setTimeout(r, 1500)); return 1 }")
-        clients = [server.boto3(), server.boto3()]
+        clients = [client_of(server), client_of(server)]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             running = [pool.submit(call, each, name) for each, name in zip(clients, ("a", "b"))]
             time.sleep(0.5)
@@ -406,20 +406,20 @@ def test_the_accounts_concurrency_throttles():
 
 def test_more_calls_than_processes_wait_for_their_turn():
     with with_options(MAX_SANDBOXES=2) as server:
-        client = server.boto3()
+        client = client_of(server)
         for name in ("a", "b", "c"):
             create(client, name, "exports.handler = async () => { await new Promise((r) => setTimeout(r, 30)); return process.pid }")
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
-            results = list(pool.map(lambda n: call(server.boto3(), "abc"[n % 3]), range(24)))
+            results = list(pool.map(lambda n: call(client_of(server), "abc"[n % 3]), range(24)))
         assert all(result.error is None for result in results)
         assert len({result.payload for result in results}) >= 3  # sandboxes gave way to other functions'
 
 
 def test_a_call_that_waits_too_long_for_a_process_is_throttled():
     with with_options(MAX_SANDBOXES=1, QUEUE_TIMEOUT="300ms") as server:
-        client = server.boto3()
+        client = client_of(server)
         create(client, "f", "exports.handler = async () => { await new Promise((r) => setTimeout(r, 1500)); return 1 }")
-        other = server.boto3()
+        other = client_of(server)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             running = pool.submit(call, other, "f")
             time.sleep(0.5)
@@ -433,7 +433,7 @@ def test_a_call_that_waits_too_long_for_a_process_is_throttled():
 
 def test_event_invocations_run_later_and_are_tried_three_times(tmp_path):
     with with_options(ASYNC_RETRY_DELAY="100ms") as server:
-        client = server.boto3()
+        client = client_of(server)
         create(client, "f", """const fs = require('fs'); exports.handler = async (event, context) => {
             fs.appendFileSync(event.file, context.awsRequestId + '\\n'); if (event.fail) throw new Error('again') }""")
         fine, failing = tmp_path / "fine", tmp_path / "failing"
@@ -451,7 +451,7 @@ def test_event_invocations_run_later_and_are_tried_three_times(tmp_path):
 
 def test_throttled_events_are_kept_and_the_queue_is_bounded(tmp_path):
     with with_options(ASYNC_QUEUE=3) as server:
-        client = server.boto3()
+        client = client_of(server)
         create(client, "f", "exports.handler = async (e) => require('fs').appendFileSync(e.file, 'x')")
         client.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
         event = json.dumps({"file": str(tmp_path / "out")})
@@ -505,7 +505,7 @@ def test_an_update_under_load_fails_no_call(lambda_local, client):
     stop, seen = [], []
 
     def load():
-        own, got = lambda_local.boto3(), []
+        own, got = client_of(lambda_local), []
         while not stop:
             got.append(call(own, "f"))
         return got
