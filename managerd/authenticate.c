@@ -108,7 +108,9 @@ static struct view without_port(struct view host)
 {
     if (view_starts_with(host, VIEW("["))) {
         size_t end = view_find(host, ']');
-        return end == SIZE_MAX ? host : view_slice(host, 0, end + 1);
+        struct view rest = end == SIZE_MAX ? host : view_slice(host, end + 1, SIZE_MAX);
+        bool port_or_nothing = rest.length == 0 || rest.data[0] == ':';
+        return port_or_nothing ? view_slice(host, 0, end + 1) : host;
     }
     return view_slice(host, 0, view_find(host, ':'));
 }

@@ -1,0 +1,158 @@
+/* Tests of packages: stored once by their hash, kept while something names or pins them. */
+#include "tests/unit/managerd/scene.h"
+
+#include "common/base/escape.h"
+#include "managerd/packages.h"
+
+static struct scene scene;
+static struct packages *packages;
+static struct package_stored stored;
+static char detail[512];
+
+/* An archive of one stored file, "a" holding "x". */
+static const unsigned char zip[] = {
+    0x50, 0x4b, 0x03, 0x04, 0x0a, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x21, 0x00, 0x83,
+    0x16, 0xdc, 0x8c, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
+    0x61, 0x78, 0x50, 0x4b, 0x01, 0x02, 0x14, 0x03, 0x0a, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x21, 0x00, 0x83, 0x16, 0xdc, 0x8c, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
+    0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xa4, 0x81, 0x00,
+    0x00, 0x00, 0x00, 0x61, 0x50, 0x4b, 0x05, 0x06, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01,
+    0x00, 0x2f, 0x00, 0x00, 0x00, 0x20, 0x00, 0x00, 0x00, 0x00, 0x00};
+
+static int set_up(void **state)
+{
+    (void)state;
+    scene_new(&scene);
+    packages = packages_new(scene_path(&scene, "packages"), scene.pool, 1000);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    scene_drain(&scene);
+    packages_free(packages);
+    scene_remove(&scene);
+    return 0;
+}
+
+static void on_stored(const struct package_stored *result, void *context)
+{
+    (void)context;
+    stored = *result;
+    snprintf(detail, sizeof detail, "%.*s", VIEW_FORMAT(result->detail));
+}
+
+static enum error store(struct view bytes, bool base64)
+{
+    packages_store(packages, bytes, base64, on_stored, NULL);
+    jobs_drain(scene.pool);
+    return stored.error;
+}
+
+static bool is_there(const char *sha256_hex)
+{
+    char name[128];
+    snprintf(name, sizeof name, "packages/%s.zip", sha256_hex);
+    return file_exists(scene_path(&scene, name));
+}
+
+static void zip_and_base64_of_it_are_one_package(void **state)
+{
+    (void)state;
+    struct buffer text;
+    char sha[65];
+    buffer_init(&text, 1024);
+    base64_encode(&text, zip, sizeof zip);
+    assert_int_equal(store(view_from(zip, sizeof zip), false), ERROR_NONE);
+    memcpy(sha, stored.sha256, sizeof sha);
+    assert_int_equal(store(buffer_view(&text), true), ERROR_NONE);
+    assert_string_equal(stored.sha256, sha);
+    assert_int_equal(stored.bytes, sizeof zip);
+    assert_true(is_there(sha));
+    buffer_release(&text);
+}
+
+static void what_is_no_archive_is_refused_with_a_sentence(void **state)
+{
+    (void)state;
+    assert_int_equal(store(VIEW(""), false), ERROR_INVALID);
+    assert_string_equal(detail, "The archive is empty.");
+    assert_int_equal(store(VIEW("hello"), false), ERROR_INVALID);
+    assert_true(strlen(detail) > 10);
+    assert_int_equal(store(VIEW("*!"), true), ERROR_INVALID);
+    assert_non_null(strstr(detail, "base64"));
+    static char large[2000];
+    assert_int_equal(store(view_from(large, sizeof large), false), ERROR_TOO_BIG);
+    assert_non_null(strstr(detail, "1000 bytes"));
+}
+
+static void a_package_stays_while_it_is_pinned_or_named(void **state)
+{
+    (void)state;
+    char sha[65];
+    assert_int_equal(store(view_from(zip, sizeof zip), false), ERROR_NONE);
+    memcpy(sha, stored.sha256, sizeof sha);
+    assert_int_equal(packages_sweep_unused(packages, scene.state), 0);
+    struct json *version = json_new_object();
+    json_set_string(object_in(version, "package"), "sha256", view_of(sha));
+    scene_put(&scene, key_version(VIEW("a"), 1), version);
+    packages_unpin(packages, view_of(sha));
+    assert_int_equal(packages_sweep_unused(packages, scene.state), 0);
+    assert_true(is_there(sha));
+    scene_put(&scene, key_version(VIEW("a"), 1), NULL);
+    assert_int_equal(packages_sweep_unused(packages, scene.state), 1);
+    assert_false(is_there(sha));
+    json_free(version);
+}
+
+static void nothing_is_swept_while_a_package_is_being_stored(void **state)
+{
+    (void)state;
+    packages_store(packages, view_from(zip, sizeof zip), false, on_stored, NULL);
+    assert_int_equal(packages_sweep_unused(packages, scene.state), 0);
+    jobs_drain(scene.pool);
+    assert_int_equal(stored.error, ERROR_NONE);
+    assert_true(is_there(stored.sha256));
+}
+
+static struct buffer encoded;
+
+static void on_encoded(enum error error, struct buffer *body, void *context)
+{
+    *(enum error *)context = error;
+    buffer_init(&encoded, 4096);
+    buffer_append_view(&encoded, buffer_view(body));
+}
+
+static void an_encoded_package_stands_between_its_frame(void **state)
+{
+    (void)state;
+    enum error error = ERROR_IO;
+    assert_int_equal(store(view_from(zip, sizeof zip), false), ERROR_NONE);
+    packages_encode(packages, view_of(stored.sha256), VIEW("{\"Z\":\""), VIEW("\"}"), on_encoded,
+                    &error);
+    jobs_drain(scene.pool);
+    assert_int_equal(error, ERROR_NONE);
+    assert_true(view_starts_with(buffer_view(&encoded), VIEW("{\"Z\":\"UEsDB")));
+    assert_true(view_ends_with(buffer_view(&encoded), VIEW("\"}")));
+    buffer_release(&encoded);
+    packages_encode(packages, VIEW("absent"), VIEW(""), VIEW(""), on_encoded, &error);
+    jobs_drain(scene.pool);
+    assert_int_equal(error, ERROR_NOT_FOUND);
+    buffer_release(&encoded);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(zip_and_base64_of_it_are_one_package),
+        TEST(what_is_no_archive_is_refused_with_a_sentence),
+        TEST(a_package_stays_while_it_is_pinned_or_named),
+        TEST(nothing_is_swept_while_a_package_is_being_stored),
+        TEST(an_encoded_package_stands_between_its_frame),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

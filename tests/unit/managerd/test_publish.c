@@ -1,0 +1,250 @@
+/* Tests that routes follow state: at start by differences, later one change at a time. */
+#include "tests/unit/managerd/scene.h"
+
+#include "common/store/layout.h"
+#include "common/store/route_record.h"
+#include "common/store/store.h"
+#include "managerd/publish.h"
+#include "managerd/traffic.h"
+
+static struct scene scene;
+static struct publisher *publisher;
+
+static void open_publisher(void)
+{
+    static const char *const domains[] = {"localhost"};
+    struct buffer problem;
+    buffer_init(&problem, 4096);
+    char *folder = strdup(scene_path(&scene, "routes"));
+    struct publish_options options = {.base = scene.base,
+                                      .state = scene.state,
+                                      .store_thread = scene.store_thread,
+                                      .folder = folder,
+                                      .map_bytes = SCENE_MAP,
+                                      .base_domains = domains,
+                                      .base_domain_count = 1,
+                                      .public_url = "http://localhost:8080",
+                                      .installation = "test"};
+    assert_int_equal(publish_open(&options, &publisher, &problem), ERROR_NONE);
+    buffer_release(&problem);
+    free(folder);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    scene_new(&scene);
+    open_publisher();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    scene_drain(&scene);
+    publish_close(publisher);
+    scene_remove(&scene);
+    return 0;
+}
+
+/* The publisher holds the environment: reading goes through a process-local close and open. */
+static enum error read_raw(const char *database, const char *name, struct buffer *value)
+{
+    static const char *const databases[] = {LAYOUT_META, LAYOUT_SETTINGS, LAYOUT_ROUTES,
+                                            LAYOUT_DOMAINS, NULL};
+    struct store *store = NULL;
+    struct store_reader *reader = NULL;
+    struct buffer problem;
+    buffer_init(&problem, 4096);
+    publish_close(publisher);
+    struct store_options options = {.folder = scene_path(&scene, "routes"),
+                                    .databases = databases,
+                                    .map_bytes = SCENE_MAP,
+                                    .read_only = true};
+    assert_int_equal(store_open(&options, &store, &problem), ERROR_NONE);
+    assert_int_equal(store_reader_new(store, &reader), ERROR_NONE);
+    enum error error = store_get(reader, database, view_of(name), value);
+    store_reader_free(reader);
+    store_close(store);
+    buffer_release(&problem);
+    return error;
+}
+
+static bool read_route(const char *app, struct arena *arena, struct route_record *route)
+{
+    struct buffer value;
+    buffer_init(&value, ROUTE_MAX_RECORD);
+    enum error error = read_raw(LAYOUT_ROUTES, app, &value);
+    if (!error)
+        assert_int_equal(route_record_decode(arena, buffer_view(&value), route), ERROR_NONE);
+    buffer_release(&value);
+    open_publisher();
+    return error == ERROR_NONE;
+}
+
+static uint64_t generation(void)
+{
+    struct buffer value;
+    struct arena arena;
+    struct meta_record meta = {0};
+    arena_init(&arena, 65536);
+    buffer_init(&value, ROUTE_MAX_RECORD);
+    assert_int_equal(read_raw(LAYOUT_META, "meta", &value), ERROR_NONE);
+    assert_int_equal(meta_record_decode(&arena, buffer_view(&value), &meta), ERROR_NONE);
+    buffer_release(&value);
+    arena_release(&arena);
+    open_publisher();
+    return meta.generation;
+}
+
+static void put_app(const char *name, int64_t version, bool enabled, const char *deleting)
+{
+    struct json *app = app_new(view_of(name), scene_settings(name), 5, 1700000000000);
+    struct json *internal = object_in(app, "internal");
+    json_set_bool(app, "enabled", enabled);
+    if (version)
+        json_set(internal, "traffic", traffic_all(version, VIEW("cookie")));
+    if (deleting)
+        json_set_string(internal, "deleting", view_of(deleting));
+    scene_put(&scene, key_app(view_of(name)), app);
+    json_free(app);
+}
+
+static void put_version(const char *name, int64_t number, const char *lambda_version)
+{
+    struct json *app = app_new(view_of(name), scene_settings(name), 5, 1700000000000);
+    struct json *version = version_new(app, number, scene_package(), VIEW(""), VIEW("op"),
+                                       VIEW("admin"), 1700000000000);
+    if (lambda_version)
+        json_set_string(version, "lambdaVersion", view_of(lambda_version));
+    scene_put(&scene, key_version(view_of(name), number), version);
+    json_free(version);
+    json_free(app);
+}
+
+static void on_published(enum error error, void *context)
+{
+    assert_int_equal(error, ERROR_NONE);
+    ++*(int *)context;
+}
+
+static void publish(const char *name)
+{
+    int done = 0;
+    publish_app(publisher, view_of(name), on_published, &done);
+    assert_int_equal(done, 0);
+    jobs_drain(scene.store_thread);
+    assert_int_equal(done, 1);
+}
+
+static void an_app_with_traffic_has_the_route_that_its_version_says(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct route_record route;
+    arena_init(&arena, 65536);
+    put_version("hello", 3, "17");
+    put_app("hello", 3, true, NULL);
+    publish("hello");
+    assert_true(read_route("hello", &arena, &route));
+    assert_true(route.enabled);
+    assert_int_equal(route.slot, 5);
+    assert_int_equal(route.max_in_flight, 7);
+    assert_int_equal(route.sticky, ROUTE_STICKY_COOKIE);
+    assert_int_equal(route.version_count, 1);
+    assert_int_equal(route.versions[0].weight, ROUTE_WEIGHT_TOTAL);
+    assert_true(view_equal_string(route.versions[0].function, "hello"));
+    assert_true(view_equal_string(route.versions[0].qualifier, "17"));
+    assert_int_equal(route.versions[0].payload_format, ROUTE_PAYLOAD_2_0);
+    assert_int_equal(route.versions[0].timeout_s, 3);
+    put_app("hello", 3, false, NULL);
+    publish("hello");
+    assert_true(read_route("hello", &arena, &route));
+    assert_false(route.enabled);
+    arena_release(&arena);
+}
+
+static void without_traffic_or_on_its_way_out_an_app_has_no_route(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct route_record route;
+    arena_init(&arena, 65536);
+    put_version("hello", 1, "1");
+    put_app("hello", 1, true, NULL);
+    publish("hello");
+    assert_true(read_route("hello", &arena, &route));
+    put_app("hello", 1, true, "some-operation");
+    publish("hello");
+    assert_false(read_route("hello", &arena, &route));
+    put_app("hello", 0, true, NULL);
+    publish("hello");
+    assert_false(read_route("hello", &arena, &route));
+    arena_release(&arena);
+}
+
+static void a_route_that_cannot_be_made_leaves_the_old_one(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct route_record route;
+    arena_init(&arena, 65536);
+    put_version("hello", 1, "1");
+    put_app("hello", 1, true, NULL);
+    publish("hello");
+    put_version("hello", 2, NULL); /* not ready */
+    put_app("hello", 2, true, NULL);
+    publish("hello");
+    assert_true(read_route("hello", &arena, &route)); /* also after the rebuild of reopening */
+    assert_int_equal(route.versions[0].number, 1);
+    arena_release(&arena);
+}
+
+static void a_start_publishes_only_differences(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct route_record route;
+    arena_init(&arena, 65536);
+    put_version("one", 1, "1");
+    put_app("one", 1, true, NULL);
+    put_version("two", 1, "1");
+    put_app("two", 1, true, NULL);
+    uint64_t first = generation(); /* reopening published both */
+    uint64_t second = generation();
+    assert_int_equal(second, first + 1); /* … and the next start found nothing to write */
+    assert_int_equal(generation(), second);
+    scene_put(&scene, key_app(VIEW("one")), NULL);
+    assert_false(read_route("one", &arena, &route) && read_route("one", &arena, &route));
+    assert_true(read_route("two", &arena, &route));
+    assert_int_equal(generation(), second + 1);
+    arena_release(&arena);
+}
+
+static void changes_that_come_at_once_are_all_answered(void **state)
+{
+    (void)state;
+    int done = 0;
+    put_version("hello", 1, "1");
+    put_app("hello", 1, true, NULL);
+    for (int i = 0; i < 50; i++)
+        publish_app(publisher, VIEW("hello"), on_published, &done);
+    publish_app(publisher, VIEW("nobody"), on_published, &done);
+    jobs_drain(scene.store_thread);
+    assert_int_equal(done, 51);
+    assert_true(publish_healthy(publisher));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_app_with_traffic_has_the_route_that_its_version_says),
+        TEST(without_traffic_or_on_its_way_out_an_app_has_no_route),
+        TEST(a_route_that_cannot_be_made_leaves_the_old_one),
+        TEST(a_start_publishes_only_differences),
+        TEST(changes_that_come_at_once_are_all_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

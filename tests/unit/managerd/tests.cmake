@@ -1,0 +1,12 @@
+# The unit tests of managerd. Those of operations bring a Lambda API of their own instead of lambda_control.c.
+unit_test(managerd/test_shape LIBRARIES managerd_core)
+unit_test(managerd/test_traffic LIBRARIES managerd_core)
+unit_test(managerd/test_plan LIBRARIES managerd_core)
+unit_test(managerd/test_endpoint LIBRARIES managerd_core)
+unit_test(managerd/test_authenticate LIBRARIES managerd_core)
+unit_test(managerd/test_validate LIBRARIES managerd_core)
+unit_test(managerd/test_state_lmdb LIBRARIES managerd_core PkgConfig::LIBEVENT)
+unit_test(managerd/test_secrets LIBRARIES managerd_core)
+unit_test(managerd/test_packages LIBRARIES managerd_core PkgConfig::LIBEVENT)
+unit_test(managerd/test_publish LIBRARIES managerd_core PkgConfig::LIBEVENT)
+unit_test(managerd/test_operation LIBRARIES managerd_core PkgConfig::LIBEVENT)
