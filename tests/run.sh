@@ -151,7 +151,7 @@ part_tsan() {
 
 # fuzz_seeds TARGET: the vectors that the target's CMakeLists.txt line names.
 fuzz_seeds() {
-  sed -n "s/^fuzz_target($1 .*SEEDS \([a-z_]*\).*/tests\/vectors\/\1/p" tests/fuzz/CMakeLists.txt
+  sed -n "s/^fuzz_target($1 .*SEEDS \([a-z0-9_/]*\).*/tests\/vectors\/\1/p" tests/fuzz/CMakeLists.txt
 }
 
 # fuzz_one TARGET: some seconds of new inputs; what it finds stays in build/tests/fuzz.
