@@ -13,8 +13,9 @@ void faults_init(struct faults *faults, struct arena *arena)
     faults->count = 0;
 }
 
-static void add_fault(struct faults *faults, const char *pointer, const char *parameter,
-                      const char *format, va_list arguments)
+static void __attribute__((format(printf, 4, 0)))
+add_fault(struct faults *faults, const char *pointer, const char *parameter, const char *format,
+          va_list arguments)
 {
     char detail[600];
     if (faults->count == FAULTS_MAX)

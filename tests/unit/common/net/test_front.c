@@ -472,8 +472,8 @@ static void mutated_streams_neither_crash_nor_hang(void **state)
     static const char *const parts[] = {
         "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
-        "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: "
-        "y\r\n\r\n",
+        ("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "3\r\nabc\r\n0\r\nX: y\r\n\r\n"),
         "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
         "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n",
     };
