@@ -63,7 +63,7 @@ static enum progress accept_refused(struct request *request)
     request->client = arena_copy(&request->arena, refusal->peer_address);
     request->fault_status = refusal->status;
     metrics_add(&request->worker->metrics.refusals[refusal->reason], 1);
-    return request_fail(request, FAULT_REFUSED, guard_reason_name(refusal->reason));
+    return request_fail(request, refusal_fault(refusal), guard_reason_name(refusal->reason));
 }
 
 enum progress accept_request(struct request *request)

@@ -70,6 +70,20 @@ static void send_fault(struct request *request)
     buffer_release(&body);
 }
 
+enum fault refusal_fault(const struct incoming_refusal *refusal)
+{
+    return refusal->reason == GUARD_BODY_TOO_LARGE ? FAULT_BODY_TOO_LARGE : FAULT_REFUSED;
+}
+
+void respond_refusal(const struct incoming_refusal *refusal, struct buffer *body)
+{
+    char detail[96];
+
+    snprintf(detail, sizeof detail, "The request was refused: %s.",
+             guard_reason_name(refusal->reason));
+    fault_problem(body, refusal_fault(refusal), refusal->status, detail, refusal->request_id);
+}
+
 enum progress respond_request(struct request *request)
 {
     request->status =

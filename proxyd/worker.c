@@ -3,7 +3,7 @@
 
 #include "common/base/crypto.h"
 #include "common/base/log.h"
-#include "proxyd/request.h"
+#include "proxyd/steps.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -30,13 +30,8 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
 
 static void refusal_body(const struct incoming_refusal *refusal, struct buffer *body, void *context)
 {
-    struct buffer text;
-
     (void)context;
-    buffer_init(&text, 128);
-    buffer_append_format(&text, "The request was refused: %s.", guard_reason_name(refusal->reason));
-    fault_problem(body, FAULT_REFUSED, refusal->status, text.data, refusal->request_id);
-    buffer_release(&text);
+    respond_refusal(refusal, body);
 }
 
 static const struct incoming_handlers handlers = {
@@ -196,11 +191,12 @@ static enum error make(struct worker *worker)
 {
     const struct config *config = worker->shared->config;
     struct incoming_limits limits = limits_of(config);
+    const char *ca_bundle = getenv("AWS_CA_BUNDLE");
     struct outgoing_options options = {
         .max_connections = (unsigned)config->upstream_connections,
         .connect_timeout_ms = config->connect_timeout_ms,
         .max_idle_ms = config->upstream_idle_ms,
-        .ca_file = getenv("AWS_CA_BUNDLE"),
+        .ca_file = ca_bundle && ca_bundle[0] ? ca_bundle : NULL,
         .user_agent = "app-orchestrator/" RELEASE_VERSION,
     };
 

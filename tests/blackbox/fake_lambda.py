@@ -87,7 +87,7 @@ class FakeLambda:
     @staticmethod
     def _read(peer, stream, number):
         line = stream.readline(65536).decode("latin-1")
-        if not line:
+        if line.count(" ") < 2:
             return None
         method, target, _ = line.split(" ", 2)
         headers = []

@@ -130,7 +130,7 @@ def test_bodies_over_the_apps_limit_are_413(proxyd, aws):
 def test_bodies_over_the_proxys_limit_are_refused_unread(proxyd, aws):
     answer = harness.raw(proxyd.listen, b"POST / HTTP/1.1\r\nHost: hello.localhost\r\nContent-Length: 7000000\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"application/problem+json" in answer and b"urn:app-orchestrator:fault:" in answer
+    assert b"application/problem+json" in answer and b"urn:app-orchestrator:fault:body-too-large" in answer
     assert aws.calls == []
 
 
