@@ -316,15 +316,15 @@ static void add_content_length(struct incoming_request *request, uint64_t length
     add_header(request, VIEW("Content-Length"), view_from(digits, (size_t)count));
 }
 
-static void fill_out(struct incoming *incoming, struct view body,
+/* Bodies are as large as clients and apps make them: want of memory costs the connection only. */
+static bool fill_out(struct incoming *incoming, struct view body,
                      void (*free_body)(const void *data, size_t length, void *context),
                      void *free_context)
 {
     if (!free_body)
-        REQUIRE(evbuffer_add(incoming->out, body.data, body.length) == 0);
-    else
-        REQUIRE(evbuffer_add_reference(incoming->out, body.data, body.length, free_body,
-                                       free_context) == 0);
+        return evbuffer_add(incoming->out, body.data, body.length) == 0;
+    return evbuffer_add_reference(incoming->out, body.data, body.length, free_body, free_context) ==
+           0;
 }
 
 void incoming_reply(struct incoming_request *request, int status,
@@ -333,7 +333,7 @@ void incoming_reply(struct incoming_request *request, int status,
                     void *free_context)
 {
     struct incoming *incoming = request->incoming;
-    bool sent = request->connection && body.length > 0;
+    bool wanted = request->connection && body.length > 0, filled = false;
 
     REQUIRE(!request->answered && !request->streaming);
     response_require_lawful(status, headers, header_count);
@@ -341,18 +341,20 @@ void incoming_reply(struct incoming_request *request, int status,
         add_head(request, status, headers, header_count);
         if (response_has_body(status, false))
             add_content_length(request, body.length);
-        sent = sent && !request->bodiless;
-        if (sent)
-            fill_out(incoming, body, free_body, free_context);
+        wanted = wanted && !request->bodiless;
+        filled = wanted && fill_out(incoming, body, free_body, free_context);
     }
-    if (!sent && free_body)
+    if (!filled && free_body)
         free_body(body.data, body.length, free_context);
     if (!request->connection) {
         bury_request(request);
         return;
     }
     incoming_request_answered(request);
-    evhttp_send_reply(request->evhttp, status, response_phrase(status), incoming->out);
+    if (wanted && !filled)
+        connection_close(request->connection, true);
+    else
+        evhttp_send_reply(request->evhttp, status, response_phrase(status), incoming->out);
 }
 
 void incoming_close_after(struct incoming_request *request)
@@ -396,7 +398,10 @@ void incoming_stream_write(struct incoming_request *request, struct view bytes)
         incoming_request_notice(request);
         return;
     }
-    REQUIRE(evbuffer_add(incoming->out, bytes.data, bytes.length) == 0);
+    if (!fill_out(incoming, bytes, NULL, NULL)) {
+        connection_close(request->connection, true);
+        return;
+    }
     evhttp_send_reply_chunk_with_cb(request->evhttp, incoming->out, on_written, request);
 }
 
