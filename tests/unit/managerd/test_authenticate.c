@@ -83,7 +83,7 @@ static void only_loopback_names_are_this_machine(void **state)
     assert_true(origin_is_loopback(VIEW("https://[::1]")));
     assert_false(origin_is_loopback(VIEW("null")));
     assert_false(origin_is_loopback(VIEW("file://")));
-    assert_false(origin_is_loopback(VIEW("http://localhost.evil")));
+    assert_false(origin_is_loopback(VIEW("http://localhost.example.com")));
     assert_false(origin_is_loopback(VIEW("http://evil#localhost")));
 }
 
