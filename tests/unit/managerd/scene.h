@@ -27,7 +27,7 @@ struct scene {
 
 static inline char *scene_path(const struct scene *scene, const char *name)
 {
-    static char path[128];
+    static char path[256];
     snprintf(path, sizeof path, "%s/%s", scene->folder, name);
     return path;
 }

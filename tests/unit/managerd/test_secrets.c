@@ -31,7 +31,7 @@ static int tear_down(void **state)
 
 static char *path_of(const char *name)
 {
-    static char path[128];
+    static char path[256];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
