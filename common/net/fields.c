@@ -63,10 +63,11 @@ bool fields_add(struct fields *fields, struct view name, struct view value)
 
 bool fields_at(const struct fields *fields, size_t index, struct view *name, struct view *value)
 {
-    const struct field *field = fields->list + index;
+    const struct field *field;
 
     if (index >= fields->count)
         return false;
+    field = fields->list + index;
     *name = view_from(fields->text.data + field->name_offset, field->name_length);
     *value = view_from(fields->text.data + field->value_offset, field->value_length);
     return true;
