@@ -83,6 +83,7 @@ def test_the_admin_address_serves_its_pages_only(aws):
         assert harness.request(proxyd.url + "/metrics", host="hello.localhost").json()["rawPath"] == "/metrics"
 
 
+@pytest.mark.threads
 def test_a_store_that_is_replaced_is_followed(aws):
     with Proxy(aws, routes=[app("first")]) as proxyd:
         assert proxyd.app("first").status == 200
@@ -97,6 +98,7 @@ def test_a_store_that_is_replaced_is_followed(aws):
         shutil.rmtree(proxyd.data / "gone")
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_workers_share_one_port(aws, workers):
     with Proxy(aws, routes=[app("hello")], options={"PROXYD_WORKERS": str(workers)}) as proxyd:
@@ -108,6 +110,7 @@ def test_workers_share_one_port(aws, workers):
         assert proxyd.figure('proxyd_requests_total{status="2xx"}') == 40
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_drain_under_load_fails_no_request(aws, sig):
     aws.script["hello"] = lambda call: (pause(0.05), call.reply({"statusCode": 200, "body": "ok"}))[1]
@@ -240,12 +243,22 @@ def test_sighup_changes_nothing_for_clients(aws):
         proxyd.wait_for_event("reload")
 
 
-def test_a_killed_proxy_starts_again(aws):
+def reader_slots(folder):
+    """Slots in use in LMDB's lock file: its reader table has 64 bytes a slot, the PID at offset 8 of each in use."""
+    table = (folder / "lock.mdb").read_bytes()
+    pids = [int.from_bytes(table[at + 8:at + 12], "little") for at in range(128, len(table) - 63, 64)]
+    return sum(1 for pid in pids if pid)
+
+
+def test_a_killed_proxy_starts_again_and_leaves_no_reader_behind(aws):
     with Proxy(aws, routes=[app("hello")]) as proxyd:
-        for _ in range(3):
+        counts = []
+        for _ in range(8):
             assert proxyd.app("hello").status == 200
+            counts.append(reader_slots(proxyd.data / "routes"))
             proxyd.kill9()
             proxyd.start()
+        assert 0 < counts[0] < 20 and max(counts[1:]) <= counts[0], counts
 
 
 def test_a_reader_that_stops_reading_the_log_stops_nobody(aws):
