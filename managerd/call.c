@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_BYTES    (8u << 20)
-#define MAX_TEXT_BYTES (16u << 20)
+#define ARENA_BYTES     (8u << 20)
+#define MAX_TEXT_BYTES  (16u << 20)
+#define MAX_LOGGED_PATH 512
 
 static enum progress accept_call(struct call *call);
 static enum progress authenticate_call(struct call *call);
@@ -106,7 +107,10 @@ static enum progress accept_call(struct call *call)
     struct view id, target = incoming_target(call->incoming);
     size_t mark = view_find(target, '?');
     call->arrived_ms = clock_wall_ms();
-    call->method = incoming_method(call->incoming);
+    /* What the audit line tells outlives the request, which ends with its answer. */
+    call->method = arena_copy(&call->arena, incoming_method(call->incoming));
+    call->peer = arena_string(&call->arena, incoming_peer_address(call->incoming));
+    target = arena_copy(&call->arena, target);
     if (view_equal(call->method, VIEW("HEAD")))
         call->method = VIEW("GET");
     call->path = view_slice(target, 0, mark);
@@ -212,6 +216,9 @@ static enum progress audit_call(struct call *call)
     json_write_string(&w, "event", VIEW("call"));
     json_write_string(&w, "requestId", view_of(call->request_id));
     json_write_string(&w, "principal", view_of(call->principal.id));
+    json_write_string(&w, "peer", view_of(call->peer));
+    json_write_string(&w, "method", call->method);
+    json_write_string(&w, "path", view_slice(call->path, 0, MAX_LOGGED_PATH));
     json_write_string(&w, "endpoint", view_of(call->endpoint ? call->endpoint->id : "none"));
     if (call->endpoint && strstr(call->endpoint->pattern, "{name}"))
         json_write_string(&w, "app", call_app(call));

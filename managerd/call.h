@@ -27,6 +27,7 @@ struct call {
     /* accept */
     struct view method; /* HEAD is GET here */
     struct view path, query;
+    const char *peer; /* the client's address */
     char request_id[129];
     int64_t arrived_ms;
 

@@ -46,7 +46,7 @@
     X(TOO_LARGE, "too-large", 413, "The body is too large",                                        \
       "Packages may have MANAGERD_MAX_PACKAGE_BYTES, other bodies 1 MiB.")                         \
     X(MEDIA_TYPE, "media-type", 415, "The body is of the wrong type",                              \
-      "The header Accept-Post, Accept-Patch or the detail lists what the resource takes.")         \
+      "The detail lists what the resource takes.")                                                 \
     X(INVALID, "invalid", 422, "The request is readable but wrong",                                \
       "Every fault is listed in errors: pointer names the member of the body (RFC 6901), "         \
       "parameter the part of the path or query or the header.")                                    \

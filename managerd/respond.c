@@ -2,14 +2,16 @@
 #include "managerd/respond.h"
 
 #include "managerd/call.h"
+#include "managerd/compress.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_HEADERS      16
-#define MAX_ANSWER_BYTES (64u << 20)
+#define MAX_HEADERS          16
+#define MAX_ANSWER_BYTES     (64u << 20)
+#define MIN_COMPRESSED_BYTES 1024
 
 struct answer {
     struct incoming_header headers[MAX_HEADERS];
@@ -60,6 +62,37 @@ static void add_fixed(struct call *call, struct answer *answer)
         add(answer, "Retry-After", VIEW("1"));
 }
 
+/* Lists and documents; single resources never, since their ETag is strong. */
+static void compress_body(struct call *call, struct answer *answer, struct buffer *body)
+{
+    struct view accepted;
+    struct buffer packed;
+    unsigned flags = call->endpoint ? call->endpoint->flags : 0;
+    if (call->status != 200 || !(flags & (ENDPOINT_LIST | ENDPOINT_TEXT)))
+        return;
+    add(answer, "Vary", VIEW("Accept-Encoding"));
+    if (body->length < MIN_COMPRESSED_BYTES ||
+        !incoming_header(call->incoming, "Accept-Encoding", &accepted) || !gzip_accepted(accepted))
+        return;
+    buffer_init(&packed, MAX_ANSWER_BYTES);
+    if (gzip_encode(&packed, buffer_view(body))) {
+        add(answer, "Content-Encoding", VIEW("gzip"));
+        buffer_release(body);
+        *body = packed;
+    } else {
+        buffer_release(&packed);
+    }
+}
+
+static void send_body(struct call *call, struct answer *answer, struct buffer *body)
+{
+    size_t length;
+    compress_body(call, answer, body);
+    char *text = buffer_take(body, &length);
+    incoming_reply(call->incoming, call->status, answer->headers, answer->count,
+                   view_from(text, length), free_body, NULL);
+}
+
 static void send_json(struct call *call, struct answer *answer, const char *type)
 {
     struct buffer body;
@@ -77,10 +110,7 @@ static void send_json(struct call *call, struct answer *answer, const char *type
         json_print(&body, call->result);
         add(answer, "Content-Type", view_of(type));
     }
-    size_t length;
-    char *text = buffer_take(&body, &length);
-    incoming_reply(call->incoming, call->status, answer->headers, answer->count,
-                   view_from(text, length), free_body, NULL);
+    send_body(call, answer, &body);
 }
 
 static void make_problem(struct call *call)
@@ -108,8 +138,7 @@ void respond_to_call(struct call *call)
         send_json(call, &answer, problem_body ? "application/problem+json" : "application/json");
     } else if (call->text_type) {
         add(&answer, "Content-Type", view_of(call->text_type));
-        incoming_reply(call->incoming, call->status, answer.headers, answer.count,
-                       buffer_view(&call->text), NULL, NULL);
+        send_body(call, &answer, &call->text);
     } else {
         incoming_reply(call->incoming, call->status, answer.headers, answer.count, VIEW(""), NULL,
                        NULL);

@@ -90,6 +90,8 @@ enum progress operation_events(struct call *call)
 {
     if (!read_operation(call))
         return PROGRESS_FAIL;
+    if (view_equal(incoming_method(call->incoming), VIEW("HEAD")))
+        return call_answer_text(call, 200, "text/event-stream; charset=utf-8");
     return events_stream(call);
 }
 

@@ -505,3 +505,19 @@ def test_without_aws_deployments_fail_and_everything_else_works():
         assert answer.status == 502 and answer.json()["type"] == "/problems/aws-unavailable"
         assert answer.json()["aws"]["code"] == "unreachable"
         assert daemon.request("PATCH", "/v1/apps/alone", {"enabled": False}).status == 200
+
+
+def test_lists_and_documents_are_compressed_when_asked_for_and_single_resources_never(stack):
+    import gzip
+    for name in ("squeezed-a", "squeezed-b", "squeezed-c"):
+        call(stack, "PUT", f"/v1/apps/{name}", {})
+    for path in ("/openapi.json", "/v1/apps", "/metrics"):
+        plain = call(stack, "GET", path)
+        packed = call(stack, "GET", path, headers={"Accept-Encoding": "br, gzip;q=0.5"})
+        assert packed.header("Content-Encoding") == "gzip" and packed.header("Vary") == "Accept-Encoding"
+        assert len(packed.body) < len(plain.body) / 2
+        if path != "/metrics":
+            assert gzip.decompress(packed.body) == plain.body
+        assert call(stack, "GET", path, headers={"Accept-Encoding": "gzip;q=0, br"}).header("Content-Encoding") is None
+    one = call(stack, "GET", "/v1/apps/squeezed-a", headers={"Accept-Encoding": "gzip"})
+    assert one.header("Content-Encoding") is None and one.header("ETag")
