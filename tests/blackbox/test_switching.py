@@ -62,6 +62,7 @@ class OpenLoop:
             connection.close()
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["kept-alive connections", "fresh connections"])
 def test_redeploying_under_open_loop_load_fails_no_request(stack, keep_alive):
     stack.deploy("busy", package("v0"))
