@@ -14,6 +14,7 @@ static bool present(const struct json *object, const char *name)
 bool code_read(struct api_call *call, const struct json *object, struct buffer *zip)
 {
     struct view text;
+    enum error error;
 
     buffer_init(zip, PACKAGE_MAX_BYTES);
     if (present(object, "ImageUri") || present(object, "S3Bucket") || present(object, "S3Key")) {
@@ -26,15 +27,16 @@ bool code_read(struct api_call *call, const struct json *object, struct buffer *
         api_refuse(call, REFUSAL_INVALID_PARAMETER, "Please provide a source for function code.");
         return false;
     }
-    if (base64_decode(zip, text) != ERROR_NONE) {
-        api_refuse(call, REFUSAL_INVALID_CONTENT,
-                   "Could not parse request body into json: ZipFile is not base64");
-        return false;
-    }
+    error = base64_decode(zip, text);
     if (zip->error != ERROR_NONE) {
         api_refuse(call, REFUSAL_TOO_LARGE,
                    "Request must be smaller than %d bytes for the UpdateFunctionCode operation",
                    PACKAGE_MAX_BYTES);
+        return false;
+    }
+    if (error) {
+        api_refuse(call, REFUSAL_INVALID_CONTENT,
+                   "Could not parse request body into json: ZipFile is not base64");
         return false;
     }
     return true;
