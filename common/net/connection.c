@@ -2,12 +2,15 @@
 #include "common/net/connection.h"
 
 #include "common/base/clock.h"
+#include "common/base/id.h"
 #include "common/net/response.h"
+#include "common/net/syntax.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define LINGER_MS         1000
@@ -19,6 +22,7 @@
 #define HEAD_MAX_BYTES    1024
 #define SPARE_MAX_BYTES   4096 /* of head that a spare guard may keep */
 #define SWEEP_MAX_MS      1000
+#define REQUEST_ID_SIZE   129 /* 1 to 128 of A-Za-z0-9._- */
 
 static struct timeval timeval_of(int64_t ms)
 {
@@ -248,6 +252,21 @@ static void on_refusal_event(struct bufferevent *bufferevent, short what, void *
     connection_close(connection, false);
 }
 
+/* The client's own request id when it came and is lawful, else a new one. */
+static void choose_request_id(const struct connection *connection, char id[REQUEST_ID_SIZE])
+{
+    struct view given;
+
+    if (guard_header(connection->guard, "X-Request-Id", &given) && given.length > 0 &&
+        given.length < REQUEST_ID_SIZE && syntax_is(given, SYNTAX_HOST) &&
+        view_find(given, '~') == SIZE_MAX) {
+        memcpy(id, given.data, given.length);
+        id[given.length] = 0;
+    } else {
+        id_make(id);
+    }
+}
+
 /*
  * The bufferevent is taken from evhttp, which has seen nothing but legal bytes and waits for more:
  * it gets none. It still owns the connection and frees it at the end.
@@ -257,14 +276,18 @@ static void write_refusal(struct connection *connection)
     struct connection_set *set = connection->set;
     struct bufferevent *bufferevent = connection->bufferevent;
     struct evbuffer *output = bufferevent_get_output(bufferevent);
-    struct incoming_header type = {VIEW("Content-Type"), VIEW("application/problem+json")};
+    char request_id[REQUEST_ID_SIZE];
     struct buffer head, body;
+
+    choose_request_id(connection, request_id);
+    struct incoming_header headers[] = {{VIEW("Content-Type"), VIEW("application/problem+json")},
+                                        {VIEW("X-Request-Id"), view_of(request_id)}};
 
     buffer_init(&head, HEAD_MAX_BYTES);
     buffer_init(&body, PROBLEM_MAX_BYTES);
     disarm(connection);
-    set->hooks.refuse(connection, &body, set->context);
-    response_write_head(&head, guard_reason_status(connection->guard->reason), &type, 1,
+    set->hooks.refuse(connection, request_id, &body, set->context);
+    response_write_head(&head, guard_reason_status(connection->guard->reason), headers, 2,
                         RESPONSE_LENGTH, body.length, true);
     REQUIRE(head.error == ERROR_NONE);
     bufferevent_setcb(bufferevent, NULL, on_refusal_written, on_refusal_event, connection);

@@ -63,8 +63,10 @@ struct connection_hooks {
     /* evhttp has made the connection: fill in evhttp and descriptor, set its close callback. */
     void (*adopt)(struct connection *connection, void *context);
     uint64_t (*body_limit)(struct connection *connection, void *context);
-    /* Tells the user of the refusal and writes the body of its answer. */
-    void (*refuse)(struct connection *connection, struct buffer *body, void *context);
+    /* Tells the user of the refusal and writes the body of its answer, which goes out with
+     * X-Request-Id: request_id. */
+    void (*refuse)(struct connection *connection, const char *request_id, struct buffer *body,
+                   void *context);
     /* Makes evhttp free the connection (connection_free follows from its close callback). */
     void (*close)(struct connection *connection, void *context);
 };

@@ -1,7 +1,6 @@
 /* Serves HTTP requests through evhttp, which sees only what the guard has let through. */
 #include "common/net/incoming.h"
 
-#include "common/base/id.h"
 #include "common/net/connection.h"
 #include "common/net/incoming_request.h"
 #include "common/net/listener.h"
@@ -164,21 +163,20 @@ static uint64_t limit_body(struct connection *connection, void *context)
     return incoming->handlers.body_limit(&head, incoming->context);
 }
 
-static void refuse_connection(struct connection *connection, struct buffer *body, void *context)
+static void refuse_connection(struct connection *connection, const char *request_id,
+                              struct buffer *body, void *context)
 {
     struct incoming *incoming = context;
     const struct incoming_handlers *handlers = &incoming->handlers;
-    char id[ID_SIZE];
     struct incoming_refusal refusal = {
         .reason = connection->guard->reason,
         .status = guard_reason_status(connection->guard->reason),
         .peer_address = view_of(connection->peer_address),
         .method = guard_method(connection->guard),
         .target = guard_target(connection->guard),
-        .request_id = id,
+        .request_id = request_id,
     };
 
-    id_make(id);
     if (handlers->refusal_body)
         handlers->refusal_body(&refusal, body, incoming->context);
     if (!handlers->refusal_body || body->error != ERROR_NONE) {
