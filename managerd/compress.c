@@ -26,13 +26,17 @@ static bool weight_is_positive(struct view parameters)
 bool gzip_accepted(struct view accept_encoding)
 {
     struct view coding, name;
+    bool any = false;
     while (view_split(&accept_encoding, ',', &coding)) {
         view_split(&coding, ';', &name);
         name = view_trim(name);
+        bool wanted = coding.data == NULL || weight_is_positive(coding);
         if (view_equal_nocase(name, VIEW("gzip")) || view_equal_nocase(name, VIEW("x-gzip")))
-            return coding.data == NULL || weight_is_positive(coding);
+            return wanted; /* what is said of it by name counts, wherever it stands */
+        if (view_equal(name, VIEW("*")))
+            any = wanted;
     }
-    return false;
+    return any;
 }
 
 bool gzip_encode(struct buffer *out, struct view plain)

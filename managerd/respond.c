@@ -43,6 +43,13 @@ static void free_body(const void *data, size_t length, void *context)
     free((void *)(uintptr_t)data);
 }
 
+static const char *accepted_types(const struct call *call)
+{
+    return call->endpoint && call->endpoint->flags & ENDPOINT_PACKAGE && call->endpoint->query
+               ? "application/zip, application/json"
+               : "application/json";
+}
+
 static void add_fixed(struct call *call, struct answer *answer)
 {
     add(answer, "X-Request-Id", view_of(call->request_id));
@@ -58,6 +65,9 @@ static void add_fixed(struct call *call, struct answer *answer)
         add(answer, "Allow", view_of(call->allow));
     if (call->allow && strstr(call->allow, "PATCH"))
         add(answer, "Accept-Patch", VIEW("application/merge-patch+json, application/json"));
+    if (call->status == 415 && !view_equal(call->method, VIEW("PATCH")))
+        add(answer, view_equal(call->method, VIEW("POST")) ? "Accept-Post" : "Accept",
+            view_of(accepted_types(call)));
     if (call->status == 503)
         add(answer, "Retry-After", VIEW("1"));
 }
