@@ -137,13 +137,13 @@ bool host_is_loopback(struct view host)
            is_loopback_ipv4(host);
 }
 
-bool origin_is_loopback(struct view origin)
+bool origin_is_own(struct view origin, struct view host)
 {
     if (origin.length == 0)
         return true;
     if (view_starts_with(origin, VIEW("http://")))
-        return host_is_loopback(view_slice(origin, 7, SIZE_MAX));
+        return view_equal_nocase(view_slice(origin, 7, SIZE_MAX), host);
     if (view_starts_with(origin, VIEW("https://")))
-        return host_is_loopback(view_slice(origin, 8, SIZE_MAX));
+        return view_equal_nocase(view_slice(origin, 8, SIZE_MAX), host);
     return false;
 }

@@ -33,8 +33,10 @@ bool authenticator_open(const struct authenticator *authenticator);
 /* The caller of a request with this Authorization header (empty: none). Unknown: role NONE. */
 void authenticate(const struct authenticator *authenticator, struct view authorization,
                   struct principal *principal);
-/* For open authenticators: whether Host and Origin (empty: none) are this machine's own. */
+/* For open authenticators. Whether Host is this machine's own. */
 bool host_is_loopback(struct view host);
-bool origin_is_loopback(struct view origin);
+/* Whether Origin (empty: none) is that of our own pages: the very host and port that is asked. A
+ * page of another port of this machine, such as an app's, is as foreign as any other. */
+bool origin_is_own(struct view origin, struct view host);
 
 #endif

@@ -141,7 +141,9 @@ static enum progress authenticate_call(struct call *call)
         return call_fail(call, PROBLEM_FORBIDDEN,
                          "Without a token this API answers only to loopback names such as "
                          "localhost or 127.0.0.1 in Host. Set MANAGERD_TOKEN to use others.");
-    if (!origin_is_loopback(origin) || view_equal(site, VIEW("cross-site")))
+    bool own_site =
+        site.length == 0 || view_equal(site, VIEW("same-origin")) || view_equal(site, VIEW("none"));
+    if (!origin_is_own(origin, incoming_host(call->incoming)) || !own_site)
         return call_fail(call, PROBLEM_FORBIDDEN,
                          "Without a token this API does not answer to web pages of other origins. "
                          "Set MANAGERD_TOKEN.");
@@ -167,6 +169,12 @@ static enum progress find_endpoint(struct call *call)
     }
     if (call->endpoint)
         return PROGRESS_NEXT;
+    if (view_equal(call->method, VIEW("OPTIONS")) && view_equal(call->path, VIEW("*"))) {
+        free(call->allow);
+        call->allow = strdup("GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS");
+        REQUIRE(call->allow);
+        exists = true;
+    }
     if (!exists)
         return call_fail(call, PROBLEM_NOT_FOUND,
                          "There is nothing at this path; /openapi.json lists what there is.");

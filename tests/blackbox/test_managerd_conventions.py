@@ -111,7 +111,9 @@ def test_beyond_loopback_a_token_is_made_once_and_only_its_hash_is_kept():
 
 @pytest.mark.parametrize("host, origin, status", [
     ("localhost", None, 200), ("127.0.0.1:8081", None, 200), ("[::1]:8081", None, 200), ("127.3.2.1", None, 200),
-    ("localhost", "http://localhost:3000", 200), ("localhost", "http://127.0.0.1:8081", 200),
+    ("localhost:8081", "http://localhost:8081", 200), ("127.0.0.1:8081", "http://127.0.0.1:8081", 200),
+    ("localhost:8081", "http://localhost:3000", 403), ("localhost:8081", "http://hello.localhost:8080", 403),
+    ("localhost:8081", "http://127.0.0.1:8081", 403),
     ("evil.example", None, 403), ("localhost.evil.example", None, 403), ("127.0.0.1.evil.example", None, 403),
     ("localhost", "https://evil.example", 403), ("localhost", "null", 403), ("localhost", "http://localhost.evil.example", 403)])
 def test_without_a_token_only_this_machine_may_call(stack, host, origin, status):
