@@ -260,6 +260,15 @@ bool call_read_app(struct call *call, struct record *app)
     return error == ERROR_NONE;
 }
 
+bool call_refuse_deleting(struct call *call, const struct json *app)
+{
+    if (json_type_of(json_get(internal_of(app), "deleting")) != JSON_STRING)
+        return false;
+    call_fail(call, PROBLEM_CONFLICT, "The app is being deleted (operation %.*s).",
+              VIEW_FORMAT(text_of(internal_of(app), "deleting")));
+    return true;
+}
+
 bool call_query(struct call *call, const char *name, struct view *value)
 {
     struct view rest = call->query, pair;
@@ -284,8 +293,12 @@ bool call_precondition(struct call *call, uint64_t revision)
 {
     struct view list;
     if (incoming_header(call->incoming, "If-Match", &list) && !if_match_holds(list, revision)) {
-        call_fail(call, PROBLEM_PRECONDITION_FAILED,
-                  "The revision is %" PRIu64 " now; read it again and redo the change.", revision);
+        if (revision)
+            call_fail(call, PROBLEM_PRECONDITION_FAILED,
+                      "The revision is %" PRIu64 " now; read it again and redo the change.",
+                      revision);
+        else
+            call_fail(call, PROBLEM_PRECONDITION_FAILED, "It does not exist.");
         return false;
     }
     if (!view_equal(call->method, VIEW("GET")) &&
@@ -296,7 +309,19 @@ bool call_precondition(struct call *call, uint64_t revision)
     return true;
 }
 
-bool call_page(struct call *call, struct page *page)
+struct view call_choice(struct call *call, const char *name, const char *choices)
+{
+    struct view value, rest = view_of(choices), choice;
+    if (!call_query(call, name, &value))
+        return VIEW("");
+    while (view_split(&rest, '|', &choice))
+        if (view_equal(choice, value))
+            return value;
+    fault_parameter(&call->faults, name, "must be one of %s", choices);
+    return VIEW("");
+}
+
+bool call_page(struct call *call, struct page *page, bool (*is_name)(struct view name))
 {
     struct view text;
     uint64_t limit = DEFAULT_LIMIT;
@@ -307,7 +332,7 @@ bool call_page(struct call *call, struct page *page)
     page->limit = (unsigned)limit;
     buffer_init(&after, STATE_MAX_KEY);
     if (call_query(call, "cursor", &text)) {
-        if (hex_decode(&after, text) || after.length == 0 || !utf8_valid(buffer_view(&after)))
+        if (hex_decode(&after, text) || after.length == 0 || !is_name(buffer_view(&after)))
             fault_parameter(&call->faults, "cursor", "must be a nextCursor of this list");
         else
             page->after = arena_copy(&call->arena, buffer_view(&after));

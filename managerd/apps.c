@@ -156,9 +156,8 @@ enum progress apps_deploy(struct call *call, const struct json *wish,
     if (!app.json)
         return PROGRESS_FAIL;
     enum progress verdict;
-    if (json_type_of(json_get(internal_of(app.json), "deleting")) == JSON_STRING) {
-        verdict = call_fail(call, PROBLEM_CONFLICT, "The app is being deleted (operation %.*s).",
-                            VIEW_FORMAT(text_of(internal_of(app.json), "deleting")));
+    if (call_refuse_deleting(call, app.json)) {
+        verdict = PROGRESS_FAIL;
     } else if (!has_role(call, app.json)) {
         fault_pointer(&call->faults, "/function/role",
                       "is needed: set AWS_LAMBDA_ROLE_ARN for managerd, or give the app a role");

@@ -107,16 +107,21 @@ enum progress call_wait_operation(struct call *call);
 struct view call_app(const struct call *call); /* the path's {name}, checked */
 /* The app's record; false: answered with 404. */
 bool call_read_app(struct call *call, struct record *app);
+/* True: it is being deleted, which nothing shall change any more; 409 is set. */
+bool call_refuse_deleting(struct call *call, const struct json *app);
 /* A query parameter, decoded, in the arena; false: absent. */
 bool call_query(struct call *call, const char *name, struct view *value);
 /* If-Match and If-None-Match on what exists with this revision (0: nothing). False: 412 is set. */
 bool call_precondition(struct call *call, uint64_t revision);
-/* limit and cursor; false: faults are set. */
+/* limit and cursor, which must be one of this list's names by `is_name`; false: faults are set. */
 struct page {
     unsigned limit;
     struct view after; /* the last key's name of the page before; empty: from the start */
 };
-bool call_page(struct call *call, struct page *page);
+bool call_page(struct call *call, struct page *page, bool (*is_name)(struct view name));
+/* A filter whose value must be one of `choices` ("a|b"); a fault is set when it is another. Empty:
+ * absent. */
+struct view call_choice(struct call *call, const char *name, const char *choices);
 /* {"items", "nextCursor"}; `next` empty: the last page. */
 enum progress call_answer_page(struct call *call, struct json *items, struct view next);
 /* Adds a queued operation to call->change. */

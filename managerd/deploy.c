@@ -157,14 +157,6 @@ static void step_save_version(struct operation *operation)
 
 /* shift-traffic */
 
-static struct json *wanted_traffic(const struct json *work, const struct json *present,
-                                   int64_t version)
-{
-    double percent = 100;
-    json_get_number(json_get(work, "traffic"), "percent", &percent);
-    return traffic_split(present, version, percent);
-}
-
 static void step_shift_traffic(struct operation *operation)
 {
     struct record app;
@@ -175,13 +167,20 @@ static void step_shift_traffic(struct operation *operation)
         return;
     }
     struct json *internal = object_in(app.json, "internal");
+    double percent = 100;
+    json_get_number(json_get(operation_work(operation), "traffic"), "percent", &percent);
+    if (percent == 0) {
+        record_release(&app);
+        operation_step_done(operation, "No traffic was asked for.");
+        return;
+    }
     if (version <= integer_of(internal, "noTrafficThrough")) {
         record_release(&app);
         operation_step_done(operation, "No traffic: the app was rolled back meanwhile.");
         return;
     }
     struct json *present = json_copy(json_get(internal, "traffic"));
-    struct json *traffic = wanted_traffic(operation_work(operation), present, version);
+    struct json *traffic = traffic_split(present, version, percent);
     if (!traffic_equal(traffic, present)) {
         json_set(internal, "traffic", traffic);
         json_set(internal, "previousTraffic",

@@ -14,6 +14,7 @@
 #define INLINE_BODY_BYTES 65536
 #define MAX_JSON_DEPTH    32
 #define MAX_WAIT_S        600
+#define MAX_PARAMETERS    64
 
 bool request_id_valid(struct view id)
 {
@@ -71,32 +72,53 @@ static bool word_in(const char *words, struct view word)
     return false;
 }
 
+static bool seen_before(const struct view *seen, size_t count, struct view name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (view_equal(seen[i], name))
+            return true;
+    return false;
+}
+
 /* Unknown and repeated parameters; those of "*" are looked at by their handler. */
 static void check_query(struct call *call)
 {
     const char *lawful = call->endpoint->query ? call->endpoint->query : "";
-    struct view rest = call->query, pair;
-    if (call->query.length == 0)
-        return;
-    while (view_split(&rest, '&', &pair)) {
-        struct buffer name;
-        buffer_init(&name, 256);
-        if (percent_decode(&name, view_slice(pair, 0, view_find(pair, '=')), true, true) ||
-            !utf8_valid(buffer_view(&name)))
+    struct view rest = call->query, pair, seen[MAX_PARAMETERS];
+    size_t count = 0;
+    while (call->query.length && view_split(&rest, '&', &pair)) {
+        struct buffer decoded;
+        buffer_init(&decoded, 256);
+        bool bad = percent_decode(&decoded, view_slice(pair, 0, view_find(pair, '=')), true, true);
+        struct view name = arena_copy(&call->arena, buffer_view(&decoded));
+        buffer_release(&decoded);
+        if (bad || !utf8_valid(name))
             fault_parameter(&call->faults, "query", "is not well-formed percent-encoded UTF-8");
-        else if (name.length && strcmp(lawful, "*") != 0 && !word_in(lawful, buffer_view(&name)))
-            fault_parameter(&call->faults, arena_string(&call->arena, buffer_view(&name)),
+        else if (name.length == 0)
+            continue;
+        else if (strcmp(lawful, "*") != 0 && !word_in(lawful, name))
+            fault_parameter(&call->faults, arena_string(&call->arena, name),
                             "is not a parameter of this call");
-        buffer_release(&name);
+        else if (seen_before(seen, count, name))
+            fault_parameter(&call->faults, arena_string(&call->arena, name),
+                            "is there more than once");
+        else if (count < MAX_PARAMETERS)
+            seen[count++] = name;
+        if (call->faults.count == FAULTS_MAX)
+            return;
     }
 }
 
-static void check_path(struct call *call)
+static enum progress check_path(struct call *call)
 {
     struct view name = call->parameters.count ? call->parameters.values[0] : VIEW("");
-    if (strstr(call->endpoint->pattern, "/{name}") && !app_name_valid(name))
-        fault_parameter(&call->faults, "name",
-                        "must be a DNS label in lower case, beginning with a letter, without --");
+    if (!strstr(call->endpoint->pattern, "/{name}") || app_name_valid(name))
+        return PROGRESS_NEXT;
+    if (call->endpoint->flags & ENDPOINT_FIRST_API) /* it knew 200 and 404 only */
+        return call_fail(call, PROBLEM_APP_NOT_FOUND, "No app can have this name.");
+    fault_parameter(&call->faults, "name",
+                    "must be a DNS label in lower case, beginning with a letter, without --");
+    return PROGRESS_NEXT;
 }
 
 /* Reading the body: hash and JSON, in the pool when it is large. */
@@ -120,6 +142,9 @@ static void run_reading(void *context)
             json_parse(reading->body, MAX_JSON_DEPTH, &reading->json, &reading->offset);
 }
 
+/* An empty object is as good as no body: many clients send one with every POST. */
+static const struct shape no_members = {.name = "this call, which takes none"};
+
 static enum progress after_reading(struct reading *reading)
 {
     struct call *call = reading->call;
@@ -132,8 +157,8 @@ static enum progress after_reading(struct reading *reading)
     if (call->body && json_type_of(call->body) != JSON_OBJECT)
         fault_pointer(&call->faults, "", "must be of type object, not %s",
                       json_type_name(json_type_of(call->body)));
-    else if (call->body && endpoint->takes && !(endpoint->flags & ENDPOINT_MERGE_PATCH))
-        shape_check(endpoint->takes, call->body, "", &call->faults);
+    else if (call->body && !(endpoint->flags & ENDPOINT_MERGE_PATCH))
+        shape_check(endpoint->takes ? endpoint->takes : &no_members, call->body, "", &call->faults);
     if (call->faults.count)
         return call_fail_faults(call);
     return idempotency_begin(call);
@@ -181,21 +206,19 @@ enum progress validate_call(struct call *call)
 {
     const struct endpoint *endpoint = call->endpoint;
     struct view body = incoming_body(call->incoming), type = VIEW(""), prefer;
-    check_path(call);
+    if (check_path(call) == PROGRESS_FAIL)
+        return PROGRESS_FAIL;
     check_query(call);
     if (incoming_header(call->incoming, "Prefer", &prefer))
         call->wait_ms = 1000 * prefer_wait_s(prefer);
     bool typed = incoming_header(call->incoming, "Content-Type", &type);
-    bool takes_body = endpoint->flags & (ENDPOINT_BODY | ENDPOINT_OPTIONAL_BODY);
-    if (body.length == 0 || !takes_body) {
+    if (body.length == 0) {
         /* A package of no bytes is an empty archive, which is told by the one who takes it. */
         if (endpoint->flags & ENDPOINT_PACKAGE && endpoint->query &&
             media_type_is(type, "application/zip"))
             call->package = VIEW("");
         else if (endpoint->flags & ENDPOINT_BODY)
             fault_pointer(&call->faults, "", "a JSON object is required");
-        if (!takes_body && body.length)
-            fault_pointer(&call->faults, "", "this call takes no body");
         return read_body(call, body, false);
     }
     if (endpoint->flags & ENDPOINT_PACKAGE && endpoint->query &&

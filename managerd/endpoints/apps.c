@@ -6,6 +6,7 @@
 #include "managerd/traffic.h"
 
 #include "common/base/clock.h"
+#include "common/contract/host.h"
 
 #include <string.h>
 
@@ -51,7 +52,7 @@ enum progress app_list(struct call *call)
         listing.label = view_slice(label, 0, colon);
         listing.label_value = view_slice(label, colon + 1, SIZE_MAX);
     }
-    if (!call_page(call, &listing.page))
+    if (!call_page(call, &listing.page, app_name_valid))
         return PROGRESS_FAIL;
     listing.items = json_new_array();
     struct key first = key_app(listing.page.after);
@@ -132,7 +133,7 @@ enum progress app_put(struct call *call)
     if (error && error != ERROR_NOT_FOUND)
         return call_fail_error(call, error);
     enum progress verdict = PROGRESS_FAIL;
-    if (call_precondition(call, app.revision)) {
+    if (!call_refuse_deleting(call, app.json) && call_precondition(call, app.revision)) {
         struct json *settings = json_copy(call->body);
         shape_drop_read_only(&app_shape, settings);
         if (app.json) {
@@ -157,7 +158,7 @@ enum progress app_patch(struct call *call)
     if (!check_name(call) || !call_read_app(call, &app))
         return PROGRESS_FAIL;
     enum progress verdict = PROGRESS_FAIL;
-    if (call_precondition(call, app.revision)) {
+    if (!call_refuse_deleting(call, app.json) && call_precondition(call, app.revision)) {
         struct json *settings = json_copy(app.json);
         json_remove(settings, "internal");
         shape_merge(&app_shape, settings, call->body);

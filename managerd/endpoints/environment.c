@@ -30,7 +30,7 @@ enum progress environment_get(struct call *call)
 static enum progress save(struct call *call, struct record *app, const struct json *variables)
 {
     struct key key = key_app(call_app(call));
-    if (!call_precondition(call, app->revision))
+    if (call_refuse_deleting(call, app->json) || !call_precondition(call, app->revision))
         return PROGRESS_FAIL;
     json_set(object_in(app->json, "internal"), "environment",
              secrets_seal(call->server->secrets, call_app(call), variables));

@@ -3,6 +3,8 @@
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/events.h"
 
+#include "common/contract/host.h"
+
 #include <string.h>
 
 struct listing {
@@ -38,9 +40,10 @@ static bool on_operation(struct view key, struct view value, uint64_t revision, 
 enum progress operation_list(struct call *call)
 {
     struct listing listing = {.call = call, .app = VIEW(""), .state = VIEW("")};
-    call_query(call, "app", &listing.app);
-    call_query(call, "state", &listing.state);
-    if (!call_page(call, &listing.page))
+    listing.state = call_choice(call, "state", "queued|running|succeeded|failed|cancelled");
+    if (call_query(call, "app", &listing.app) && !app_name_valid(listing.app))
+        fault_parameter(&call->faults, "app", "must be the name of an app");
+    if (!call_page(call, &listing.page, id_valid))
         return PROGRESS_FAIL;
     struct key first = key_operation(view_slice(listing.page.after, 0, 128));
     listing.items = json_new_array();
@@ -95,10 +98,19 @@ enum progress operation_events(struct call *call)
     return events_stream(call);
 }
 
+/* That it came to an end is what was asked for, also when it ended before the wish reached it. */
+static enum progress cancelled(struct call *call)
+{
+    return call_answer(call, operation_finished(call->operation) ? 200 : 202,
+                       operation_public(call->operation));
+}
+
 enum progress operation_cancel(struct call *call)
 {
     if (!read_operation(call))
         return PROGRESS_FAIL;
+    if (view_equal(text_of(call->operation, "state"), VIEW("cancelled")))
+        return cancelled(call);
     enum error error = operations_cancel(call->server->operations, text_of(call->operation, "id"));
     if (error == ERROR_NOT_FOUND)
         return call_fail(call, PROBLEM_CONFLICT, "The operation has ended: it is %.*s.",
@@ -106,5 +118,8 @@ enum progress operation_cancel(struct call *call)
     if (error)
         return call_fail(call, PROBLEM_CONFLICT,
                          "The operation has come too far to be cancelled; roll back instead.");
-    return call_answer(call, 202, operation_public(call->operation));
+    call->location = arena_format(&call->arena, "/v1/operations/%.*s",
+                                  VIEW_FORMAT(text_of(call->operation, "id")));
+    call->on_operation = cancelled;
+    return call_wait_operation(call);
 }

@@ -91,14 +91,6 @@ static void set_traffic(struct json *app, struct json *traffic)
     json_set_integer(internal, "trafficChangedAt", clock_wall_ms());
 }
 
-static bool refuse_deleting(struct call *call, const struct json *app)
-{
-    if (json_type_of(json_get(internal_of(app), "deleting")) != JSON_STRING)
-        return false;
-    call_fail(call, PROBLEM_CONFLICT, "The app is being deleted.");
-    return true;
-}
-
 enum progress traffic_put(struct call *call)
 {
     struct record app;
@@ -115,7 +107,7 @@ enum progress traffic_put(struct call *call)
     if (call->faults.count) {
         verdict = call_fail_faults(call);
         json_free(traffic);
-    } else if (refuse_deleting(call, app.json) || !call_precondition(call, app.revision)) {
+    } else if (call_refuse_deleting(call, app.json) || !call_precondition(call, app.revision)) {
         json_free(traffic);
     } else {
         compare_versions(call, traffic);
@@ -162,7 +154,7 @@ enum progress rollback_post(struct call *call)
         return PROGRESS_FAIL;
     enum progress verdict = PROGRESS_FAIL;
     struct json *target = NULL;
-    if (!refuse_deleting(call, app.json) && call_precondition(call, app.revision) &&
+    if (!call_refuse_deleting(call, app.json) && call_precondition(call, app.revision) &&
         (target = rollback_target(call, app.json))) {
         struct json *internal = object_in(app.json, "internal");
         int64_t last = integer_of(internal, "lastVersion");
@@ -191,7 +183,7 @@ static enum progress set_enabled(struct call *call, bool enabled)
     if (!call_read_app(call, &app))
         return PROGRESS_FAIL;
     enum progress verdict = PROGRESS_FAIL;
-    if (refuse_deleting(call, app.json) || !call_precondition(call, app.revision)) {
+    if (call_refuse_deleting(call, app.json) || !call_precondition(call, app.revision)) {
         verdict = PROGRESS_FAIL;
     } else if (truth_of(app.json, "enabled") == enabled) {
         verdict = leave(call, &app, apps_show(call, app.json, app.revision));

@@ -5,6 +5,7 @@
 #include "managerd/traffic.h"
 
 #include "common/base/clock.h"
+#include "common/base/escape.h"
 
 struct listing {
     struct call *call;
@@ -35,6 +36,11 @@ static bool on_version(struct view key, struct view value, uint64_t revision, vo
     return !listing->more;
 }
 
+static bool is_version_key(struct view key)
+{
+    return view_starts_with(key, VIEW("versions/")) && utf8_valid(key);
+}
+
 enum progress version_list(struct call *call)
 {
     struct listing listing = {.call = call, .state = VIEW("")};
@@ -42,15 +48,17 @@ enum progress version_list(struct call *call)
     if (!call_read_app(call, &app))
         return PROGRESS_FAIL;
     record_release(&app);
-    call_query(call, "state", &listing.state);
-    if (!call_page(call, &listing.page))
+    listing.state = call_choice(call, "state", "pending|ready|failed|deleting");
+    if (!call_page(call, &listing.page, is_version_key))
         return PROGRESS_FAIL;
     struct key prefix = key_versions(call_app(call));
     struct view first = listing.page.after;
     listing.items = json_new_array();
-    /* A cursor of another list points elsewhere: it must lie within this one. */
-    if (first.length && !view_starts_with(first, view_of(prefix.text)))
-        first = VIEW("");
+    if (first.length && !view_starts_with(first, view_of(prefix.text))) {
+        json_free(listing.items);
+        fault_parameter(&call->faults, "cursor", "belongs to the list of another app");
+        return call_fail_faults(call);
+    }
     enum error error =
         state_range(call->server->state, view_of(prefix.text), first, on_version, &listing);
     if (error) {
