@@ -2,6 +2,7 @@
 #include "proxyd/steps.h"
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 
 #include <event2/event.h>
 
@@ -9,6 +10,7 @@
 #define BACKOFF_THROTTLE_MS 250 /* the same after a throttle */
 #define RETRY_AFTER_MOST_S  1   /* Lambda asks for a longer pause: the client may as well wait */
 #define RETRY_AFTER_MAX_S   3600
+#define SKEW_MS             60000 /* clocks that differ by less agree */
 
 static void on_done(const struct outgoing_result *result, void *context);
 
@@ -44,7 +46,8 @@ enum progress invoke_request(struct request *request)
                                ? request->route.deadline_ms
                                : (uint64_t)request->version->timeout_s * 1000 + 1000;
 
-    request->deadline_us = clock_monotonic_us() + deadline_ms * 1000;
+    if (request->deadline_us == 0) /* it holds for all attempts */
+        request->deadline_us = clock_monotonic_us() + deadline_ms * 1000;
     attempt(request, false);
     return PROGRESS_WAIT;
 }
@@ -100,6 +103,25 @@ static bool try_again(struct request *request, const struct outcome *outcome)
     return true;
 }
 
+/* Whether our clock was the reason, and signing anew by AWS's will help. */
+static bool clock_was_wrong(struct request *request, const struct outgoing_result *result)
+{
+    struct worker *worker = request->worker;
+    struct view date;
+    int64_t theirs_ms;
+
+    if (!outgoing_header(result->call, "Date", &date) ||
+        clock_parse_http(date, &theirs_ms) != ERROR_NONE)
+        return false;
+    int64_t offset_ms = theirs_ms - clock_wall_ms();
+    int64_t change_ms = offset_ms - worker->clock_offset_ms;
+    if (change_ms > -SKEW_MS && change_ms < SKEW_MS)
+        return false;
+    worker->clock_offset_ms = offset_ms;
+    log_write(LOG_WARN, "clock-skewed", LOG_INTEGER("offset_ms", offset_ms));
+    return true;
+}
+
 static struct outcome judge(struct request *request, const struct outgoing_result *result)
 {
     struct outcome_input input = {
@@ -152,6 +174,10 @@ static void on_done(const struct outgoing_result *result, void *context)
     }
     struct view why = outcome.code.length ? outcome.code : view_of(result->reason);
     request_fail(request, outcome.fault, arena_string(&request->arena, view_slice(why, 0, 200)));
-    if (!try_again(request, &outcome))
+    if (outcome.clock_doubted && !request->signed_again && clock_was_wrong(request, result)) {
+        request->signed_again = true;
+        request_resume(request, PROGRESS_SIGN_AGAIN);
+    } else if (!try_again(request, &outcome)) {
         request_resume(request, PROGRESS_FAIL);
+    }
 }

@@ -22,6 +22,8 @@
 #define SANITIZED 0
 #endif
 
+#define SPARE_DESCRIPTORS 256 /* listeners, the store, epoll, the admin address */
+
 enum exit_code { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 
 /* Credentials are looked for before anything is bound: without any nothing can be served. */
@@ -53,12 +55,23 @@ static void prepare_process(void)
     }
 }
 
+static void check_descriptors(const struct config *config)
+{
+    struct rlimit files;
+    int64_t wanted = config->max_connections + config->max_in_flight + SPARE_DESCRIPTORS;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < (rlim_t)wanted)
+        log_write(LOG_WARN, "few-descriptors", LOG_INTEGER("limit", files.rlim_cur),
+                  LOG_INTEGER("wanted", wanted));
+}
+
 static int run(const struct config *config)
 {
     int exit_code;
 
     prepare_process();
     log_start("proxyd", config->log_level);
+    check_descriptors(config);
     exit_code = server_run(config);
     log_write(LOG_INFO, "stopped", LOG_INTEGER("exit_code", exit_code));
     log_stop();

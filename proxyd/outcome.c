@@ -41,6 +41,20 @@ static struct view code_of(struct view error_type)
     return view_trim(hash == SIZE_MAX ? code : view_slice(code, hash + 1, code.length));
 }
 
+/* The codes by which AWS also says that the signature's time is too far from its own. */
+static bool doubts_clock(struct view code)
+{
+    static const char *const codes[] = {"InvalidSignatureException", "RequestExpired",
+                                        "RequestInTheFuture", "RequestTimeTooSkewed",
+                                        "SignatureDoesNotMatch"};
+
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (view_equal_string(code, codes[i]))
+            return true;
+    }
+    return false;
+}
+
 static void judge_status(int status, struct outcome *outcome)
 {
     for (size_t i = 0; i < sizeof not_started / sizeof not_started[0]; i++) {
@@ -58,6 +72,7 @@ static void judge_status(int status, struct outcome *outcome)
         outcome->fault = FAULT_EVENT_TOO_LARGE;
     } else if (status >= 400 && status < 500) {
         outcome->fault = FAULT_LAMBDA_REFUSED;
+        outcome->clock_doubted = doubts_clock(outcome->code);
     } else {
         outcome->fault = FAULT_LAMBDA_FAILED;
     }

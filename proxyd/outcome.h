@@ -21,6 +21,8 @@ struct outcome {
     enum fault fault; /* FAULT_NONE: an answer with status 200 to decode */
     bool may_heal; /* another attempt has a chance (only looked at for faults that are retried) */
     bool stale;    /* a kept connection was dead: try again at once, on a fresh one */
+    bool
+        clock_doubted; /* Lambda refused the signature by a code that it also uses for a wrong time */
     struct view code; /* the error type without namespace and URI; empty when none */
 };
 

@@ -48,6 +48,10 @@ static bool advance(struct request *request, enum progress progress)
         REQUIRE(request->step < STEP_RESPOND && request->fault != FAULT_NONE);
         move(request, STEP_RESPOND);
         return true;
+    case PROGRESS_SIGN_AGAIN:
+        REQUIRE(request->step == STEP_INVOKE);
+        move(request, STEP_SIGN);
+        return true;
     case PROGRESS_NEXT:
         if (request->step == STEP_RECORD) {
             finish(request);

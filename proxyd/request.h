@@ -29,7 +29,8 @@ struct event;
 #define REQUEST_REPLY_MAX   (6 * 1024 * 1024 + 65536) /* the same for replies, and error objects */
 #define REQUEST_ARENA_BYTES (32 * 1024 * 1024)        /* a decoded reply may lie in it */
 
-enum progress { PROGRESS_NEXT, PROGRESS_WAIT, PROGRESS_FAIL };
+/* SIGN_AGAIN is the one step back: invoke learnt that the signature's time was wrong. */
+enum progress { PROGRESS_NEXT, PROGRESS_WAIT, PROGRESS_FAIL, PROGRESS_SIGN_AGAIN };
 
 enum step {
     STEP_ACCEPT,
@@ -83,13 +84,13 @@ struct request {
     const char *url;
     struct incoming_header headers[8];
     size_t header_count;
-    bool waits_for_credentials;
 
     /* invoke */
     struct outgoing_call *call;
     struct event *backoff;
     uint64_t deadline_us; /* monotonic */
     unsigned attempts;
+    bool signed_again;
     bool stale_seen; /* one dead kept connection is forgiven without budget */
     uint64_t upstream_us;
     char *payload; /* the reply's bytes */

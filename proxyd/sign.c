@@ -67,8 +67,9 @@ static enum progress sign(struct request *request)
         .region = endpoint->region,
         .service = VIEW("lambda"),
     };
-    if (sigv4_sign(request->worker->signer, &call, request->credentials, request->time_ms,
-                   &request->arena, &signature) != ERROR_NONE)
+    if (sigv4_sign(request->worker->signer, &call, request->credentials,
+                   request->time_ms + request->worker->clock_offset_ms, &request->arena,
+                   &signature) != ERROR_NONE)
         return request_fail(request, FAULT_INTERNAL, "memory ran out");
     add_header(request, VIEW("Host"), endpoint->host);
     add_header(request, signed_headers[0].name, signed_headers[0].value);
@@ -94,6 +95,8 @@ static void on_credentials(struct credentials *credentials, enum error error, vo
 
 enum progress sign_request(struct request *request)
 {
+    credentials_release(request->credentials);
+    request->header_count = 0;
     request->credentials = credentials_get(request->worker->credentials, on_credentials, request);
     return request->credentials ? sign(request) : PROGRESS_WAIT;
 }

@@ -50,6 +50,7 @@ struct worker {
     struct event *reap_event;
     unsigned under_way;
     double retry_budget;
+    int64_t clock_offset_ms; /* AWS's time minus ours; 0 while they agree */
     uint64_t random_state;
     /* the worker's own business */
     struct event *tick, *drain_tick, *wake;

@@ -1,6 +1,6 @@
 """Each fault of the table: status, class, headers; and no request runs twice."""
-import base64
-import json
+import calendar
+import email.utils
 import threading
 import time
 
@@ -58,6 +58,29 @@ def test_what_heals_is_healed(proxyd, aws):
     line = proxyd.line_of(response)
     assert line["attempts"] == 3 and "fault" not in line
     assert proxyd.figure("proxyd_invocation_retries_total") == 2
+
+
+def test_a_wrong_clock_is_corrected_by_lambdas(aws):
+    ahead = [3 * 3600]
+
+    def script(call):
+        sent = calendar.timegm(time.strptime(dict(call.headers)["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
+        now = time.time() + ahead[0]
+        if abs(sent - now) > 300:
+            call.service_error(403, "InvalidSignatureException", {"Date": email.utils.formatdate(now, usegmt=True)})
+        else:
+            call.reply({"statusCode": 200, "body": "in time"})
+    aws.calls.clear()
+    aws.script["late"] = script
+    with Proxy(aws, routes=[app("late")], options={"PROXYD_WORKERS": "1"}) as proxyd:
+        assert [proxyd.app("late").text for _ in range(3)] == ["in time"] * 3
+        assert aws.count("late") == 4  # one was signed again, the others were right at once
+        assert proxyd.events("clock-skewed")
+        ahead[0] = 0  # and back
+        assert proxyd.app("late").text == "in time"
+        aws.script["late"] = lambda call: call.service_error(403, "InvalidSignatureException", {"Date": email.utils.formatdate(usegmt=True)})
+        line = expect_fault(proxyd, proxyd.app("late"), "lambda-refused", 502, "not-started")
+        assert line["attempts"] == 1  # the clocks agree: the key must be wrong
 
 
 def test_a_long_retry_after_is_the_clients_to_wait(proxyd, aws):

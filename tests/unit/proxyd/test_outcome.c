@@ -76,6 +76,15 @@ static void other_4xx_are_refusals_and_other_5xx_unknown(void **state)
     assert_int_equal(answered(413, "RequestTooLargeException").fault, FAULT_EVENT_TOO_LARGE);
 }
 
+static void a_refused_signature_puts_the_clock_in_doubt(void **state)
+{
+    (void)state;
+    assert_true(answered(403, "InvalidSignatureException").clock_doubted);
+    assert_int_equal(answered(403, "InvalidSignatureException").fault, FAULT_LAMBDA_REFUSED);
+    assert_false(answered(403, "AccessDeniedException").clock_doubted);
+    assert_false(answered(500, "InvalidSignatureException").clock_doubted);
+}
+
 static void only_what_was_surely_not_sent_is_unreachable(void **state)
 {
     (void)state;
@@ -122,6 +131,7 @@ int main(void)
         cmocka_unit_test(codes_that_say_not_started_are_believed_with_their_status_only),
         cmocka_unit_test(a_code_is_found_between_namespace_and_address),
         cmocka_unit_test(other_4xx_are_refusals_and_other_5xx_unknown),
+        cmocka_unit_test(a_refused_signature_puts_the_clock_in_doubt),
         cmocka_unit_test(only_what_was_surely_not_sent_is_unreachable),
         cmocka_unit_test(only_a_kept_connection_is_stale),
         cmocka_unit_test(nothing_that_may_have_run_is_ever_retried),
