@@ -196,11 +196,20 @@ static void update_code(struct operation *operation, const struct wanted *wanted
                     view_of(after), on_code_body, operation);
 }
 
+static void on_broken_deleted(struct operation *operation, const struct lambda_answer *answer)
+{
+    if (answer->outcome != LAMBDA_OK && answer->outcome != LAMBDA_NOT_FOUND &&
+        answer->outcome != LAMBDA_CONFLICT)
+        operation_step_refused(operation, answer, "The failed function could not be deleted");
+    else
+        operation_poll(operation, look_at_code, LATE);
+}
+
 static void delete_broken(struct operation *operation, const struct wanted *wanted)
 {
     struct lambda_request request = {.operation = LAMBDA_DELETE_FUNCTION,
                                      .function = wanted->function};
-    operation_send(operation, &request, on_code_changed);
+    operation_send(operation, &request, on_broken_deleted);
 }
 
 /* Whether we may change the function: it carries our tags, or was or is to be adopted. */
@@ -241,8 +250,7 @@ static void on_code_seen(struct operation *operation, const struct lambda_answer
     else if (is_busy(configuration))
         operation_poll(operation, look_at_code, LATE);
     else if (view_equal_string(text_of(configuration, "State"), "Failed") &&
-             function_is_ours(answer->json, operation->environment->installation, operation->app) &&
-             operation->tries++ == 0)
+             function_is_ours(answer->json, operation->environment->installation, operation->app))
         delete_broken(operation, &wanted); /* such a function can only be made anew */
     else if (code_is_there(&wanted, configuration))
         operation_step_done(operation, "The code was there already.");
@@ -280,6 +288,8 @@ static bool ends_early(const struct operation *operation)
 static void on_configuration_changed(struct operation *operation,
                                      const struct lambda_answer *answer)
 {
+    if (answer->outcome == LAMBDA_OK)
+        operation->tries++;
     if (answer->outcome != LAMBDA_OK && answer->outcome != LAMBDA_CONFLICT)
         operation_step_refused(operation, answer, "The function's configuration was not accepted");
     else if (answer->outcome == LAMBDA_OK && ends_early(operation))
@@ -339,7 +349,7 @@ static void on_configuration_seen(struct operation *operation, const struct lamb
         fail_with_reason(operation, configuration);
     else if (is_busy(configuration))
         operation_poll(operation, look_at_configuration, LATE);
-    else if (!stamped && operation->tries++ < 3)
+    else if (!stamped && operation->tries < 3)
         update_configuration(operation, &wanted);
     else if (!stamped || !code_is_there(&wanted, configuration))
         operation_step_problem(operation, PROBLEM_AWS_FAILED,

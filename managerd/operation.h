@@ -75,7 +75,7 @@ struct operation {
     void (*on_answer)(struct operation *operation, const struct lambda_answer *answer);
     uint64_t step_began_us;
     unsigned polls; /* looks taken in this step, for the rising delay */
-    unsigned tries; /* changes asked of AWS in this step */
+    unsigned tries; /* changes that AWS accepted in this step */
 
     bool started; /* holds one of the places */
     bool cancel;

@@ -20,6 +20,7 @@ static struct {
     char code[64], description[256];
     int versions;        /* published */
     char published[256]; /* description of the latest */
+    bool broken;         /* State: Failed, until it is deleted */
     int calls;           /* so far */
     int stop_at;         /* the call whose answer never comes; 0: none */
     bool stopped;
@@ -100,7 +101,7 @@ static void copy_member(const struct json *body, const char *name, char *out, si
 static struct json *configuration(void)
 {
     struct json *answer = json_new_object();
-    json_set_string(answer, "State", VIEW("Active"));
+    json_set_string(answer, "State", lambda.broken ? VIEW("Failed") : VIEW("Active"));
     json_set_string(answer, "LastUpdateStatus", VIEW("Successful"));
     json_set_string(answer, "CodeSha256", view_of(lambda.code));
     json_set_string(answer, "Description", view_of(lambda.description));
@@ -153,6 +154,7 @@ static struct json *perform(const struct lambda_call *call)
         return publish_version();
     case LAMBDA_DELETE_FUNCTION:
         lambda.there = call->qualifier[0] != 0;
+        lambda.broken = false;
         return json_new_object();
     case LAMBDA_INVOKE:
     case LAMBDA_OPERATION_COUNT:
@@ -542,6 +544,21 @@ static void changes_made_meanwhile_are_not_lost(void **state)
     assert_int_equal(share_of(1), 10000);
 }
 
+static void a_function_that_failed_for_good_is_made_anew(void **state)
+{
+    (void)state;
+    char id[ID_SIZE];
+    deploy(1, id);
+    run();
+    lambda.broken = true;
+    deploy(2, id);
+    run();
+    expect_state(id, "succeeded");
+    assert_false(lambda.broken);
+    assert_true(lambda.there);
+    assert_int_equal(share_of(2), 10000);
+}
+
 static void cancelled_before_it_began_it_changes_nothing(void **state)
 {
     (void)state;
@@ -599,6 +616,7 @@ int main(void)
         TEST(what_aws_refuses_fails_the_operation_with_its_reason),
         TEST(a_version_that_answers_badly_gets_no_traffic),
         TEST(changes_made_meanwhile_are_not_lost),
+        TEST(a_function_that_failed_for_good_is_made_anew),
         TEST(cancelled_before_it_began_it_changes_nothing),
         TEST(an_end_removes_every_record_and_the_function),
     };
