@@ -78,7 +78,7 @@ part_valgrind() {
     local status=$?
     [ "$status" = 0 ] || tail -60 "$OUT/valgrind.log"
     verdict "$status" "valgrind ${program#build/plain/bin/unit/}"
-  done < <(find build/plain/bin/unit -type f -executable | sort)
+  done < <(find build/plain/bin/unit -type f -executable -name 'test_*' | sort)
   TEST_WRAPPER="$VALGRIND" BUILD_DIR=build/plain TEST_PATIENCE=10 pytest_part valgrind tests/blackbox/test_stack.py -m "not long and not load"
 }
 

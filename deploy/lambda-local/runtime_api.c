@@ -164,10 +164,11 @@ void runtime_api_deliver(struct runtime_api *api, struct invocation *invocation)
 {
     struct front_exchange *exchange = api->next;
     char deadline[32];
+    int digits = snprintf(deadline, sizeof deadline, "%lld", (long long)invocation->deadline_ms);
     struct incoming_header headers[] = {
         {VIEW("Content-Type"), VIEW("application/json")},
         {VIEW("Lambda-Runtime-Aws-Request-Id"), view_of(invocation->request_id)},
-        {VIEW("Lambda-Runtime-Deadline-Ms"), view_of(deadline)},
+        {VIEW("Lambda-Runtime-Deadline-Ms"), view_from(deadline, (size_t)digits)},
         {VIEW("Lambda-Runtime-Invoked-Function-Arn"), view_of(invocation->arn)},
         {VIEW("Lambda-Runtime-Trace-Id"), view_of(invocation->trace_id)},
         {VIEW("Lambda-Runtime-Client-Context"), view_of(invocation->client_context)},
@@ -175,8 +176,6 @@ void runtime_api_deliver(struct runtime_api *api, struct invocation *invocation)
     size_t count = sizeof headers / sizeof headers[0] - (invocation->client_context ? 0 : 1);
 
     REQUIRE(api->state == RUNTIME_WAITING && exchange);
-    headers[2].value.length =
-        (size_t)snprintf(deadline, sizeof deadline, "%lld", (long long)invocation->deadline_ms);
     api->state = RUNTIME_INVOKING;
     api->next = NULL;
     api->invocation = invocation;

@@ -859,8 +859,12 @@ static void accepting_pauses_while_descriptors_run_out(void **state)
     struct server *server = *state;
     struct rlimit before, less;
     struct wire wire;
+    const char *preload = getenv("LD_PRELOAD");
     int probe;
 
+    /* valgrind plays the limit itself: it takes the connection from the kernel and drops it. */
+    if (preload && strstr(preload, "vgpreload"))
+        skip();
     /* The client's socket is the last descriptor that fits. */
     probe = socket(AF_INET, SOCK_STREAM, 0);
     close(probe);
