@@ -205,6 +205,27 @@ static void on_broken_deleted(struct operation *operation, const struct lambda_a
         operation_poll(operation, look_at_code, LATE);
 }
 
+static bool is_ready(struct view key, struct view value, uint64_t revision, void *context)
+{
+    bool *found = context;
+    struct json *version = NULL;
+    (void)key, (void)revision;
+    *found = record_parse(value, &version) != ERROR_NONE ||
+             view_equal_string(text_of(version, "state"), "ready");
+    json_free(version);
+    return !*found;
+}
+
+/* Deleting the function would take versions along that may be serving. */
+static bool has_ready_version(const struct operation *operation)
+{
+    bool found = false;
+    struct key prefix = key_versions(view_of(operation->app));
+    return state_range(operation->environment->state, view_of(prefix.text), VIEW(""), is_ready,
+                       &found) != ERROR_NONE ||
+           found;
+}
+
 static void delete_broken(struct operation *operation, const struct wanted *wanted)
 {
     struct lambda_request request = {.operation = LAMBDA_DELETE_FUNCTION,
@@ -250,7 +271,8 @@ static void on_code_seen(struct operation *operation, const struct lambda_answer
     else if (is_busy(configuration))
         operation_poll(operation, look_at_code, LATE);
     else if (view_equal_string(text_of(configuration, "State"), "Failed") &&
-             function_is_ours(answer->json, operation->environment->installation, operation->app))
+             function_is_ours(answer->json, operation->environment->installation, operation->app) &&
+             !has_ready_version(operation))
         delete_broken(operation, &wanted); /* such a function can only be made anew */
     else if (code_is_there(&wanted, configuration))
         operation_step_done(operation, "The code was there already.");

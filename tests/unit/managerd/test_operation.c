@@ -548,13 +548,23 @@ static void a_function_that_failed_for_good_is_made_anew(void **state)
 {
     (void)state;
     char id[ID_SIZE];
+    lambda.fail = LAMBDA_REFUSED;
+    lambda.fail_operation = LAMBDA_PUBLISH_VERSION;
     deploy(1, id);
     run();
+    expect_state(id, "failed");
+    lambda.fail = LAMBDA_OK;
     lambda.broken = true;
     deploy(2, id);
     run();
     expect_state(id, "succeeded");
     assert_false(lambda.broken);
+    assert_int_equal(share_of(2), 10000);
+    /* Not when a version serves that would go with it. */
+    lambda.broken = true;
+    deploy(3, id);
+    run();
+    expect_state(id, "failed");
     assert_true(lambda.there);
     assert_int_equal(share_of(2), 10000);
 }
