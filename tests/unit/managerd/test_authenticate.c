@@ -78,13 +78,21 @@ static void only_loopback_names_are_this_machine(void **state)
         assert_true(host_is_loopback(view_of(own[i])));
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
         assert_false(host_is_loopback(view_of(foreign[i])));
-    assert_true(origin_is_loopback(VIEW("")));
-    assert_true(origin_is_loopback(VIEW("http://localhost:3000")));
-    assert_true(origin_is_loopback(VIEW("https://[::1]")));
-    assert_false(origin_is_loopback(VIEW("null")));
-    assert_false(origin_is_loopback(VIEW("file://")));
-    assert_false(origin_is_loopback(VIEW("http://localhost.example.com")));
-    assert_false(origin_is_loopback(VIEW("http://evil#localhost")));
+}
+
+static void only_our_own_pages_are_our_origin(void **state)
+{
+    (void)state;
+    struct view host = VIEW("localhost:8081");
+    assert_true(origin_is_own(VIEW(""), host));
+    assert_true(origin_is_own(VIEW("http://localhost:8081"), host));
+    assert_true(origin_is_own(VIEW("https://LOCALHOST:8081"), host));
+    assert_false(origin_is_own(VIEW("http://localhost:3000"), host));
+    assert_false(origin_is_own(VIEW("http://localhost"), host));
+    assert_false(origin_is_own(VIEW("http://127.0.0.1:8081"), host));
+    assert_false(origin_is_own(VIEW("null"), host));
+    assert_false(origin_is_own(VIEW("file://"), host));
+    assert_false(origin_is_own(VIEW("http://localhost:8081.example.com"), host));
 }
 
 int main(void)
@@ -93,6 +101,7 @@ int main(void)
         cmocka_unit_test(without_tokens_everybody_is_local),
         cmocka_unit_test(each_token_has_its_own_role),
         cmocka_unit_test(only_loopback_names_are_this_machine),
+        cmocka_unit_test(only_our_own_pages_are_our_origin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
