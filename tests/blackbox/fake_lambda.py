@@ -55,16 +55,20 @@ class Call:
 
 
 class FakeLambda:
-    def __init__(self):
+    def __init__(self, tls=None):
+        """`tls`: an ssl.SSLContext to serve HTTPS with."""
+        self.tls = tls
         self.script = {}
         self.calls = []
         self.lock = threading.Lock()
         self.peers = set()
         self.server = harness.RawServer(self._serve)
-        self.url = self.server.url
+        self.url = self.server.url.replace("http:", "https:").replace("127.0.0.1", "localhost") if tls else self.server.url
 
     def _serve(self, peer, number):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            peer = self.tls.wrap_socket(peer, server_side=True)
         with self.lock:
             self.peers.add(peer)
         stream = peer.makefile("rb")
@@ -83,6 +87,8 @@ class FakeLambda:
         finally:
             with self.lock:
                 self.peers.discard(peer)
+            stream.close()
+            peer.close()  # in TLS it is not the socket that the server gave us
 
     @staticmethod
     def _read(peer, stream, number):

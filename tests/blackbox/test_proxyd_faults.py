@@ -1,6 +1,8 @@
 """Each fault of the table: status, class, headers; and no request runs twice."""
 import calendar
 import email.utils
+import ssl
+import subprocess
 import threading
 import time
 
@@ -211,6 +213,46 @@ def test_a_server_that_is_no_tls_is_unreachable(aws):
     with Proxy(aws, routes=[app("hello")],
                options={"AWS_ENDPOINT_URL_LAMBDA": aws.url.replace("http:", "https:"), "PROXYD_CONNECT_TIMEOUT": "300ms"}) as lost:
         expect_fault(lost, lost.app("hello", timeout=60), "unreachable", 503, "not-started", 1)
+
+
+def make_certificate(folder, name):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", str(folder / "key.pem"),
+                    "-out", str(folder / "cert.pem")], check=True, stderr=subprocess.DEVNULL, timeout=30)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context, str(folder / "cert.pem")
+
+
+def test_tls_is_verified(tmp_path):
+    context, bundle = make_certificate(tmp_path, "localhost")
+    with FakeLambda(context) as aws:
+        with Proxy(aws, routes=[app("hello")], options={"AWS_CA_BUNDLE": bundle, "PROXYD_WORKERS": "1"}) as proxyd:
+            for _ in range(5):
+                assert proxyd.app("hello", "/", "POST", body=b"x" * 100000).status == 200
+                aws.close_idle()
+            assert aws.count("hello") == 5
+        with Proxy(aws, routes=[app("hello")]) as proxyd:  # the system does not know this authority
+            expect_fault(proxyd, proxyd.app("hello"), "unreachable", 503, "not-started", 1)
+        assert aws.count("hello") == 5
+
+
+def test_tls_of_another_host_is_refused(tmp_path):
+    context, bundle = make_certificate(tmp_path, "other.example")
+    with FakeLambda(context) as aws, Proxy(aws, routes=[app("hello")], options={"AWS_CA_BUNDLE": bundle}) as proxyd:
+        expect_fault(proxyd, proxyd.app("hello"), "unreachable", 503, "not-started", 1)
+        assert aws.calls == []
+
+
+def test_what_breaks_inside_tls_is_unknown(tmp_path):
+    context, bundle = make_certificate(tmp_path, "localhost")
+    with FakeLambda(context) as aws, Proxy(aws, routes=[app("hello")], options={"AWS_CA_BUNDLE": bundle}) as proxyd:
+        for path in ("/warm", "/kept", "/fresh"):
+            aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "ok"}) if path == "/warm" else False
+            response = proxyd.app("hello", path)
+            if path != "/warm":
+                expect_fault(proxyd, response, "lambda-failed", 502, "unknown")
+        assert aws.count("hello") == 3
 
 
 def test_the_deadline(proxyd, aws):
