@@ -180,7 +180,8 @@ enum error payload_check(struct view text, size_t *offset)
         if (progress == VALUE_DONE)
             progress = go_on(&scan);
     } while (progress == VALUE_NEXT);
-    skip_space(&scan);
+    if (progress == VALUE_DONE)
+        skip_space(&scan);
     *offset = (size_t)(scan.at - text.data);
     if (progress != VALUE_DONE || scan.at != scan.end)
         return ERROR_INVALID;
