@@ -193,6 +193,24 @@ static uint16_t local_port_of(int fd)
                                                                       : 0;
 }
 
+/* The one socket with these ports. Two peers' sockets may share both: then nothing may be claimed of
+ * either. */
+static struct tracked_socket *socket_by_ports(const struct tracked_socket_list *bucket,
+                                              uint16_t local_port, uint16_t peer_port)
+{
+    struct tracked_socket *tracked, *found = NULL;
+
+    LIST_FOREACH(tracked, bucket, same_bucket)
+    {
+        if (tracked->local_port != local_port || tracked->peer_port != peer_port)
+            continue;
+        if (found)
+            return NULL;
+        found = tracked;
+    }
+    return found;
+}
+
 void sockets_carry(struct sockets *sockets, uint16_t local_port, uint16_t peer_port,
                    struct socket_user *user)
 {
@@ -211,15 +229,12 @@ void sockets_carry(struct sockets *sockets, uint16_t local_port, uint16_t peer_p
         tracked->local_port = local_port;
         LIST_INSERT_HEAD(bucket, tracked, same_bucket);
     } else {
-        LIST_FOREACH(tracked, bucket, same_bucket)
-        {
-            if (tracked->local_port == local_port && tracked->peer_port == peer_port &&
-                !tracked->user)
-                break;
-        }
+        tracked = socket_by_ports(bucket, local_port, peer_port);
     }
     if (!tracked)
         return;
+    if (tracked->user) /* its request is over: the client gave the socket on before it said so */
+        tracked->user->carrier = NULL;
     tracked->user = user;
     tracked->acked_before = bytes_acked(tracked->fd, &state);
     user->carrier = tracked;

@@ -2,6 +2,7 @@
 unit_test(common/net/test_outgoing LIBRARIES common_net PkgConfig::LIBEVENT)
 unit_test(common/net/test_answer LIBRARIES common_net)
 unit_test(common/net/test_header_lines LIBRARIES common_net)
+unit_test(common/net/test_sockets LIBRARIES common_net PkgConfig::LIBEVENT)
 unit_test(common/net/test_guard LIBRARIES common_net)
 unit_test(common/net/test_incoming LIBRARIES common_net PkgConfig::LIBEVENT SOURCES common/net/wire.c)
 unit_test(common/net/test_front LIBRARIES common_net PkgConfig::LIBEVENT SOURCES common/net/wire.c)
