@@ -384,7 +384,8 @@ static void call_complete(struct outgoing_call *call, CURLcode code)
     result->reason = call->reason[0] ? call->reason : curl_easy_strerror(code);
     result->call = call;
     call->state = CALL_DONE;
-    REQUIRE(!call->in_work);
+    if (call->in_work) /* it was to be resumed, and has ended meanwhile */
+        TAILQ_REMOVE(&call->outgoing->work, call, work);
     TAILQ_INSERT_TAIL(&call->outgoing->done, call, work);
     call->in_work = true;
 }
