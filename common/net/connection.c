@@ -15,7 +15,7 @@
 
 #define LINGER_MS         1000
 #define LINGER_BYTES      (8 * 1024 * 1024)
-#define DRAIN_GRACE_MS    1000 /* for a connection whose first request is on its way */
+#define DRAIN_GRACE_MS    1000 /* for a request that is on its way */
 #define READ_AHEAD_BYTES  (64 * 1024)
 #define BODY_CHECK_MS     1000 /* between looks at a slow body's rate */
 #define PROBLEM_MAX_BYTES (64 * 1024)
@@ -177,7 +177,8 @@ static void on_bytes(size_t count, void *context)
     make_guard(connection);
     connection->started_us = connection->state_since_us;
     connection->in_body = false;
-    connection->served = true;
+    if (connection->set->draining)
+        disarm(connection); /* the grace's; the head gets its own */
 }
 
 static uint64_t on_head(void *context)
@@ -347,7 +348,6 @@ static void adopt(struct connection *connection)
     unsigned from_there;
 
     set->hooks.adopt(connection, set->context);
-    listener_peer(connection->descriptor, connection->peer_address, &connection->peer_port);
     connection->local_port = set->listener ? listener_port(set->listener) : 0;
     from_there = peers_add(set->peers, connection->peer_address, &connection->peer_key);
     /* Reading has our deadlines: evhttp's would cut a stream whose client is silent, as it may. */
@@ -367,13 +367,13 @@ static bool has_bytes_waiting(const struct connection *connection)
     return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* A close would meet the request that a client is sending just now: it has a moment in which its
+ * next answer tells it to close. */
 static void close_if_drained(struct connection *connection)
 {
     if (has_bytes_waiting(connection))
         return; /* it is about to be read and served */
-    if (connection->served)
-        connection->must_close = true;
-    else if (!is_armed(connection))
+    if (!is_armed(connection))
         arm_deadline(connection, DRAIN_GRACE_MS);
 }
 

@@ -46,7 +46,6 @@ struct connection {
     uint64_t started_us; /* first byte of the message */
     bool in_body;
     bool counted;    /* in the set's peers */
-    bool served;     /* it had a message */
     bool must_close; /* in the next turn */
     bool reset;      /* … by a reset */
     bool in_turn;
@@ -60,7 +59,8 @@ struct connection {
 TAILQ_HEAD(connection_list, connection);
 
 struct connection_hooks {
-    /* evhttp has made the connection: fill in evhttp and descriptor, set its close callback. */
+    /* evhttp has made the connection: fill in evhttp, descriptor and peer, set its close callback.
+     */
     void (*adopt)(struct connection *connection, void *context);
     uint64_t (*body_limit)(struct connection *connection, void *context);
     /* Tells the user of the refusal and writes the body of its answer, which goes out with
@@ -94,8 +94,8 @@ void connection_set_init(struct connection_set *set, struct event_base *base,
 void connection_set_settle(struct connection_set *set);
 /* All connections must be gone. */
 void connection_set_release(struct connection_set *set);
-/* Idle connections are closed in the next turn, the others when they become idle. May be called
- * again. */
+/* Idle connections are closed when they stay silent for a second, the others with their answer. May
+ * be called again. */
 void connection_set_drain(struct connection_set *set);
 
 /* At accept. It is adopted in the next turn: by then evhttp has given it its callbacks. */

@@ -120,6 +120,20 @@ static void note_descriptor(struct incoming *incoming, int fd, struct connection
     incoming->by_descriptor[fd] = connection;
 }
 
+static void note_peer(struct connection *connection)
+{
+    char *address = NULL;
+
+    listener_peer(connection->descriptor, connection->peer_address, &connection->peer_port);
+    if (connection->peer_address[0])
+        return;
+    /* It has reset already, and the kernel has forgotten who it was; evhttp asked when accepting. */
+    evhttp_connection_get_peer(connection->evhttp, &address, &connection->peer_port);
+    if (address && strncmp(address, "::ffff:", 7) == 0 && strchr(address, '.'))
+        address += 7;
+    snprintf(connection->peer_address, LISTENER_ADDRESS_SIZE, "%s", address ? address : "");
+}
+
 static void adopt_connection(struct connection *connection, void *context)
 {
     struct incoming *incoming = context;
@@ -134,6 +148,7 @@ static void adopt_connection(struct connection *connection, void *context)
     evhttp_connection_set_closecb(connection->evhttp, on_evhttp_close, connection);
     connection->descriptor = bufferevent_getfd(connection->bufferevent);
     note_descriptor(incoming, connection->descriptor, connection);
+    note_peer(connection);
 }
 
 static struct bufferevent *make_bufferevent(struct event_base *base, void *context)

@@ -71,8 +71,8 @@ enum error incoming_listen(struct incoming *incoming, const char *address, bool 
                            struct buffer *problem) MUST_CHECK;
 /* What was really bound, "127.0.0.1:43211"; borrowed. */
 const char *incoming_address(const struct incoming *incoming);
-/* Stops accepting (what is queued in the kernel is still accepted first), closes idle connections,
- * answers the rest with `Connection: close`. */
+/* Stops accepting (what is queued in the kernel is still accepted first), answers with
+ * `Connection: close`, and closes connections that stay silent for a second. */
 void incoming_drain(struct incoming *incoming);
 /* Connections open, and requests handed over but not yet answered. */
 unsigned incoming_connections(const struct incoming *incoming);
