@@ -176,8 +176,6 @@ static void make_events(struct worker *worker)
 {
     static const struct timeval tick = {0, ROUTES_TICK_MS * 1000};
 
-    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    REQUIRE(worker->wake_fd >= 0);
     worker->wake = event_new(worker->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
     worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
     worker->drain_tick = event_new(worker->base, -1, EV_PERSIST, on_drain_tick, worker);
