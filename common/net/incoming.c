@@ -175,6 +175,7 @@ static uint64_t limit_body(struct connection *connection, void *context)
     if (!incoming->handlers.body_limit)
         return UINT64_MAX;
     guard_header(guard, "Content-Type", &head.content_type);
+    guard_header(guard, "Authorization", &head.authorization);
     return incoming->handlers.body_limit(&head, incoming->context);
 }
 

@@ -44,7 +44,7 @@ struct incoming_refusal {
 /* What the head alone allows to decide, before the body is read (and before 100 Continue). */
 struct incoming_head {
     struct view method, target, host;
-    struct view content_type;
+    struct view content_type, authorization; /* empty: absent */
     uint64_t content_length; /* UINT64_MAX when chunked */
 };
 
