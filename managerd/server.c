@@ -223,7 +223,8 @@ static void refusal_body(const struct incoming_refusal *refusal, struct buffer *
     problem.detail = detail;
     if (refusal->reason == GUARD_BODY_TOO_LARGE) {
         problem.type = PROBLEM_TOO_LARGE;
-        snprintf(detail, sizeof detail, "Packages may have %lld bytes, other bodies %u.",
+        snprintf(detail, sizeof detail,
+                 "Packages may have %lld bytes when the token may deploy, other bodies %u.",
                  (long long)server->config->max_package_bytes, MAX_BODY_BYTES);
     }
     struct json *document = problem_document(&problem, NULL, refusal->request_id);
@@ -240,7 +241,10 @@ static uint64_t body_limit(const struct incoming_head *head, void *context)
 {
     const struct server *server = context;
     struct view path = view_slice(head->target, 0, view_find(head->target, '?'));
-    if (!view_equal(head->method, VIEW("POST")))
+    struct principal principal;
+    authenticate(server->authenticator, head->authorization, &principal);
+    /* Nobody who may not deploy gets to fill our memory with packages. */
+    if (!view_equal(head->method, VIEW("POST")) || principal.role < ROLE_DEPLOYER)
         return MAX_BODY_BYTES;
     if (view_equal(path, VIEW("/apps/deploy")))
         return package_limit(server);

@@ -66,6 +66,16 @@ def test_what_is_not_there_is_not_told_without_a_token(locked):
     assert request(locked.url + "/v1/nothing").status == 401
 
 
+def test_only_who_may_deploy_gets_to_send_packages(locked):
+    big = b"PK" + bytes(2 << 20)
+    for token, status in (("wrong", 413), ("correct-horse", 422)):
+        answer = request(locked.url + "/v1/apps/x/deployments", "POST", big,
+                         {"Content-Type": "application/zip", "Authorization": f"Bearer {token}"})
+        assert answer.status == status, answer
+    small = request(locked.url + "/v1/apps/x/deployments", "POST", b"PK", {"Content-Type": "application/zip"})
+    assert small.status == 401
+
+
 def test_with_a_token_any_host_and_origin_may_call(locked):
     answer = request(locked.url + "/v1/apps", host="managerd.example.com",
                      headers={"Authorization": "Bearer correct-horse", "Origin": "https://console.example.com"})
@@ -523,3 +533,38 @@ def test_lists_and_documents_are_compressed_when_asked_for_and_single_resources_
         assert call(stack, "GET", path, headers={"Accept-Encoding": "gzip;q=0, br"}).header("Content-Encoding") is None
     one = call(stack, "GET", "/v1/apps/squeezed-a", headers={"Accept-Encoding": "gzip"})
     assert one.header("Content-Encoding") is None and one.header("ETag")
+
+
+def test_a_full_store_is_a_507_that_loses_nothing_and_ends_when_there_is_room():
+    aws = {"AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:1", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local",
+           "AWS_SECRET_ACCESS_KEY": "local"}
+    with Managerd(aws=aws, options={"MANAGERD_MAP_BYTES": "1M"}) as daemon:
+        made = 0
+        while True:
+            answer = daemon.request("PUT", f"/v1/apps/app-{made}", {"description": "x" * 900})
+            if answer.status != 201:
+                break
+            made += 1
+            assert made < 5000
+        assert answer.status == 507 and answer.json()["type"] == "/problems/storage-full"
+        assert request(daemon.url + "/readyz").status == 503
+        assert all(daemon.request("GET", f"/v1/apps/app-{n}").status == 200 for n in range(made))
+        assert daemon.request("DELETE", "/v1/apps/app-1", headers={"Prefer": "wait=10"}).status == 200
+        assert daemon.request("PATCH", "/v1/apps/app-0", {"description": ""}).status == 200
+        assert request(daemon.url + "/readyz").status == 200
+        daemon.restart()
+        assert all(daemon.request("GET", f"/v1/apps/app-{n}").status == 200 for n in range(made) if n != 1)
+
+
+def test_a_damaged_store_is_told_in_a_sentence():
+    aws = {"AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:1", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local",
+           "AWS_SECRET_ACCESS_KEY": "local"}
+    daemon = Managerd(aws=aws)
+    with daemon:
+        daemon.request("PUT", "/v1/apps/kept", {})
+        daemon.stop()
+        path = daemon.data / "state" / "data.mdb"
+        path.write_bytes(b"not a database" * 4096)
+        daemon.launch()
+        daemon.wait(expect=1, seconds=20)
+        assert "managerd: " in daemon.log_text() and "state" in daemon.log_text()
