@@ -68,8 +68,12 @@ static void add_fixed(struct call *call, struct answer *answer)
     if (call->status == 415 && !view_equal(call->method, VIEW("PATCH")))
         add(answer, view_equal(call->method, VIEW("POST")) ? "Accept-Post" : "Accept",
             view_of(accepted_types(call)));
-    if (call->status == 503)
+    if (call->status == 503 || call->problem.type == PROBLEM_IDEMPOTENCY_RUNNING ||
+        call->problem.type == PROBLEM_DEPLOYMENT_RUNNING)
         add(answer, "Retry-After", VIEW("1"));
+    if (call->operation && call->wait_ms >= 0)
+        add(answer, "Preference-Applied",
+            view_of(arena_format(&call->arena, "wait=%lld", (long long)call->wait_ms / 1000)));
 }
 
 /* Lists and documents; single resources never, since their ETag is strong. */

@@ -212,6 +212,8 @@ enum progress app_delete(struct call *call)
         json_set_integer(internal, "noTrafficThrough", integer_of(internal, "lastVersion"));
         change_compare(&call->change, key.text, app.revision);
         change_put(&call->change, key.text, app.json);
+        /* It is served no more when this is answered, whatever its queue still holds. */
+        call->publish = true;
         verdict = call_start_operation(
             call, plan_delete(&plan, !keep && truth_of(internal, "functionClaimed")));
     }

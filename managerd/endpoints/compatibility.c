@@ -125,7 +125,7 @@ enum progress compatibility_remove(struct call *call)
         call->problem = (struct problem){0};
         return unpublish(call);
     }
-    call->on_committed = unpublish;
+    call->on_committed = removed;
     return verdict;
 }
 

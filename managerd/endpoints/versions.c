@@ -112,6 +112,8 @@ static enum progress end_version(struct call *call, int64_t number, struct recor
                                   .created_by = view_of(call->principal.id),
                                   .now_ms = clock_wall_ms()};
     struct view state = text_of(version->json, "state");
+    if (call_refuse_deleting(call, app->json))
+        return PROGRESS_FAIL;
     if (traffic_share(json_get(internal_of(app->json), "traffic"), number) > 0)
         return call_fail(call, PROBLEM_CONFLICT,
                          "Version %lld has traffic: move the traffic to others first.",
