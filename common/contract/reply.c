@@ -9,6 +9,7 @@
 /* Everything that decoding one reply needs at hand. */
 struct decoder {
     enum event_format format;
+    bool streamed; /* only the prelude of the reply is decoded */
     struct view payload;
     struct arena *arena;
     struct reply *reply;
@@ -22,12 +23,21 @@ struct decoder {
 /* The members that mean something; what is absent or null has no data. */
 struct envelope {
     struct json_part status, headers, multi_headers, cookies, body, base64;
-    bool has_status;
-    bool has_stranger; /* a member that a REST API does not know */
+    unsigned seen; /* bits of MEMBER_ */
+};
+
+enum {
+    MEMBER_STATUS = 1 << 0,
+    MEMBER_COOKIES = 1 << 3,
+    MEMBER_BODY = 1 << 4,
+    MEMBER_BASE64 = 1 << 5,
+    MEMBER_UNKNOWN = 1 << 6,
+    NOT_IN_1_0 = MEMBER_COOKIES | MEMBER_UNKNOWN,
+    NOT_IN_PRELUDE = MEMBER_BODY | MEMBER_BASE64 | MEMBER_UNKNOWN
 };
 
 static bool read_envelope(struct json_scan scan, struct envelope *envelope);
-static enum error read_status(struct decoder *decoder, const struct json_part *status);
+static enum error read_status(struct decoder *decoder, const struct envelope *envelope);
 static enum error read_headers(struct decoder *decoder, const struct envelope *envelope);
 static enum error read_body(struct decoder *decoder, const struct envelope *envelope);
 static enum error infer(struct decoder *decoder);
@@ -68,7 +78,7 @@ enum error reply_decode(enum event_format format, struct view payload, struct ar
 {
     struct decoder decoder = {
         .format = format, .payload = payload, .arena = arena, .reply = reply, .problem = problem};
-    struct envelope envelope = {.has_status = false};
+    struct envelope envelope = {.seen = 0};
     struct json_part value;
     struct json_scan scan;
     enum error error;
@@ -81,16 +91,16 @@ enum error reply_decode(enum event_format format, struct view payload, struct ar
         if (!read_envelope(scan, &envelope))
             return refuse(&decoder, ERROR_INVALID, "the reply is not JSON");
     }
-    if (format == EVENT_2_0 && !envelope.has_status)
+    if (format == EVENT_2_0 && !(envelope.seen & MEMBER_STATUS))
         return infer(&decoder);
     if (value.type != JSON_OBJECT)
         return refuse(&decoder, ERROR_INVALID, "the reply is no JSON object");
-    if (format == EVENT_1_0 && envelope.has_stranger)
+    if (format == EVENT_1_0 && envelope.seen & NOT_IN_1_0)
         return refuse(&decoder, ERROR_INVALID,
                       "the reply has members that payload format 1.0 does not know");
-    if (format == EVENT_ALB && !envelope.has_status)
+    if (format == EVENT_ALB && !(envelope.seen & MEMBER_STATUS))
         return refuse(&decoder, ERROR_INVALID, "the reply has no statusCode");
-    error = envelope.has_status ? read_status(&decoder, &envelope.status) : ERROR_NONE;
+    error = read_status(&decoder, &envelope);
     if (error == ERROR_NONE)
         error = read_headers(&decoder, &envelope);
     if (error == ERROR_NONE)
@@ -98,7 +108,36 @@ enum error reply_decode(enum event_format format, struct view payload, struct ar
     return error;
 }
 
-/* The last of members of one name counts, as in every common JSON reader. */
+enum error reply_decode_prelude(struct view text, struct arena *arena, struct reply *reply,
+                                struct buffer *problem)
+{
+    struct decoder decoder = {.format = EVENT_2_0,
+                              .streamed = true,
+                              .payload = text,
+                              .arena = arena,
+                              .reply = reply,
+                              .problem = problem};
+    struct envelope envelope = {.seen = 0};
+    struct json_part value;
+    struct json_scan scan;
+    enum error error;
+
+    *reply = (struct reply){.status = 200};
+    if (!parse_payload(text, &value) || value.type != JSON_OBJECT)
+        return ERROR_NOT_FOUND;
+    json_scan_enter(&scan, &value);
+    if (!read_envelope(scan, &envelope))
+        return ERROR_NOT_FOUND;
+    if (envelope.seen & NOT_IN_PRELUDE)
+        return refuse(&decoder, ERROR_INVALID,
+                      "the prelude has members besides statusCode, headers, multiValueHeaders and "
+                      "cookies");
+    error = read_status(&decoder, &envelope);
+    return error == ERROR_NONE ? read_headers(&decoder, &envelope) : error;
+}
+
+/* The last of members of one name counts, as in every common JSON reader. The order of names is that
+ * of the bits. */
 static bool read_envelope(struct json_scan scan, struct envelope *envelope)
 {
     struct json_part *const places[] = {&envelope->status,        &envelope->headers,
@@ -116,20 +155,22 @@ static bool read_envelope(struct json_scan scan, struct envelope *envelope)
         if (i < sizeof(names) / sizeof(*names))
             *places[i] =
                 value.type == JSON_NULL && i > 0 ? (struct json_part){.type = JSON_NULL} : value;
-        envelope->has_status |= i == 0;
-        envelope->has_stranger |= i == 3 || i == sizeof(names) / sizeof(*names);
+        envelope->seen |= 1U << i;
     }
     return !scan.broken;
 }
 
 /* AWS documents a whole number; its own examples also send one as a string ("200"), and some
  * languages write 200.0. */
-static enum error read_status(struct decoder *decoder, const struct json_part *status)
+static enum error read_status(struct decoder *decoder, const struct envelope *envelope)
 {
+    const struct json_part *status = &envelope->status;
     struct view digits = status->text;
     size_t dot = view_find(digits, '.');
     uint64_t number = 0;
 
+    if (!(envelope->seen & MEMBER_STATUS))
+        return ERROR_NONE;
     if (status->type == JSON_NUMBER && dot != SIZE_MAX) {
         for (size_t i = dot + 1; i < digits.length; i++)
             if (digits.data[i] != '0')
@@ -390,8 +431,9 @@ static enum error default_content_type(struct decoder *decoder)
     if (status == 204 || status == 304 || find_header(decoder->reply, VIEW("Content-Type")))
         return ERROR_NONE;
     return append_header(decoder, VIEW("Content-Type"),
-                         decoder->format == EVENT_ALB ? VIEW("application/octet-stream")
-                                                      : VIEW("application/json"));
+                         decoder->format == EVENT_ALB || decoder->streamed
+                             ? VIEW("application/octet-stream")
+                             : VIEW("application/json"));
 }
 
 static enum error read_headers(struct decoder *decoder, const struct envelope *envelope)

@@ -32,6 +32,12 @@ struct reply {
  * `problem` (never shown to clients; it may quote a header's name). */
 enum error reply_decode(enum event_format format, struct view payload, struct arena *arena,
                         struct reply *reply, struct buffer *problem) MUST_CHECK;
+/* The JSON prelude of a streamed reply (prelude.h): statusCode (200 when absent), headers,
+ * multiValueHeaders and cookies, by the rules of 2.0, and nothing else. The type defaults to
+ * application/octet-stream; the body stays empty. Errors as above, and ERROR_NOT_FOUND,
+ * without a sentence: `text` is no JSON object. */
+enum error reply_decode_prelude(struct view text, struct arena *arena, struct reply *reply,
+                                struct buffer *problem) MUST_CHECK;
 /* Whether a response with this status to this method carries no body (HEAD, 1xx, 204, 304). */
 bool reply_has_no_body(struct view method, int status);
 /* The function's own error object ({"errorMessage","errorType"}): true when it is one, that is an
