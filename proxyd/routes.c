@@ -69,6 +69,20 @@ void routes_free(struct routes *routes)
 static const char *const databases[] = {LAYOUT_META, LAYOUT_SETTINGS, LAYOUT_ROUTES, LAYOUT_DOMAINS,
                                         NULL};
 
+/* Whether something was published in it: a store that is being made anew is empty at first. */
+static bool is_published(struct store *store)
+{
+    struct store_reader *reader = NULL;
+    struct buffer meta;
+
+    buffer_init(&meta, ROUTE_MAX_RECORD);
+    bool published = store_reader_new(store, &reader) == ERROR_NONE &&
+                     store_get(reader, LAYOUT_META, view_of(LAYOUT_META), &meta) == ERROR_NONE;
+    store_reader_free(reader);
+    buffer_release(&meta);
+    return published;
+}
+
 static struct epoch *epoch_open(struct routes *routes)
 {
     struct store_options options = {
@@ -79,6 +93,11 @@ static struct epoch *epoch_open(struct routes *routes)
 
     buffer_init(&problem, 1024);
     enum error error = store_open(&options, &store, &problem);
+    if (error == ERROR_NONE && routes->current && !is_published(store)) {
+        store_close(store);
+        buffer_append_string(&problem, "nothing is published in it yet");
+        error = ERROR_NOT_FOUND;
+    }
     if (error == ERROR_NONE) {
         store_check_readers(store);
         epoch = calloc(1, sizeof *epoch);

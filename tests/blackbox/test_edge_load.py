@@ -184,3 +184,24 @@ def test_an_end_in_the_middle_of_mixed_load(aws, round):
                     *[lambda name=name: clients.fresh(name, tolerant=True) for name in NAMES],
                     *[lambda seed=seed: clients.leaver("slow", seed) for seed in range(4)]])
         assert clients.statuses[200] > 0 and set(clients.statuses) <= {200, 429, 502}
+
+
+def test_a_store_that_is_built_anew_fails_no_request_meanwhile(aws):
+    """Deleted, made, filled: until something is published in the new one, the old one serves."""
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "ok"})
+    with Proxy(aws, routes=[app("hello")], options={"PROXYD_WORKERS": "2"}) as proxyd:
+        clients = Clients(proxyd)
+
+        def conduct():
+            try:
+                for _ in range(15):
+                    shutil.rmtree(proxyd.data / "routes")
+                    pause(0.2 * random.random())
+                    proxyd.publish(routes=[app("hello")])
+                    pause(0.2)
+            finally:
+                clients.stop.set()
+
+        in_threads([conduct, *[lambda: clients.kept("hello") for _ in range(2)]])
+        assert set(clients.statuses) == {200}, clients.statuses
+        assert len(proxyd.events("routes-opened")) > 3
