@@ -157,7 +157,7 @@ def test_an_idle_sandbox_is_ended():
 
 def test_calls_at_the_same_time_have_a_sandbox_each(client, lambda_local):
     from concurrent.futures import ThreadPoolExecutor
-    create(client, "f", "exports.handler = async () => { await new Promise((r) => setTimeout(r, 500)); return process.pid }")
+    create(client, "f", "exports.handler = async () => { await new Promise((r) => setTimeout(r, 1500)); return process.pid }")
     clients = [client_of(lambda_local) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         pids = [result.payload for result in pool.map(lambda each: call(each, "f"), clients)]
