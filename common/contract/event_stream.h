@@ -65,9 +65,9 @@ struct event_stream_decoder {
 void event_stream_init(struct event_stream_decoder *decoder);
 void event_stream_release(struct event_stream_decoder *decoder);
 /* Takes bytes off the front of `bytes`, split anywhere, until something comes out or none are left
- * (EVENT_STREAM_NONE); call again for the rest. Events of unknown type are passed over. ERROR_INVALID
- * (a wrong CRC, lengths that contradict, a header twice, a message of no known kind, one after the
- * end), ERROR_TOO_BIG or ERROR_NO_MEMORY: nothing more will come out. */
+ * (EVENT_STREAM_NONE); call again for the rest. Events of unknown type are passed over.
+ * ERROR_INVALID (a wrong CRC, lengths that contradict, a header twice, a message of no known kind,
+ * one after the end), ERROR_TOO_BIG or ERROR_NO_MEMORY: nothing more will come out. */
 enum error event_stream_next(struct event_stream_decoder *decoder, struct view *bytes,
                              struct event_stream_item *item) MUST_CHECK;
 /* Whether the stream may end here: one of the three ends was seen and no message is open. A stream

@@ -1,7 +1,7 @@
 /*
  * How a streamed reply begins: JSON prelude, 8 NUL bytes, body (the HTTP integration that
- * HttpResponseStream.from() writes), or no prelude at all. Finds out which, from bytes that are split
- * anywhere, and gives the head of the response. Pure; holds at most 16 KB per stream. Sources:
+ * HttpResponseStream.from() writes), or no prelude at all. Finds out which, from bytes that are
+ * split anywhere, and gives the head of the response. Pure; holds at most 16 KB per stream. Sources:
  * aws-contract section 3.6 (Lambda and API Gateway developer guides on response streaming).
  *
  *     prelude_init(&prelude, PRELUDE_AUTO);
@@ -28,7 +28,7 @@ enum prelude_mode {
 enum prelude_outcome {
     PRELUDE_PENDING,  /* more bytes are needed */
     PRELUDE_STREAM,   /* `reply` is the head of the response; its body streams */
-    PRELUDE_BUFFERED, /* collect all of the body, then reply_decode() it; `reply` has nothing else */
+    PRELUDE_BUFFERED, /* collect all of the body, then reply_decode() it; `reply` has no more */
     PRELUDE_REFUSED
 };
 
@@ -36,9 +36,9 @@ enum prelude_outcome {
 struct prelude {
     enum prelude_mode mode;
     enum prelude_outcome outcome;
-    /* As reply_decode's, in the arena or in what is held here. `body` is only what was held back and
-     * turned out to be body. Without a prelude: 200 and application/octet-stream, which the caller
-     * may replace when Lambda named a better type. */
+    /* As reply_decode's, in the arena or in what is held here. `body` is only what was held back
+     * and turned out to be body. Without a prelude: 200 and application/octet-stream, which the
+     * caller may replace when Lambda named a better type. */
     struct reply reply;
     size_t nul_count; /* at the end of what is held */
     struct buffer held;

@@ -136,8 +136,8 @@ enum error reply_decode_prelude(struct view text, struct arena *arena, struct re
     return error == ERROR_NONE ? read_headers(&decoder, &envelope) : error;
 }
 
-/* The last of members of one name counts, as in every common JSON reader. The order of names is that
- * of the bits. */
+/* The last of members of one name counts, as in every common JSON reader. The order of names is
+ * that of the bits. */
 static bool read_envelope(struct json_scan scan, struct envelope *envelope)
 {
     struct json_part *const places[] = {&envelope->status,        &envelope->headers,
