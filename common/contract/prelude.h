@@ -1,8 +1,8 @@
 /*
  * How a streamed reply begins: JSON prelude, 8 NUL bytes, body (the HTTP integration that
  * HttpResponseStream.from() writes), or no prelude at all. Finds out which, from bytes that are
- * split anywhere, and gives the head of the response. Pure; holds at most 16 KB per stream. Sources:
- * aws-contract section 3.6 (Lambda and API Gateway developer guides on response streaming).
+ * split anywhere, and gives the head of the response. Pure; holds 16 KB per stream at most.
+ * Sources: aws-contract section 3.6 (Lambda and API Gateway developer guides on response streaming).
  *
  *     prelude_init(&prelude, PRELUDE_AUTO);
  *     while (prelude.outcome == PRELUDE_PENDING && more bytes of output came)
