@@ -504,6 +504,8 @@ static bool on_function_folder(const char *name, void *context)
         error = function_record_read(function, buffer_view(&text));
     if (!error)
         error = load_versions(&loading, function);
+    if (!error)
+        error = package_sweep(function);
     if (error) {
         log_write(LOG_ERROR, "function-not-loaded", LOG_STRING("function", name),
                   LOG_STRING("error", error_text(error)));

@@ -24,7 +24,9 @@ struct program {
     struct pools *pools;
     struct async_queue *async_queue;
     struct api *api;
-    struct event *terminate, *interrupt, *drained;
+    struct event *terminate, *interrupt, *hang_up, *drained;
+    char **arguments;
+    int argument_count;
     bool ending;
 };
 
@@ -78,12 +80,31 @@ static void on_end_signal(int number, short what, void *context)
     drain(program);
 }
 
+/* Secrets that came from files are read again. */
+static void on_hang_up(int number, short what, void *context)
+{
+    struct program *program = context;
+    struct buffer problem;
+
+    (void)number;
+    (void)what;
+    buffer_init(&problem, 4096);
+    if (option_reread_secrets(&config_options, program->argument_count, program->arguments,
+                              &program->config, &problem) == ERROR_NONE)
+        log_write(LOG_INFO, "secrets-read");
+    else
+        log_write(LOG_ERROR, "secrets-not-read", LOG_VIEW("problem", buffer_view(&problem)));
+    buffer_release(&problem);
+}
+
 static void catch_signals(struct program *program)
 {
     signal(SIGPIPE, SIG_IGN);
     program->terminate = evsignal_new(program->base, SIGTERM, on_end_signal, program);
     program->interrupt = evsignal_new(program->base, SIGINT, on_end_signal, program);
-    REQUIRE(program->terminate && program->interrupt);
+    program->hang_up = evsignal_new(program->base, SIGHUP, on_hang_up, program);
+    REQUIRE(program->terminate && program->interrupt && program->hang_up);
+    evsignal_add(program->hang_up, NULL);
     evsignal_add(program->terminate, NULL);
     evsignal_add(program->interrupt, NULL);
 }
@@ -172,6 +193,8 @@ static void release(struct program *program)
         function_store_close(program->store);
     if (program->drained)
         event_free(program->drained);
+    if (program->hang_up)
+        event_free(program->hang_up);
     if (program->terminate)
         event_free(program->terminate);
     if (program->interrupt)
@@ -209,7 +232,7 @@ static int run(struct program *program, struct buffer *problem)
 
 int main(int argc, char **argv)
 {
-    struct program program = {0};
+    struct program program = {.arguments = argv, .argument_count = argc};
     struct buffer problem;
     int code = 0;
 

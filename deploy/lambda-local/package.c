@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum error package_check(struct view zip, struct buffer *problem)
 {
@@ -42,6 +43,53 @@ enum error package_remove(const char *folder)
 {
     nftw(folder, on_unsealed, 16, FTW_PHYS);
     return folder_remove(folder);
+}
+
+struct sweep {
+    const struct function *function;
+    enum error error;
+};
+
+static bool belongs(const struct function *function, const char *name)
+{
+    struct view stem = view_of(name);
+
+    if (view_ends_with(stem, VIEW(".zip")))
+        stem.length -= strlen(".zip");
+    for (const struct code *code = function->codes; code; code = code->next) {
+        if (view_equal_string(stem, code->sha256_hex))
+            return true;
+    }
+    return false;
+}
+
+static bool on_code(const char *name, void *context)
+{
+    struct sweep *sweep = context;
+    struct buffer path;
+
+    if (belongs(sweep->function, name))
+        return true;
+    buffer_init(&path, 8192);
+    buffer_append_format(&path, "%s/code/%s", sweep->function->folder, name);
+    sweep->error = path.error;
+    if (!sweep->error && unlink(path.data) != 0)
+        sweep->error = package_remove(path.data);
+    buffer_release(&path);
+    return sweep->error == ERROR_NONE;
+}
+
+enum error package_sweep(struct function *function)
+{
+    struct sweep sweep = {.function = function};
+    struct buffer path;
+    enum error error;
+
+    buffer_init(&path, 8192);
+    buffer_append_format(&path, "%s/code", function->folder);
+    error = path.error ? path.error : folder_list(path.data, on_code, &sweep);
+    buffer_release(&path);
+    return error ? error : sweep.error;
 }
 
 static enum error unpack(struct view zip, const struct code *code, struct buffer *problem)

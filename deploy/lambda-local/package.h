@@ -14,6 +14,8 @@ enum error package_store(struct function *function, struct view zip, struct code
                          struct buffer *problem) MUST_CHECK;
 /* Checks only. */
 enum error package_check(struct view zip, struct buffer *problem) MUST_CHECK;
+/* Removes what lies among the function's code and belongs to no version: leftovers of a kill. */
+enum error package_sweep(struct function *function) MUST_CHECK;
 /* Removes a folder that holds read-only folders. */
 enum error package_remove(const char *folder) MUST_CHECK;
 

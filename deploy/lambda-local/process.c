@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define MAX_DESCENDANTS   256
+#define MAX_CHILDREN      4096
 #define ENVIRONMENT_BYTES (128 * 1024)
 #define MAX_FILES         1024 /* as on Lambda */
 
@@ -145,7 +146,7 @@ static bool measure_one(pid_t pid, struct process_memory *memory)
 
 static size_t children_of(pid_t pid, pid_t *out, size_t most)
 {
-    char path[80], text[8192], *at = text, *end;
+    char path[80], text[32768], *at = text, *end;
     size_t count = 0;
 
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
@@ -154,7 +155,7 @@ static size_t children_of(pid_t pid, pid_t *out, size_t most)
     while (count < most) {
         long child = strtol(at, &end, 10);
 
-        if (end == at || child <= 1)
+        if (end == at || *end != ' ' || child <= 1) /* the last may have been cut */
             break;
         out[count++] = (pid_t)child;
         at = end;
@@ -180,8 +181,8 @@ bool process_measure(pid_t pid, struct process_memory *memory)
 
 void process_children(void (*visit)(pid_t pid, void *context), void *context)
 {
-    pid_t children[MAX_DESCENDANTS];
-    size_t count = children_of(getpid(), children, MAX_DESCENDANTS);
+    pid_t children[MAX_CHILDREN];
+    size_t count = children_of(getpid(), children, MAX_CHILDREN);
 
     for (size_t i = 0; i < count; i++)
         visit(children[i], context);

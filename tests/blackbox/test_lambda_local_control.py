@@ -390,12 +390,17 @@ def test_what_a_kill_left_half_made_does_not_stop_the_next_start(lambda_local, c
     (functions / "half" / "versions").mkdir(parents=True)
     (functions / "hello" / "versions" / "1.json.tmp").write_text("{")
     (lambda_local.data / "lambda-local" / "trash" / "old").mkdir()
+    code = functions / "hello" / "code"
+    (code / "0123.half").mkdir()
+    (code / "0123.half").chmod(0o555)
+    (code / "0123.zip").write_text("half")
     broken = functions / "broken"
     broken.mkdir()
     (broken / "function.json").write_text('{"name": "broken", "latest": 5')
     lambda_local.start()
     assert [f["FunctionName"] for f in client.list_functions()["Functions"]] == ["hello"]
     assert not (functions / "half").exists() and broken.exists()
+    assert len(list(code.iterdir())) == 2 and call(client, "hello").payload == "hi"
     assert list((lambda_local.data / "lambda-local" / "trash").iterdir()) == []
     assert any(line["function"] == "broken" for line in lambda_local.events("function-not-loaded"))
 

@@ -3,6 +3,7 @@ import datetime
 import json
 import os
 import random
+import signal
 import socket
 import time
 
@@ -96,6 +97,11 @@ def test_another_key_can_be_set_also_from_a_file(tmp_path):
                               "LAMBDA_LOCAL_SECRET_ACCESS_KEY_FILE": str(tmp_path / "secret")}) as server:
         assert ask(server, "GET", LIST, key="AKID", secret="s3cret").status == 200
         assert ask(server, "GET", LIST).status == 403
+        (tmp_path / "secret").write_text("other")
+        server.signal(signal.SIGHUP)
+        server.wait_for_event("secrets-read")
+        assert ask(server, "GET", LIST, key="AKID", secret="s3cret").status == 403
+        assert ask(server, "GET", LIST, key="AKID", secret="other").status == 200
         assert "s3cret" not in server.log_tail()
 
 
