@@ -7,7 +7,7 @@
 #define TAG_INSTALLATION "app-orchestrator:installation"
 #define TAG_APP          "app-orchestrator:app"
 
-/* Whether GetFunction's answer carries the tags of this installation and app. */
+/* Whether GetFunction's answer carries the tags, or the stamp, of this installation and app. */
 bool function_is_ours(const struct json *answer, const char *installation, const char *app);
 
 /* The description that a function has while it is as a version wants it (decision 25). */

@@ -6,23 +6,32 @@
 #include "managerd/records.h"
 #include "managerd/secrets.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#define LATE "The function did not become ready within five minutes."
+#define STAMP_START "app-orchestrator "
+#define ROLE_POLLS  12 /* about 8 s */
+#define LATE        "The function did not become ready within five minutes."
 
 /* Each step looks first and then asks for what is missing, so it can be begun again at any time. */
 
 bool function_is_ours(const struct json *answer, const char *installation, const char *app)
 {
     const struct json *tags = json_get(answer, "Tags");
-    return view_equal_string(text_of(tags, TAG_INSTALLATION), installation) &&
-           view_equal_string(text_of(tags, TAG_APP), app);
+    struct view description = text_of(json_get(answer, "Configuration"), "Description");
+    char stamp[256];
+    if (view_equal_string(text_of(tags, TAG_INSTALLATION), installation) &&
+        view_equal_string(text_of(tags, TAG_APP), app))
+        return true;
+    /* Without the permission to list tags, GetFunction tells none; the stamp is ours as well. */
+    snprintf(stamp, sizeof stamp, STAMP_START "%s %s version ", installation, app);
+    return view_starts_with(description, view_of(stamp));
 }
 
 char *function_stamp(struct arena *arena, const char *installation, const char *app,
                      int64_t version)
 {
-    return arena_format(arena, "app-orchestrator %s %s version %lld", installation, app,
+    return arena_format(arena, STAMP_START "%s %s version %lld", installation, app,
                         (long long)version);
 }
 
@@ -106,12 +115,21 @@ static bool code_is_there(const struct wanted *wanted, const struct json *config
 
 static void look_at_code(struct operation *operation);
 
-/* After create, update or delete: accepted, or somebody else was faster. */
+/* A role that was just made is refused for some seconds, until it is known everywhere. */
+static bool role_is_too_new(const struct lambda_answer *answer)
+{
+    static const char words[] = "cannot be assumed by Lambda";
+    return answer->outcome == LAMBDA_REFUSED &&
+           memmem(answer->message.data, answer->message.length, words, sizeof words - 1);
+}
+
+/* After create or update: accepted, or somebody else was faster. */
 static void on_code_changed(struct operation *operation, const struct lambda_answer *answer)
 {
     if (answer->outcome == LAMBDA_OK)
         operation_step_done(operation, "%s", "");
-    else if (answer->outcome == LAMBDA_CONFLICT || answer->outcome == LAMBDA_NOT_FOUND)
+    else if (answer->outcome == LAMBDA_CONFLICT || answer->outcome == LAMBDA_NOT_FOUND ||
+             (role_is_too_new(answer) && operation->polls < ROLE_POLLS))
         operation_poll(operation, look_at_code, LATE);
     else
         operation_step_refused(operation, answer, "The function's code could not be set");

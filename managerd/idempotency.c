@@ -9,7 +9,6 @@
 
 #define KEPT_MS       (24ll * 3600 * 1000)
 #define MAX_KEY_BYTES 255
-#define SWEEP_AT_ONCE 500
 
 static struct key record_key(const char *hash)
 {
@@ -121,40 +120,4 @@ void idempotency_keep(struct call *call, int status, const struct json *result)
     }
     change_put(&call->change, name.text, kept);
     json_free(kept);
-}
-
-struct sweep {
-    struct change change;
-    int64_t now_ms;
-};
-
-static bool on_kept(struct view key, struct view value, uint64_t revision, void *context)
-{
-    struct sweep *sweep = context;
-    struct json *kept = NULL;
-    char text[KEY_SIZE];
-    (void)revision;
-    bool bad = record_parse(value, &kept) != ERROR_NONE;
-    if ((bad || integer_of(kept, "expiresAtMs") <= sweep->now_ms) && key.length < sizeof text) {
-        memcpy(text, key.data, key.length);
-        text[key.length] = 0;
-        change_remove(&sweep->change, text);
-    }
-    json_free(kept);
-    return sweep->change.write_count < SWEEP_AT_ONCE;
-}
-
-static void on_swept(enum error error, uint64_t revision, void *context)
-{
-    (void)error, (void)revision, (void)context; /* what stays is swept the next time */
-}
-
-void idempotency_sweep(struct state *state)
-{
-    struct sweep sweep = {.now_ms = clock_wall_ms()};
-    change_init(&sweep.change);
-    if (state_range(state, VIEW("idempotency/"), VIEW(""), on_kept, &sweep) == ERROR_NONE &&
-        sweep.change.write_count)
-        state_commit(state, &sweep.change, on_swept, NULL);
-    change_release(&sweep.change);
 }

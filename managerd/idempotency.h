@@ -14,7 +14,5 @@
 enum progress idempotency_begin(struct call *call);
 /* Adds the answer to the call's change. */
 void idempotency_keep(struct call *call, int status, const struct json *result);
-/* Removes what is older than 24 hours; each hour. */
-void idempotency_sweep(struct state *state);
 
 #endif

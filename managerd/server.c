@@ -7,11 +7,11 @@
 #include "common/base/file.h"
 #include "common/net/incoming.h"
 #include "managerd/call.h"
-#include "managerd/idempotency.h"
 #include "managerd/jobs.h"
 #include "managerd/openapi.h"
 #include "managerd/packages.h"
 #include "managerd/publish.h"
+#include "managerd/retention.h"
 #include "managerd/secrets.h"
 #include "managerd/state_lmdb.h"
 
@@ -314,7 +314,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
     struct server *server = context;
     struct timeval later = {SWEEP_S, 0};
     (void)fd, (void)what;
-    idempotency_sweep(server->state);
+    retention_sweep(server->state, clock_wall_ms());
     evtimer_add(server->sweep, &later);
 }
 

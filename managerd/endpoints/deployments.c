@@ -151,6 +151,18 @@ static enum progress deploy_zip(struct call *call)
     return PROGRESS_WAIT;
 }
 
+/* The package may be large, and is not needed twice. */
+static struct json *copy_but_package(const struct json *body)
+{
+    struct json *wish = json_new_object();
+    for (const struct json *member = json_first(body); member; member = json_next(member)) {
+        const struct shape_field *field = shape_field(&deployment_shape, json_name(member));
+        if (field && strcmp(field->name, "package") != 0)
+            json_set(wish, field->name, json_copy(member));
+    }
+    return wish;
+}
+
 static enum progress deploy_json(struct call *call)
 {
     struct deployment *deployment = call->data;
@@ -163,8 +175,7 @@ static enum progress deploy_json(struct call *call)
     if (call->faults.count)
         return call_fail_faults(call);
     if (!deployment->wish)
-        deployment->wish = json_copy(call->body);
-    json_remove(deployment->wish, "package");
+        deployment->wish = copy_but_package(call->body);
     if (!json_get_string(package, "zip", &zip))
         return deploy_version(call, integer_of(package, "version"));
     packages_store(call->server->packages, zip, true, on_stored, call);

@@ -130,6 +130,20 @@ def test_a_busy_function_is_waited_for(moody):
     assert len(busy) == 4
 
 
+def test_a_role_that_is_too_new_is_waited_for(moody):
+    refusals = []
+
+    def too_new(call):
+        if call.method == "POST" and call.target.endswith("/functions") and len(refusals) < 3:
+            refusals.append(call)
+            return (400, "InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda.")
+        return None
+
+    moody.relay.mood = too_new
+    deploy(moody, "newrole", 200)
+    assert len(refusals) == 3
+
+
 def test_functions_that_become_ready_slowly_are_polled_and_deployed():
     with LambdaLocal(options={"LAMBDA_LOCAL_READY_DELAY_MS": "700"}) as aws:
         with Managerd(aws=aws) as daemon:

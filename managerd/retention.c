@@ -1,0 +1,84 @@
+/* Removes stored answers that have expired, and operations that ended long ago. */
+#include "managerd/retention.h"
+
+#include "managerd/records.h"
+
+#include <string.h>
+
+#define OPERATION_KEPT_MS (30ll * 24 * 3600 * 1000)
+#define SWEEP_AT_ONCE     500
+
+struct sweep {
+    struct change change;
+    int64_t now_ms;
+};
+
+int64_t retention_id_ms(struct view id)
+{
+    int64_t ms = 0;
+    unsigned digits = 0;
+    for (size_t i = 0; i < id.length && digits < 12; i++) {
+        char c = id.data[i];
+        if (c == '-')
+            continue;
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            return -1;
+        ms = ms << 4 | digit;
+        digits++;
+    }
+    return digits == 12 ? ms : -1;
+}
+
+static void remove_key(struct sweep *sweep, struct view key)
+{
+    char text[KEY_SIZE];
+    if (key.length >= sizeof text)
+        return;
+    memcpy(text, key.data, key.length);
+    text[key.length] = 0;
+    change_remove(&sweep->change, text);
+}
+
+static bool on_answer(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct sweep *sweep = context;
+    struct json *kept = NULL;
+    (void)revision;
+    if (record_parse(value, &kept) || integer_of(kept, "expiresAtMs") <= sweep->now_ms)
+        remove_key(sweep, key);
+    json_free(kept);
+    return sweep->change.write_count < SWEEP_AT_ONCE;
+}
+
+/* Ids sort by time, so the walk ends at the first that is young. */
+static bool on_operation(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct sweep *sweep = context;
+    struct json *operation = NULL;
+    int64_t made_ms = retention_id_ms(view_slice(key, sizeof "operations/" - 1, SIZE_MAX));
+    (void)revision;
+    if (made_ms > sweep->now_ms - OPERATION_KEPT_MS)
+        return false;
+    if (record_parse(value, &operation) == ERROR_NONE && operation_finished(operation))
+        remove_key(sweep, key);
+    json_free(operation);
+    return sweep->change.write_count < 2 * SWEEP_AT_ONCE;
+}
+
+static void on_swept(enum error error, uint64_t revision, void *context)
+{
+    (void)error, (void)revision, (void)context; /* what stays is swept the next time */
+}
+
+void retention_sweep(struct state *state, int64_t now_ms)
+{
+    struct sweep sweep = {.now_ms = now_ms};
+    change_init(&sweep.change);
+    enum error error = state_range(state, VIEW("idempotency/"), VIEW(""), on_answer, &sweep);
+    if (!error)
+        error = state_range(state, VIEW("operations/"), VIEW(""), on_operation, &sweep);
+    if (!error && sweep.change.write_count)
+        state_commit(state, &sweep.change, on_swept, NULL);
+    change_release(&sweep.change);
+}

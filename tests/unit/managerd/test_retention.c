@@ -1,0 +1,84 @@
+/* Tests of what is removed after its time, and what is not. */
+#include "tests/unit/managerd/scene.h"
+
+#include "common/base/id.h"
+#include "managerd/retention.h"
+
+#define NOW_MS  (1700000000000 + 40ll * 24 * 3600 * 1000)
+#define OLD_ID  "018bcfe5-6800-7000-8000-000000000001" /* 1700000000000 ms */
+#define OLD_ID2 "018bcfe5-6800-7000-8000-000000000002"
+
+static struct scene scene;
+
+static int set_up(void **state)
+{
+    (void)state;
+    scene_new(&scene);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    scene_remove(&scene);
+    return 0;
+}
+
+static void put(const char *key_text, const char *value_text)
+{
+    struct key key;
+    struct json *value = scene_parse(value_text);
+    snprintf(key.text, sizeof key.text, "%s", key_text);
+    scene_put(&scene, key, value);
+    json_free(value);
+}
+
+static bool is_there(const char *key)
+{
+    struct record record;
+    enum error error = record_read(scene.state, key, &record);
+    record_release(&record);
+    return error == ERROR_NONE;
+}
+
+static void an_id_tells_when_it_was_made(void **state)
+{
+    (void)state;
+    char id[ID_SIZE];
+    id_make(id);
+    assert_true(retention_id_ms(view_of(id)) > NOW_MS);
+    assert_int_equal(retention_id_ms(VIEW(OLD_ID)), 1700000000000);
+    assert_int_equal(retention_id_ms(VIEW("no id")), -1);
+    assert_int_equal(retention_id_ms(VIEW("018b")), -1);
+}
+
+static void only_what_is_due_goes(void **state)
+{
+    (void)state;
+    char id[ID_SIZE], young[64];
+    id_make(id);
+    snprintf(young, sizeof young, "operations/%s", id);
+    put("idempotency/old", "{\"expiresAtMs\":1}");
+    put("idempotency/young", "{\"expiresAtMs\":9000000000000}");
+    put("operations/" OLD_ID, "{\"state\":\"succeeded\"}");
+    put("operations/" OLD_ID2, "{\"state\":\"running\"}");
+    put(young, "{\"state\":\"failed\"}");
+    put("apps/hello", "{}");
+    retention_sweep(scene.state, NOW_MS);
+    scene_drain(&scene);
+    assert_false(is_there("idempotency/old"));
+    assert_true(is_there("idempotency/young"));
+    assert_false(is_there("operations/" OLD_ID));
+    assert_true(is_there("operations/" OLD_ID2)); /* what is unfinished stays, however old */
+    assert_true(is_there(young));
+    assert_true(is_there("apps/hello"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_id_tells_when_it_was_made, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_what_is_due_goes, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
