@@ -45,7 +45,7 @@ struct incoming_refusal {
 struct incoming_head {
     struct view method, target, host;
     struct view content_type, authorization; /* empty: absent */
-    uint64_t content_length; /* UINT64_MAX when chunked */
+    uint64_t content_length;                 /* UINT64_MAX when chunked */
 };
 
 struct incoming_handlers {
