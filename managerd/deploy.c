@@ -157,6 +157,23 @@ static void step_save_version(struct operation *operation)
 
 /* shift-traffic */
 
+/* Since it was saved the version may have been asked to go: then it must not get traffic, now or
+ * while this step commits. */
+static bool hold_ready_version(struct operation *operation)
+{
+    struct record version;
+    struct key key = key_version(view_of(operation->app), version_of(operation));
+    if (!read_version(operation, &version))
+        return false;
+    bool ready = view_equal_string(text_of(version.json, "state"), "ready");
+    change_compare(&operation->change, key.text, version.revision);
+    record_release(&version);
+    if (!ready)
+        operation_step_problem(operation, PROBLEM_CONFLICT,
+                               "The version was deleted before it got traffic.");
+    return ready;
+}
+
 static void step_shift_traffic(struct operation *operation)
 {
     struct record app;
@@ -177,6 +194,10 @@ static void step_shift_traffic(struct operation *operation)
     if (version <= integer_of(internal, "noTrafficThrough")) {
         record_release(&app);
         operation_step_done(operation, "No traffic: the app was rolled back meanwhile.");
+        return;
+    }
+    if (!hold_ready_version(operation)) {
+        record_release(&app);
         return;
     }
     struct json *present = json_copy(json_get(internal, "traffic"));

@@ -47,6 +47,8 @@ static enum progress leave(struct call *call, const struct record *app, struct j
     return verdict;
 }
 
+/* Whether the version can serve, which the commit then holds it to: it must not begin to be deleted
+ * between this look and our commit. */
 static bool version_is_ready(struct call *call, int64_t number)
 {
     struct record version;
@@ -54,6 +56,8 @@ static bool version_is_ready(struct call *call, int64_t number)
     if (record_read(call->server->state, key.text, &version))
         return false;
     bool ready = view_equal_string(text_of(version.json, "state"), "ready");
+    if (ready)
+        change_compare(&call->change, key.text, version.revision);
     record_release(&version);
     return ready;
 }
@@ -68,19 +72,6 @@ static void check_versions(struct call *call, const struct json *traffic, const 
         if (!version_is_ready(call, integer_of(share, "version")))
             fault_pointer(&call->faults, pointer, "version %lld is not there or not ready",
                           (long long)integer_of(share, "version"));
-    }
-}
-
-/* A version must not be deleted between our look at it and our commit. */
-static void compare_versions(struct call *call, const struct json *traffic)
-{
-    const struct json *share = json_first(json_get(traffic, "versions"));
-    for (; share; share = json_next(share)) {
-        struct record version;
-        struct key key = key_version(call_app(call), integer_of(share, "version"));
-        if (record_read(call->server->state, key.text, &version) == ERROR_NONE)
-            change_compare(&call->change, key.text, version.revision);
-        record_release(&version);
     }
 }
 
@@ -110,7 +101,6 @@ enum progress traffic_put(struct call *call)
     } else if (call_refuse_deleting(call, app.json) || !call_precondition(call, app.revision)) {
         json_free(traffic);
     } else {
-        compare_versions(call, traffic);
         set_traffic(app.json, traffic);
         verdict = save(call, &app, show(app.json));
     }
@@ -163,7 +153,6 @@ enum progress rollback_post(struct call *call)
             json_free(target);
             verdict = leave(call, &app, show(app.json));
         } else {
-            compare_versions(call, target);
             if (same)
                 json_free(target);
             else
