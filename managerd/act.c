@@ -220,6 +220,7 @@ static void on_operation_changed(void *context)
         return;
     json_free(call->operation);
     call->operation = record.json;
+    call->operation_revision = record.revision;
     if (operation_finished(call->operation))
         event_active(call->timer, 0, 0);
 }

@@ -48,9 +48,10 @@ struct call {
 
     /* act */
     struct change change;
-    bool publish;           /* after the commit, before the answer */
-    uint64_t unchanged;     /* the answer's revision when the commit does not change it */
-    struct json *operation; /* the operation that the commit starts, or that is waited for */
+    bool publish;                /* after the commit, before the answer */
+    uint64_t unchanged;          /* the answer's revision when the commit does not change it */
+    struct json *operation;      /* the operation that the commit starts, or that is waited for */
+    uint64_t operation_revision; /* of the record it was read from */
     enum progress (*on_committed)(struct call *call); /* then; NULL: answer */
     enum progress (*on_operation)(struct call *call); /* when the operation has ended or the wait
                                                          is over; NULL: answer with it */

@@ -85,6 +85,22 @@ static void write_scalars(struct json_writer *w, const struct shape *shape)
     }
 }
 
+static const char *query_meaning(struct view name)
+{
+    static const char *const meanings[][2] = {
+        {"limit", "1 to 500 items; 100 when absent."},
+        {"cursor", "The nextCursor of the page before."},
+        {"label", "NAME:VALUE: only those with this label."},
+        {"state", "Only those in this state."},
+        {"app", "Only those of this app."},
+        {"keepFunction", "Leaves the Lambda function alone; the default for adopted ones."},
+    };
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
+        if (view_equal_string(name, meanings[i][0]))
+            return meanings[i][1];
+    return NULL;
+}
+
 static void write_query(struct json_writer *w, const struct endpoint *endpoint)
 {
     struct view rest = view_of(endpoint->query), name;
@@ -98,7 +114,7 @@ static void write_query(struct json_writer *w, const struct endpoint *endpoint)
         const char *type = view_equal(name, VIEW("limit"))          ? "integer"
                            : view_equal(name, VIEW("keepFunction")) ? "boolean"
                                                                     : "string";
-        write_parameter(w, name, "query", false, type, NULL);
+        write_parameter(w, name, "query", false, type, query_meaning(name));
     }
 }
 
@@ -113,12 +129,25 @@ static void write_path_parameters(struct json_writer *w, const char *pattern)
         }
 }
 
+/* Whether it gives a resource that carries its revision. */
+static bool gives_tagged(const struct endpoint *endpoint)
+{
+    return endpoint->gives && !(endpoint->flags & ENDPOINT_LIST) &&
+           shape_field(endpoint->gives, VIEW("revision"));
+}
+
 static void write_headers(struct json_writer *w, const struct endpoint *endpoint)
 {
     bool writes = strcmp(endpoint->method, "GET") != 0;
-    if (writes)
+    if (writes && !(endpoint->flags & ENDPOINT_FIRST_API))
         write_parameter(w, VIEW("If-Match"), "header", false, "string",
                         "The ETag that the change is based on; another: 412.");
+    if (strcmp(endpoint->id, "putApp") == 0)
+        write_parameter(w, VIEW("If-None-Match"), "header", false, "string",
+                        "*: only creates; 412 when it exists.");
+    if (!writes && gives_tagged(endpoint))
+        write_parameter(w, VIEW("If-None-Match"), "header", false, "string",
+                        "The ETag that is known; while it holds: 304.");
     if (strcmp(endpoint->method, "POST") == 0)
         write_parameter(w, VIEW("Idempotency-Key"), "header", false, "string",
                         "The same key gives the same answer for 24 hours.");
@@ -154,6 +183,60 @@ static void write_body(struct json_writer *w, const struct endpoint *endpoint)
     json_close_object(w);
 }
 
+/* What calls give that give no resource. */
+static const char *text_type(const struct endpoint *endpoint)
+{
+    static const char *const types_by_id[][2] = {
+        {"followOperation", "text/event-stream"},
+        {"getMetrics", "text/plain"},
+        {"getProblem", "text/html"},
+        {"getOpenapi", "application/json"},
+        {"getHealth", "application/json"},
+        {"getReadiness", "application/json"},
+    };
+    for (size_t i = 0; i < sizeof types_by_id / sizeof types_by_id[0]; i++)
+        if (strcmp(endpoint->id, types_by_id[i][0]) == 0)
+            return types_by_id[i][1];
+    return NULL;
+}
+
+static void write_text_content(struct json_writer *w, const char *type)
+{
+    bool is_json = strcmp(type, "application/json") == 0;
+    json_open_object(w, "content");
+    json_member(w, view_of(type));
+    json_open_object(w, NULL);
+    json_open_object(w, "schema");
+    json_write_string(w, "type", is_json ? VIEW("object") : VIEW("string"));
+    json_close_object(w);
+    json_close_object(w);
+    json_close_object(w);
+}
+
+static void write_header(struct json_writer *w, const char *name, const char *description)
+{
+    json_open_object(w, name);
+    json_write_string(w, "description", view_of(description));
+    json_open_object(w, "schema");
+    json_write_string(w, "type", VIEW("string"));
+    json_close_object(w);
+    json_close_object(w);
+}
+
+static void write_response_headers(struct json_writer *w, const struct endpoint *endpoint,
+                                   int status)
+{
+    json_open_object(w, "headers");
+    write_header(w, "X-Request-Id", "The request's own id, or the one it was given.");
+    if (status == 201 || endpoint->flags & ENDPOINT_ACCEPTS)
+        write_header(w, "Location", "Where the app, or the operation, is.");
+    if (gives_tagged(endpoint) && !(endpoint->flags & ENDPOINT_ACCEPTS))
+        write_header(w, "ETag", "The revision, in quotes; strong.");
+    if (strcmp(endpoint->method, "POST") == 0)
+        write_header(w, "Idempotency-Replayed", "true: an earlier answer, given again.");
+    json_close_object(w);
+}
+
 static void write_response(struct json_writer *w, const struct endpoint *endpoint, int status,
                            const char *description)
 {
@@ -169,7 +252,10 @@ static void write_response(struct json_writer *w, const struct endpoint *endpoin
         else
             write_media(w, "application/json", endpoint->gives->name);
         json_close_object(w);
+    } else if (text_type(endpoint)) {
+        write_text_content(w, text_type(endpoint));
     }
+    write_response_headers(w, endpoint, status);
     json_close_object(w);
 }
 
@@ -182,6 +268,13 @@ static void write_responses(struct json_writer *w, const struct endpoint *endpoi
         write_response(w, endpoint, 200, "It has succeeded within the time of Prefer: wait.");
     if (strcmp(endpoint->id, "putApp") == 0)
         write_response(w, endpoint, 201, "Created.");
+    if (strcmp(endpoint->id, "getReadiness") == 0)
+        write_response(w, endpoint, 503, "Not ready; the checks say why.");
+    if (strcmp(endpoint->method, "GET") == 0 && gives_tagged(endpoint)) {
+        json_open_object(w, "304");
+        json_write_string(w, "description", VIEW("It is as the If-None-Match knows it."));
+        json_close_object(w);
+    }
     json_member(w, VIEW("default"));
     json_open_object(w, NULL);
     json_write_string(w, "description", VIEW("A problem document (RFC 9457)."));

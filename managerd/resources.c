@@ -151,6 +151,7 @@ static const struct shape_field operation_fields[] = {
     READ_ONLY_STRING("createdBy", "Who asked for it."),
     READ_ONLY_STRING("createdAt", "RFC 3339."),
     READ_ONLY_STRING("updatedAt", "RFC 3339."),
+    READ_ONLY_STRING("revision", "The strong ETag, without quotes; when it is read alone."),
 };
 const struct shape operation_shape = {.name = "Operation",
                                       .description =

@@ -71,14 +71,15 @@ static bool read_operation(struct call *call)
     else if (error)
         call_fail_error(call, error);
     else
-        call->operation = record.json;
+        call->operation = record.json, call->operation_revision = record.revision;
     return error == ERROR_NONE;
 }
 
 /* Reading is not failing: an operation that failed is told with 200. */
 static enum progress show(struct call *call)
 {
-    return call_answer(call, 200, operation_public(call->operation));
+    return call_answer_tagged(call, 200, operation_public(call->operation),
+                              call->operation_revision);
 }
 
 enum progress operation_get(struct call *call)
@@ -111,6 +112,8 @@ enum progress operation_cancel(struct call *call)
         return PROGRESS_FAIL;
     if (view_equal(text_of(call->operation, "state"), VIEW("cancelled")))
         return cancelled(call);
+    if (!call_precondition(call, call->operation_revision))
+        return PROGRESS_FAIL;
     enum error error = operations_cancel(call->server->operations, text_of(call->operation, "id"));
     if (error == ERROR_NOT_FOUND)
         return call_fail(call, PROBLEM_CONFLICT, "The operation has ended: it is %.*s.",

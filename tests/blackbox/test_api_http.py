@@ -221,3 +221,47 @@ def test_a_page_of_an_app_cannot_switch_apps_off(stack):
     assert stack.app("hello").text == "hello"
     own = request(stack.managerd.url + "/v1/apps", headers={"Origin": f"http://localhost:{port}"}, host=f"localhost:{port}")
     assert own.status == 200
+
+
+# -- documents --------------------------------------------------------------------------------------------------------
+
+
+def test_operations_carry_an_etag_for_those_who_poll(stack):
+    done = call(stack, "POST", "/v1/apps/hello/deployments", {"package": {"version": 1}}, Prefer="wait=30")
+    path = done.header("Location")
+    read = call(stack, "GET", path)
+    assert read.header("ETag") == f'"{read.json()["revision"]}"' and read.json()["state"] == "succeeded"
+    unchanged = call(stack, "GET", path, If_None_Match=read.header("ETag"))
+    assert unchanged.status == 304 and unchanged.body == b"" and unchanged.header("ETag") == read.header("ETag")
+    assert call(stack, "GET", path, If_None_Match='"1"').status == 200
+    assert call(stack, "POST", path + "/cancel", If_Match='"1"').status == 412
+
+
+def test_the_document_tells_each_answers_type_headers_and_conditions(stack):
+    """What the OpenAPI document says of an answer is what the answer is."""
+    document = call(stack, "GET", "/openapi.json").json()
+    done = call(stack, "POST", "/v1/apps/hello/deployments", {"package": {"version": 1}}, Prefer="wait=30")
+    operation = done.json()["id"]
+    for path, methods in document["paths"].items():
+        described = methods.get("get")
+        if not described:
+            continue
+        concrete = path.replace("{name}", "hello").replace("{version}", "1").replace("{id}", operation).replace("{slug}", "conflict")
+        answer = call(stack, "GET", concrete)
+        response = described["responses"][str(answer.status)]
+        assert [answer.header("Content-Type").split(";")[0]] == list(response["content"]), path
+        assert ("ETag" in response["headers"]) == (answer.header("ETag") is not None), path
+        conditional = "If-None-Match" in [p["name"] for p in described["parameters"]]
+        assert conditional == ("304" in described["responses"]) == (answer.header("ETag") is not None), path
+        if conditional:
+            assert call(stack, "GET", concrete, If_None_Match=answer.header("ETag")).status == 304, path
+
+
+def test_every_kind_of_problem_that_the_program_knows_has_its_page(stack):
+    from harness import TOP
+    header = (TOP / "managerd" / "problem.h").read_text()
+    slugs = set(re.findall(r'X\(\w+,\s*"([a-z-]+)"', header)) - {"none"}
+    assert len(slugs) > 25
+    for slug in slugs:
+        page = call(stack, "GET", f"/problems/{slug}")
+        assert page.status == 200 and page.header("Content-Type") == "text/html; charset=utf-8" and "<h1>" in page.text, slug
