@@ -136,6 +136,11 @@ static enum progress accept_deployment(struct call *call, struct json *app, uint
     change_put(&call->change, key.text, app);
     change_put(&call->change, version_key.text, version);
     json_free(version);
+    if (call->dry_run) {
+        struct json *shown = operation_public(operation);
+        json_free(operation);
+        return call_answer(call, 200, shown);
+    }
     return call_start_operation(call, operation);
 }
 

@@ -57,6 +57,7 @@ struct call {
                                                          is over; NULL: answer with it */
     int64_t wait_ms;                                  /* Prefer: wait */
     bool wait_for_end;                                /* however long */
+    bool dry_run;                                     /* answer with the plan, change nothing */
     struct state_watch *watch;
     struct event *timer;
     void *data; /* the handler's, freed by free_data */

@@ -108,6 +108,8 @@ static void write_query(struct json_writer *w, const struct endpoint *endpoint)
         return;
     if (strcmp(endpoint->query, "*") == 0) {
         write_scalars(w, endpoint->takes);
+        write_parameter(w, VIEW("dryRun"), "query", false, "boolean",
+                        "Answers with the plan and changes nothing.");
         return;
     }
     while (view_split(&rest, ' ', &name)) {

@@ -92,6 +92,12 @@ static void set_parameter(struct call *call, struct json *wish, struct view name
     if (!field && (field = shape_field(http->of, name)))
         object = object_in(wish, "http");
     char *label = arena_string(&call->arena, name);
+    if (view_equal(name, VIEW("dryRun"))) {
+        call->dry_run = view_equal(value, VIEW("true"));
+        if (!call->dry_run && !view_equal(value, VIEW("false")))
+            fault_parameter(&call->faults, "dryRun", "must be true or false");
+        return;
+    }
     if (!field || field->kind == SHAPE_OBJECT || field->kind == SHAPE_MAP) {
         fault_parameter(&call->faults, label, "is not a parameter of this call");
         return;
@@ -168,8 +174,10 @@ static enum progress deploy_json(struct call *call)
     struct deployment *deployment = call->data;
     const struct json *package = json_get(call->body, "package");
     struct view zip;
-    if (call->query.length)
+    struct json *settings = read_query(call);
+    if (json_count(settings))
         fault_parameter(&call->faults, "query", "settings belong into the JSON body");
+    json_free(settings);
     if (json_count(package) != 1)
         fault_pointer(&call->faults, "/package", "must have exactly one member: zip or version");
     if (call->faults.count)

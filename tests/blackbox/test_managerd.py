@@ -367,3 +367,17 @@ def test_stopping_answers_who_waits_and_the_operation_goes_on_later(stack):
     end = call(stack, "GET", answers[0].header("Location"), Prefer="wait=20").json()
     assert end["state"] == "succeeded", end
     assert call(stack, "GET", "/v1/apps/drained").status == 404
+
+
+def test_a_dry_run_answers_with_the_plan_and_changes_nothing(stack):
+    plan = stack.managerd.request("POST", "/v1/apps/dry/deployments?dryRun=true&memoryMb=256", body=package("x"),
+                                  headers={"Content-Type": "application/zip"})
+    assert plan.status == 200 and plan.json()["steps"][1]["name"] == "create-function"
+    assert call(stack, "GET", "/v1/apps/dry").status == 404
+    assert call(stack, "GET", f"/v1/operations/{plan.json()['id']}").status == 404
+    stack.deploy("dry", package("x"))
+    again = call(stack, "POST", "/v1/apps/dry/deployments?dryRun=true", {"package": {"version": 1}, "traffic": "none"})
+    assert [s["name"] for s in again.json()["steps"]][1:3] == ["update-code", "update-configuration"]
+    assert len(call(stack, "GET", "/v1/apps/dry/versions").json()["items"]) == 1
+    assert call(stack, "POST", "/v1/apps/dry/deployments?dryRun=perhaps", {"package": {"version": 1}}).status == 422
+    assert call(stack, "POST", "/v1/apps/dry/deployments?memoryMb=256", {"package": {"version": 1}}).status == 422
