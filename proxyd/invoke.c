@@ -173,6 +173,8 @@ static void on_done(const struct outgoing_result *result, void *context)
         return;
     }
     struct view why = outcome.code.length ? outcome.code : view_of(result->reason);
+    if (outcome.fault == FAULT_BAD_REPLY)
+        why = VIEW("the reply is larger than 6 MB (6291456 bytes)");
     request_fail(request, outcome.fault, arena_string(&request->arena, view_slice(why, 0, 200)));
     if (outcome.clock_doubted && !request->signed_again && clock_was_wrong(request, result)) {
         request->signed_again = true;

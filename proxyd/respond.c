@@ -75,13 +75,39 @@ enum fault refusal_fault(const struct incoming_refusal *refusal)
     return refusal->reason == GUARD_BODY_TOO_LARGE ? FAULT_BODY_TOO_LARGE : FAULT_REFUSED;
 }
 
-void respond_refusal(const struct incoming_refusal *refusal, struct buffer *body)
+/* What the client did wrong, with the limit that it went over. */
+static void write_refusal_detail(const struct incoming_refusal *refusal,
+                                 const struct config *config, struct buffer *detail)
 {
-    char detail[96];
+    if (refusal->reason == GUARD_BODY_TOO_LARGE)
+        buffer_append_format(detail, "The body of the request is larger than %lld bytes.",
+                             (long long)config->max_body_bytes);
+    else if (refusal->reason == GUARD_HEAD_TOO_LARGE)
+        buffer_append_format(
+            detail, "A header of the request is longer than %zu bytes, or its head than %lld.",
+            incoming_default_limits.guard.max_line_bytes, (long long)config->max_head_bytes);
+    else if (refusal->reason == GUARD_TARGET_TOO_LONG)
+        buffer_append_format(detail, "The path and query are longer than %zu bytes.",
+                             incoming_default_limits.guard.max_target_bytes);
+    else if (refusal->reason == GUARD_TOO_MANY_HEADERS)
+        buffer_append_format(detail, "The request has more than %lld headers.",
+                             (long long)config->max_headers);
+    else
+        buffer_append_format(detail, "The request was refused: %s.",
+                             guard_reason_name(refusal->reason));
+}
 
-    snprintf(detail, sizeof detail, "The request was refused: %s.",
-             guard_reason_name(refusal->reason));
-    fault_problem(body, refusal_fault(refusal), refusal->status, detail, refusal->request_id);
+void respond_refusal(const struct incoming_refusal *refusal, const struct config *config,
+                     struct buffer *body)
+{
+    struct buffer detail;
+
+    buffer_init(&detail, 128);
+    write_refusal_detail(refusal, config, &detail);
+    buffer_append_byte(&detail, '\0');
+    REQUIRE(detail.error == ERROR_NONE);
+    fault_problem(body, refusal_fault(refusal), refusal->status, detail.data, refusal->request_id);
+    buffer_release(&detail);
 }
 
 enum progress respond_request(struct request *request)

@@ -22,7 +22,8 @@ enum progress decode_request(struct request *request);
 enum progress respond_request(struct request *request);
 /* RESPOND, for what was refused before it was a request: what it counts as, and the answer's body. */
 enum fault refusal_fault(const struct incoming_refusal *refusal);
-void respond_refusal(const struct incoming_refusal *refusal, struct buffer *body);
+void respond_refusal(const struct incoming_refusal *refusal, const struct config *config,
+                     struct buffer *body);
 /* RECORD: access line and metrics, from the struct only. Never fails. */
 enum progress record_request(struct request *request);
 

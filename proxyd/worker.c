@@ -30,8 +30,9 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
 
 static void refusal_body(const struct incoming_refusal *refusal, struct buffer *body, void *context)
 {
-    (void)context;
-    respond_refusal(refusal, body);
+    const struct worker *worker = context;
+
+    respond_refusal(refusal, worker->shared->config, body);
 }
 
 static const struct incoming_handlers handlers = {

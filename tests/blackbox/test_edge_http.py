@@ -1,0 +1,166 @@
+"""What the edge promises of HTTP itself: limits with their numbers, framing, what functions may not do to a response."""
+import collections
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+
+import harness
+from fake_lambda import FakeLambda, Proxy, app, pause, version, wait_idle
+from test_edge_load import in_threads
+
+
+@pytest.fixture(scope="module")
+def aws():
+    with FakeLambda() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def proxyd(aws):
+    with Proxy(aws, routes=[app("hello"), app("old", [version("old", payload_format=1)]), app("narrow", max_in_flight=5)],
+               options={"PROXYD_WORKERS": "4"}) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_scripts(aws):
+    aws.script.clear()
+
+
+GET = b"GET / HTTP/1.1\r\nHost: hello.localhost\r\n"
+LAST = GET + b"Connection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent, status, words", [
+    (b"POST / HTTP/1.1\r\nHost: hello.localhost\r\nContent-Length: 6291457\r\n\r\n", 413, "6291456 bytes"),
+    (b"POST / HTTP/1.1\r\nHost: hello.localhost\r\nContent-Length: 6291457\r\nExpect: 100-continue\r\n\r\n", 413, "6291456 bytes"),
+    (b"POST / HTTP/1.1\r\nHost: hello.localhost\r\nTransfer-Encoding: chunked\r\n\r\n600001\r\n", 413, "6291456 bytes"),
+    (GET + b"X: " + b"x" * 40000 + b"\r\n\r\n", 431, "32768"),
+    (GET + b"X: x\r\n" * 200 + b"\r\n", 431, "100 headers"),
+    (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: hello.localhost\r\n\r\n", 414, "8192 bytes"),
+])
+def test_a_limit_is_named_with_its_number(proxyd, sent, status, words):
+    answer = harness.raw(proxyd.listen, sent, timeout=5)
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} "), answer[:200]
+    assert "100 Continue" not in head
+    assert words in body
+
+
+def test_a_reply_over_the_limit_is_named_in_the_log(proxyd, aws):
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "x" * (7 << 20)})
+    answer = proxyd.app("hello", timeout=60)
+    assert answer.status == 502
+    assert "6291456" in proxyd.line_of(answer)["detail"]
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body_has_none_and_the_connection_goes_on(proxyd, aws, status):
+    aws.script["hello"] = lambda call: call.reply({"statusCode": status, "body": "surplus"})
+    answer = harness.raw(proxyd.listen, GET + b"\r\n" + LAST, timeout=10).decode()
+    assert answer.count(f"HTTP/1.1 {status} ") == 2
+    assert "surplus" not in answer and "Content-Length" not in answer
+
+
+def test_head_tells_the_length_and_the_connection_goes_on(proxyd, aws):
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "twelve bytes"})
+    answer = harness.raw(proxyd.listen, GET.replace(b"GET", b"HEAD") + b"\r\n" + LAST, timeout=10).decode()
+    first, second = re.split("(?=HTTP/1.1)", answer)[1:]
+    assert "Content-Length: 12\r\n" in first and first.endswith("\r\n\r\n")
+    assert second.endswith("\r\n\r\ntwelve bytes")
+
+
+@pytest.mark.parametrize("host", ["hello", "old"])
+def test_a_function_rules_neither_framing_nor_connection(proxyd, aws, host):
+    headers = {"Content-Length": "3", "Transfer-Encoding": "chunked", "Connection": "upgrade", "Upgrade": "h2c", "Date": "never",
+               "Keep-Alive": "max=1", "Trailer": "x", "X-Orchestrator-Invocation": "ran", "X-Own": "kept"}
+    aws.script[host] = lambda call: call.reply({"statusCode": 200, "headers": headers, "body": "whole body"})
+    answer = harness.raw(proxyd.listen, LAST.replace(b"hello", host.encode()), timeout=10).decode()
+    names = [line.partition(":")[0].lower() for line in answer.partition("\r\n\r\n")[0].split("\r\n")[1:]]
+    assert names.count("content-length") == names.count("connection") == names.count("date") == names.count("x-own") == 1
+    assert not {"transfer-encoding", "upgrade", "keep-alive", "trailer", "x-orchestrator-invocation"} & set(names)
+    assert "Content-Length: 10\r\n" in answer and "never" not in answer and answer.endswith("\r\n\r\nwhole body")
+
+
+@pytest.mark.parametrize("bad", [{"headers": {"X-A": "b\r\nSet-Cookie: evil=1"}}, {"headers": {"X A": "b"}}, {"headers": {"X:A": "b"}},
+                                 {"headers": {"X-A": "b\0c"}}, {"cookies": ["a=1\r\nX-B: c"]}])
+def test_a_header_that_would_split_the_response_is_refused(proxyd, aws, bad):
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "x", **bad})
+    answer = harness.raw(proxyd.listen, GET + b"\r\n" + LAST, timeout=10).decode()
+    assert answer.count("HTTP/1.1 502 ") == 2 == answer.count("HTTP/1.1 ")
+    assert "evil" not in answer and "X-B" not in answer
+
+
+def test_in_flight_is_exact_over_all_workers(proxyd, aws):
+    """The function's own high-water mark is the limit: never above, and reached."""
+    running, high, lock = [0], [0], threading.Lock()
+
+    def script(call):
+        with lock:
+            running[0] += 1
+            high[0] = max(high[0], running[0])
+        pause(0.004)
+        with lock:
+            running[0] -= 1
+        call.reply({"statusCode": 200, "body": "ok"})
+
+    aws.script["narrow"] = script
+    statuses, retry_after = collections.Counter(), set()
+
+    def client():
+        for _ in range(40):
+            answer = proxyd.app("narrow")
+            statuses[answer.status] += 1
+            if answer.status == 429:
+                retry_after.add(answer.header("Retry-After"))
+
+    in_threads([client] * 16)
+    assert high[0] == 5
+    assert set(statuses) == {200, 429} and retry_after == {"1"}
+    wait_idle(proxyd)
+
+
+def cpu_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_idle_proxy_uses_no_cpu(proxyd, aws):
+    """After load, with kept connections; and after Lambda has closed all of them."""
+    aws.script["hello"] = lambda call: (pause(0.02), call.reply({"statusCode": 200, "body": "ok"}))[1]
+    in_threads([lambda: [proxyd.app("hello") for _ in range(20)]] * 16)
+    for _ in range(2):
+        before = cpu_seconds(proxyd.daemon_pid())
+        time.sleep(1.5)
+        assert cpu_seconds(proxyd.daemon_pid()) - before < 0.3
+        aws.close_idle()
+
+
+def test_the_figures_are_what_was_sent(aws):
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "12345"})
+    with Proxy(aws, routes=[app("hello")]) as proxyd:
+        def client():
+            for _ in range(25):
+                assert proxyd.app("hello", "/", "POST", body=b"abc").status == 200
+                assert proxyd.app("nobody").status == 404
+                assert harness.raw(proxyd.listen, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+        in_threads([client] * 8)
+        assert proxyd.figure('proxyd_requests_total{status="2xx"}') == 200
+        assert proxyd.figure('proxyd_requests_total{status="4xx"}') == 400
+        assert proxyd.figure('proxyd_faults_total{fault="unknown-app",invocation="none"}') == 200
+        assert proxyd.figure("proxyd_request_duration_seconds_count") == 600
+        assert proxyd.figure("proxyd_request_body_bytes_total") == 600
+        lines = harness.wait_for(lambda: len(proxyd.access_lines()) >= 600 and proxyd.access_lines(), 5, "all lines are written")
+        assert collections.Counter(line["status"] for line in lines) == {200: 200, 404: 200, 400: 200}
+        assert len({line["id"] for line in lines}) == 600
+        if shutil.which("promtool") is None:
+            return  # not in Debian's plain set; test_proxyd_faults reads the figures with prometheus_client
+        checked = subprocess.run(["promtool", "check", "metrics"], input=harness.request(proxyd.admin_url + "/metrics").body,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+        assert checked.returncode == 0 and checked.stdout == b"", checked.stdout
