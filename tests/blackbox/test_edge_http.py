@@ -2,8 +2,6 @@
 import collections
 import os
 import re
-import shutil
-import subprocess
 import threading
 import time
 
@@ -159,8 +157,4 @@ def test_the_figures_are_what_was_sent(aws):
         lines = harness.wait_for(lambda: len(proxyd.access_lines()) >= 600 and proxyd.access_lines(), 5, "all lines are written")
         assert collections.Counter(line["status"] for line in lines) == {200: 200, 404: 200, 400: 200}
         assert len({line["id"] for line in lines}) == 600
-        if shutil.which("promtool") is None:
-            return  # not in Debian's plain set; test_proxyd_faults reads the figures with prometheus_client
-        checked = subprocess.run(["promtool", "check", "metrics"], input=harness.request(proxyd.admin_url + "/metrics").body,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
-        assert checked.returncode == 0 and checked.stdout == b"", checked.stdout
+        harness.assert_lawful_metrics(harness.request(proxyd.admin_url + "/metrics").text)
