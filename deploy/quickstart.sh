@@ -152,6 +152,7 @@ real_aws() {
 # start NAME: runs a daemon in a session of its own (Ctrl-C reaches us alone) and waits for its ready line.
 start() {
   local log=$LOGS/$1.log pid tries
+  : >"$log" # here, not by the child's redirection: an earlier run's ready line must not be met
   setsid "$BIN/$1" >"$LOGS/$1.access.log" 2>"$log" </dev/null &
   pid=$!
   PIDS+=("$pid") NAMES+=("$1")
