@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import LambdaLocal, make_zip, raw, request
+from harness import LambdaLocal, make_zip, raw, request, wait_for
 from lambda_functions import NODE, ROLE, call, client_of, create, refused
 
 LIST = "/2015-03-31/functions"
@@ -216,3 +216,26 @@ def test_check_starts_nothing(tmp_path):
     server.wait(expect=0)
     assert not (tmp_path / "data").exists()
     assert json.dumps("ready") not in server.log_tail()
+
+
+@pytest.mark.long
+def test_large_bodies_of_strangers_have_a_ceiling_over_all_calls(lambda_local):
+    client = client_of(lambda_local)
+    create(client, "f", "exports.handler = async () => 1")
+    size = 64 << 20
+    head = b"POST /2015-03-31/functions HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (size + 1)
+    peers = []
+    try:
+        for _ in range(9):
+            peers.append(socket.create_connection(lambda_local.address, 30))
+            peers[-1].sendall(head)
+            peers[-1].sendall(bytes(size))
+        time.sleep(1)
+        assert ask(lambda_local, "GET", LIST).status == 200
+        status, kind, _ = refusal_of(ask(lambda_local, "POST", "/2015-03-31/functions/f/invocations", b'{"a":1}'))
+        assert (status, kind) == (503, "ServiceUnavailableException")
+    finally:
+        for peer in peers:
+            peer.close()
+    wait_for(lambda: ask(lambda_local, "POST", "/2015-03-31/functions/f/invocations", b"{}").status == 200,
+             what="there was room again")

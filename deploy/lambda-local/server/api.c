@@ -15,7 +15,8 @@
 struct api {
     struct api_options options;
     struct front *front;
-    uint8_t key[32]; /* signs the addresses of packages */
+    uint8_t key[32];   /* signs the addresses of packages */
+    size_t held_bytes; /* bodies being received, over all calls */
     bool draining;
 };
 
@@ -23,6 +24,7 @@ struct api {
 #define MAX_BODY_BYTES     (UINT64_C(72) * 1024 * 1024)
 #define INVOKE_BODY_BYTES  (UINT64_C(6) * 1024 * 1024)
 #define SETTING_BODY_BYTES (UINT64_C(1) * 1024 * 1024)
+#define MAX_HELD_BYTES     ((size_t)512 * 1024 * 1024)
 #define IDLE_TIMEOUT_MS    120000
 #define ARENA_BYTES        (2 * 1024 * 1024)
 
@@ -210,20 +212,36 @@ static void on_head(struct front_exchange *exchange, void *context)
     front_set_data(exchange, call);
 }
 
+/* Forgets the bytes; an error of the buffer stays. */
+static void drop_body(struct api_call *call)
+{
+    call->api->held_bytes -= call->held_bytes;
+    call->held_bytes = 0;
+    free(call->body.data);
+    call->body.data = NULL;
+    call->body.length = call->body.capacity = 0;
+}
+
 static void on_body(struct front_exchange *exchange, struct view piece, void *context)
 {
+    struct api *api = context;
     struct api_call *call = front_data(exchange);
 
-    (void)context;
     call->received_bytes += piece.length;
-    if (call->body.error != ERROR_NONE)
+    if (call->body.error != ERROR_NONE || call->crowded)
         return;
-    buffer_append_view(&call->body, piece);
-    if (call->body.error != ERROR_NONE) { /* keep the error, not the bytes */
-        free(call->body.data);
-        call->body.data = NULL;
-        call->body.length = call->body.capacity = 0;
+    if (api->held_bytes + piece.length > MAX_HELD_BYTES) {
+        call->crowded = true;
+        drop_body(call);
+        return;
     }
+    buffer_append_view(&call->body, piece);
+    if (call->body.error != ERROR_NONE) {
+        drop_body(call);
+        return;
+    }
+    call->held_bytes += piece.length;
+    api->held_bytes += piece.length;
 }
 
 static void on_end(struct front_exchange *exchange, void *context)
@@ -233,6 +251,10 @@ static void on_end(struct front_exchange *exchange, void *context)
 
     if (api->draining) {
         api_refuse(call, REFUSAL_UNAVAILABLE, "lambda-local is about to end.");
+        return;
+    }
+    if (call->crowded) {
+        api_refuse(call, REFUSAL_UNAVAILABLE, "Too many large requests at a time.");
         return;
     }
     if (call->body.error != ERROR_NONE) {
@@ -270,6 +292,7 @@ static void on_close(struct front_exchange *exchange, bool complete, void *conte
     if (call->on_gone && !call->answered)
         call->on_gone(call);
     json_free(call->document);
+    call->api->held_bytes -= call->held_bytes;
     buffer_release(&call->body);
     arena_release(&call->arena);
     free(call);

@@ -42,6 +42,8 @@ struct api_call {
     struct view path, query;            /* as on the wire */
     struct buffer body;
     uint64_t received_bytes;     /* also counts what was dropped because it was too much */
+    size_t held_bytes;           /* counted among those of all calls */
+    bool crowded;                /* its body did not fit beside those of other calls */
     struct json *document;       /* the body, once api_document read it */
     struct function_name target; /* filled in by api_target */
     char request_id[ID_SIZE];
