@@ -2,6 +2,7 @@
 #include "managerd/idempotency.h"
 
 #include "common/base/clock.h"
+#include "managerd/endpoints/endpoints.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -52,7 +53,8 @@ static enum progress replay(struct call *call, struct record *kept)
         if (error)
             return call_fail_error(call, error);
         call->operation = record.json;
-        return call_wait_operation(call);
+        return call->endpoint->flags & ENDPOINT_FIRST_API ? compatibility_replay(call)
+                                                          : call_wait_operation(call);
     }
     const struct json *result = json_get(kept->json, "result");
     int status = (int)integer_of(kept->json, "status");

@@ -248,3 +248,14 @@ enum progress compatibility_deploy(struct call *call)
     packages_store(call->server->packages, text_of(call->body, "archive"), true, on_stored, call);
     return PROGRESS_WAIT;
 }
+
+enum progress compatibility_replay(struct call *call)
+{
+    if (view_equal(text_of(call->operation, "type"), VIEW("delete")))
+        return removed(call);
+    call->parameters.values[0] = arena_copy(&call->arena, text_of(call->operation, "app"));
+    call->parameters.count = 1;
+    call->on_operation = deployed;
+    call->wait_for_end = true;
+    return call_wait_operation(call);
+}

@@ -44,4 +44,8 @@
 ENDPOINT_ACTIONS(ENDPOINT_DECLARE)
 #undef ENDPOINT_DECLARE
 
+/* Answers with call->operation, which an earlier call of the first service's API began (its
+ * Idempotency-Key came again), as that API does. */
+enum progress compatibility_replay(struct call *call);
+
 #endif
