@@ -2,6 +2,7 @@
 #include "deploy/lambda-local/invocation.h"
 
 #include "common/base/clock.h"
+#include "common/net/front.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -63,5 +64,13 @@ void invocation_finish(struct invocation *invocation, enum invocation_outcome ou
 void invocation_forget(struct invocation *invocation)
 {
     invocation->on_done = NULL;
+    invocation->on_output = NULL;
     invocation->context = NULL;
+    invocation_pause(invocation, false);
+}
+
+void invocation_pause(struct invocation *invocation, bool paused)
+{
+    if (invocation->source)
+        front_pause(invocation->source, paused);
 }

@@ -4,6 +4,9 @@
  * Made by who wants it, given to pools_submit, ended by invocation_finish, which calls on_done once
  * and frees it. Whoever waits may lose interest before (invocation_forget): the function goes on,
  * its result is dropped.
+ *
+ * A function may stream its output. Who set on_output gets it piece by piece, and `reply` is empty
+ * then, or the error object; for all others it is collected in `reply`.
  */
 #ifndef LAMBDA_LOCAL_INVOCATION_H
 #define LAMBDA_LOCAL_INVOCATION_H
@@ -13,12 +16,14 @@
 
 #include <sys/queue.h>
 
+struct front_exchange;
 struct sandbox;
 
 /* Lambda's limit for an answer; the runtime interface emulator allows the same few bytes more. */
-#define INVOCATION_MAX_REPLY_BYTES (6 * 1024 * 1024 + 100)
-#define INVOCATION_TAIL_BYTES      4096
-#define INVOCATION_TRACE_SIZE      512
+#define INVOCATION_MAX_REPLY_BYTES  (6 * 1024 * 1024 + 100)
+#define INVOCATION_MAX_STREAM_BYTES (UINT64_C(200) * 1024 * 1024) /* Lambda's, for streams */
+#define INVOCATION_TAIL_BYTES       4096
+#define INVOCATION_TRACE_SIZE       512
 
 enum invocation_outcome {
     INVOCATION_SUCCEEDED, /* reply: what the function answered */
@@ -38,6 +43,10 @@ struct invocation {
     int64_t deadline_ms;            /* wall time */
     struct buffer reply;
     struct buffer tail; /* the last lines logged */
+    /* A piece of streamed output; borrowed. May pause and resume. NULL: nobody wants pieces. */
+    void (*on_output)(struct invocation *invocation, struct view piece, void *context);
+    uint64_t streamed_bytes;
+    struct front_exchange *source; /* what brings the stream, while it comes */
     void (*on_done)(struct invocation *invocation, enum invocation_outcome outcome, void *context);
     void *context;
 };
@@ -52,5 +61,7 @@ void invocation_word_error(struct invocation *invocation, const char *type, cons
     PRINTF_LIKE(3, 4);
 void invocation_finish(struct invocation *invocation, enum invocation_outcome outcome);
 void invocation_forget(struct invocation *invocation);
+/* Holds a streamed output back, or lets it go on; nothing when none is under way. */
+void invocation_pause(struct invocation *invocation, bool paused);
 
 #endif

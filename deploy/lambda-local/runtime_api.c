@@ -26,7 +26,8 @@ struct call {
     enum call_kind kind;
     char id[ID_SIZE];
     struct buffer body;
-    bool mine; /* answers the invocation under way */
+    bool mine;     /* answers the invocation under way */
+    bool streamed; /* … with a stream that somebody takes piece by piece */
 };
 
 struct runtime_api {
@@ -116,6 +117,15 @@ static void classify(const struct front_exchange *exchange, struct call *call)
         invocation_call(view_slice(rest, strlen("invocation/"), SIZE_MAX), call);
 }
 
+static bool streams(const struct front_exchange *exchange, const struct call *call)
+{
+    struct view mode;
+
+    return call->kind == CALL_RESPONSE &&
+           front_header(exchange, "Lambda-Runtime-Function-Response-Mode", &mode) &&
+           view_equal_nocase(mode, VIEW("streaming"));
+}
+
 static void on_head(struct front_exchange *exchange, void *context)
 {
     struct runtime_api *api = context;
@@ -130,8 +140,31 @@ static void on_head(struct front_exchange *exchange, void *context)
     if (call->mine) {
         api->answering = exchange;
         buffer_clear(&api->invocation->reply);
+        call->streamed = streams(exchange, call) && api->invocation->on_output;
+        api->invocation->source = call->streamed ? exchange : NULL;
     }
     front_set_data(exchange, call);
+}
+
+static void conclude(struct runtime_api *api, enum invocation_outcome outcome,
+                     struct view error_type);
+
+static void take_piece(struct runtime_api *api, struct front_exchange *exchange, struct view piece)
+{
+    struct invocation *invocation = api->invocation;
+
+    invocation->streamed_bytes += piece.length;
+    if (invocation->streamed_bytes > INVOCATION_MAX_STREAM_BYTES) {
+        invocation_word_error(invocation, "Function.ResponseSizeTooLarge",
+                              "Response payload size exceeded maximum allowed payload size (%llu "
+                              "bytes).",
+                              (unsigned long long)INVOCATION_MAX_STREAM_BYTES);
+        conclude(api, INVOCATION_FAILED, VIEW("Function.ResponseSizeTooLarge"));
+        refuse(exchange, 413, "RequestEntityTooLarge", "The stream exceeded its largest size.");
+        return;
+    }
+    if (invocation->on_output)
+        invocation->on_output(invocation, piece, invocation->context);
 }
 
 /* An error sticks to the buffer, so what comes after it is dropped. */
@@ -142,7 +175,11 @@ static void on_body(struct front_exchange *exchange, struct view piece, void *co
 
     if (!call->mine)
         buffer_append_view(&call->body, piece);
-    else if (api->answering == exchange)
+    else if (api->answering != exchange)
+        return; /* its invocation is over */
+    else if (call->streamed)
+        take_piece(api, exchange, piece);
+    else
         buffer_append_view(&api->invocation->reply, piece);
 }
 
@@ -185,6 +222,10 @@ void runtime_api_deliver(struct runtime_api *api, struct invocation *invocation)
 
 void runtime_api_abandon(struct runtime_api *api)
 {
+    if (api->invocation) {
+        invocation_pause(api->invocation, false); /* what still comes is dropped */
+        api->invocation->source = NULL;
+    }
     api->invocation = NULL;
     api->answering = NULL;
     if (api->state == RUNTIME_INVOKING)
@@ -333,6 +374,7 @@ static void on_close(struct front_exchange *exchange, bool complete, void *conte
         api->state = RUNTIME_STARTING;
         api->handlers.on_lost(api->context);
     } else if (api->answering == exchange) {
+        api->invocation->source = NULL;
         invocation_word_error(api->invocation, "Runtime.TruncatedResponse",
                               "The response ended before it was whole");
         conclude(api, INVOCATION_FAILED, VIEW("Runtime.TruncatedResponse"));

@@ -548,11 +548,11 @@ void sandbox_free(struct sandbox *sandbox)
 {
     struct sandbox_private *more = sandbox->more;
 
+    if (more->runtime_api)
+        runtime_api_free(more->runtime_api); /* it may still point at the invocation */
     if (more->invocation)
         invocation_free(more->invocation);
     more->invocation = NULL;
-    if (more->runtime_api)
-        runtime_api_free(more->runtime_api);
     event_free(more->timer);
     if (more->output)
         event_free(more->output);

@@ -48,6 +48,8 @@ static const struct api_operation operations[] = {
     {"UpdateAlias", "PUT", FUNCTION "/aliases/{}", aliases_update, SETTING_BODY_BYTES, false},
     {"DeleteAlias", "DELETE", FUNCTION "/aliases/{}", aliases_delete, 0, false},
     {"Invoke", "POST", FUNCTION "/invocations", invoke, INVOKE_BODY_BYTES, false},
+    {"InvokeWithResponseStream", "POST", "/2021-11-15/functions/{}/response-streaming-invocations",
+     invoke_with_response_stream, INVOKE_BODY_BYTES, false},
     {"TagResource", "POST", "/2017-03-31/tags/{}", tags_add, SETTING_BODY_BYTES, false},
     {"UntagResource", "DELETE", "/2017-03-31/tags/{}", tags_remove, 0, false},
     {"ListTags", "GET", "/2017-03-31/tags/{}", tags_list, 0, false},
@@ -259,7 +261,7 @@ static void on_end(struct front_exchange *exchange, void *context)
     }
     if (call->body.error != ERROR_NONE) {
         api_refuse(call, REFUSAL_TOO_LARGE,
-                   call->operation && call->operation->handle == invoke
+                   call->operation && call->operation->max_body_bytes == INVOKE_BODY_BYTES
                        ? "%llu byte payload is too large for the RequestResponse invocation type "
                          "(limit %llu bytes)"
                        : "Request must be smaller than %llu bytes; the limit is %llu bytes",
@@ -289,7 +291,7 @@ static void on_close(struct front_exchange *exchange, bool complete, void *conte
     (void)context;
     if (!call)
         return;
-    if (call->on_gone && !call->answered)
+    if (call->on_gone && (!call->answered || call->streaming))
         call->on_gone(call);
     json_free(call->document);
     call->api->held_bytes -= call->held_bytes;

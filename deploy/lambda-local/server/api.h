@@ -49,8 +49,10 @@ struct api_call {
     char request_id[ID_SIZE];
     /* Set by a handler that answers later: what to tell when the client leaves before. */
     void (*on_gone)(struct api_call *call);
+    void (*on_writable)(struct api_call *call); /* of a stream: what was written has mostly gone */
     void *pending;
-    bool answered;
+    bool answered;  /* or begun to be */
+    bool streaming; /* begun, not ended */
 };
 
 struct api_options {
@@ -103,6 +105,12 @@ void api_answer_bytes(struct api_call *call, int status, const struct incoming_h
                       size_t header_count, struct view body);
 void api_refuse(struct api_call *call, enum refusal refusal, const char *format, ...)
     PRINTF_LIKE(3, 4);
+/* In pieces, as an event stream: begin, write, end. After the end the call is over. */
+void api_stream_begin(struct api_call *call, const struct incoming_header *headers,
+                      size_t header_count);
+void api_stream_write(struct api_call *call, struct view bytes);
+size_t api_stream_unsent(const struct api_call *call);
+void api_stream_end(struct api_call *call);
 /* 429 with a Reason and Retry-After. */
 void api_refuse_throttled(struct api_call *call, const char *reason);
 /* 500 and a line in the log when the error is one; true when it was. */
@@ -133,5 +141,6 @@ void concurrency_put(struct api_call *call);
 void concurrency_get(struct api_call *call);
 void concurrency_delete(struct api_call *call);
 void invoke(struct api_call *call);
+void invoke_with_response_stream(struct api_call *call);
 
 #endif

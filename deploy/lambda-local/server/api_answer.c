@@ -29,6 +29,50 @@ void api_answer_bytes(struct api_call *call, int status, const struct incoming_h
     front_reply(call->exchange, status, all, count, body);
 }
 
+static void on_writable(struct front_exchange *exchange, void *context)
+{
+    struct api_call *call = front_data(exchange);
+
+    (void)context;
+    if (call->on_writable)
+        call->on_writable(call);
+}
+
+void api_stream_begin(struct api_call *call, const struct incoming_header *headers,
+                      size_t header_count)
+{
+    struct incoming_header all[MAX_HEADERS + 2];
+    size_t count = 0;
+
+    REQUIRE(!call->answered && header_count <= MAX_HEADERS);
+    call->answered = call->streaming = true;
+    while (count < header_count) {
+        all[count] = headers[count];
+        count++;
+    }
+    all[count++] =
+        (struct incoming_header){VIEW("Content-Type"), VIEW("application/vnd.amazon.eventstream")};
+    all[count++] = (struct incoming_header){VIEW("x-amzn-RequestId"), view_of(call->request_id)};
+    front_stream_begin(call->exchange, 200, all, count, on_writable);
+}
+
+void api_stream_write(struct api_call *call, struct view bytes)
+{
+    front_stream_write(call->exchange, bytes);
+}
+
+size_t api_stream_unsent(const struct api_call *call)
+{
+    return front_stream_unsent(call->exchange);
+}
+
+void api_stream_end(struct api_call *call)
+{
+    call->streaming = false;
+    /* The call may die in here. */
+    front_stream_end(call->exchange);
+}
+
 void api_answer(struct api_call *call, int status, struct json *document)
 {
     struct buffer text;

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
+#include "common/contract/event_stream.h"
 #include "deploy/lambda-local/async_queue.h"
 #include "deploy/lambda-local/payload.h"
 #include "deploy/lambda-local/pool.h"
@@ -14,10 +15,14 @@
 
 #define MAX_EVENT_BYTES          (1024 * 1024) /* InvocationType Event */
 #define MAX_CLIENT_CONTEXT_BYTES 3583
+/* Of a stream, not yet taken by the client: from here on the function waits. */
+#define HIGH_MARK_BYTES ((size_t)256 * 1024)
+#define FRAME_BYTES     ((size_t)64 * 1024) /* of output in one message */
+#define END_BYTES       ((size_t)8 * 1024 * 1024)
 
 enum invocation_type { TYPE_REQUEST_RESPONSE, TYPE_EVENT, TYPE_DRY_RUN };
 
-static bool read_type(struct api_call *call, enum invocation_type *type)
+static bool read_type(struct api_call *call, bool streams, enum invocation_type *type)
 {
     struct view text;
 
@@ -25,13 +30,13 @@ static bool read_type(struct api_call *call, enum invocation_type *type)
     if (!front_header(call->exchange, "X-Amz-Invocation-Type", &text) ||
         view_equal_string(text, "RequestResponse"))
         return true;
-    *type = view_equal_string(text, "Event") ? TYPE_EVENT : TYPE_DRY_RUN;
+    *type = view_equal_string(text, "Event") && !streams ? TYPE_EVENT : TYPE_DRY_RUN;
     if (*type == TYPE_EVENT || view_equal_string(text, "DryRun"))
         return true;
     api_refuse(call, REFUSAL_VALIDATION,
                "1 validation error detected: Value '%.*s' at 'invocationType' failed to satisfy "
-               "constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]",
-               VIEW_FORMAT(view_slice(text, 0, 64)));
+               "constraint: Member must satisfy enum value set: [%sRequestResponse, DryRun]",
+               VIEW_FORMAT(view_slice(text, 0, 64)), streams ? "" : "Event, ");
     return false;
 }
 
@@ -178,6 +183,92 @@ static void on_done(struct invocation *invocation, enum invocation_outcome outco
     }
 }
 
+/* -- the answer in pieces -- */
+
+static void begin_stream(struct api_call *call, const struct invocation *invocation)
+{
+    char version[24];
+
+    version_label(invocation->version->number, version);
+    struct incoming_header headers[] = {
+        {VIEW("X-Amz-Executed-Version"), view_of(version)},
+        {VIEW("X-Amzn-Trace-Id"), view_of(invocation->trace_id)},
+    };
+    api_stream_begin(call, headers, 2);
+}
+
+static void write_frames(struct api_call *call, struct view output)
+{
+    struct buffer frame;
+
+    buffer_init(&frame, FRAME_BYTES + 1024);
+    while (output.length > 0) {
+        buffer_clear(&frame);
+        event_stream_append_output(&frame, view_slice(output, 0, FRAME_BYTES));
+        REQUIRE(frame.error == ERROR_NONE);
+        api_stream_write(call, buffer_view(&frame));
+        output = view_slice(output, FRAME_BYTES, SIZE_MAX);
+    }
+    buffer_release(&frame);
+}
+
+static void on_output(struct invocation *invocation, struct view piece, void *context)
+{
+    struct api_call *call = context;
+
+    if (!call->streaming)
+        begin_stream(call, invocation);
+    write_frames(call, piece);
+    if (api_stream_unsent(call) >= HIGH_MARK_BYTES)
+        invocation_pause(invocation, true);
+}
+
+static void on_writable(struct api_call *call)
+{
+    if (call->pending)
+        invocation_pause(call->pending, false);
+}
+
+/* `code` is what callers have seen AWS send; the error object says the rest. */
+static void write_end(struct api_call *call, const struct invocation *invocation, bool failed)
+{
+    struct view code = failed ? VIEW("Unhandled") : VIEW("");
+    struct view details = failed ? buffer_view(&invocation->reply) : VIEW("");
+    struct buffer tail, frame;
+
+    buffer_init(&tail, 2 * INVOCATION_TAIL_BYTES);
+    buffer_init(&frame, END_BYTES);
+    if (wants_tail(call))
+        base64_encode(&tail, invocation->tail.data, invocation->tail.length);
+    event_stream_append_complete(&frame, code, details, buffer_view(&tail));
+    if (frame.error != ERROR_NONE) { /* an error object that is too large to be passed on */
+        buffer_clear(&frame);
+        event_stream_append_complete(&frame, code, VIEW(""), buffer_view(&tail));
+    }
+    api_stream_write(call, buffer_view(&frame));
+    buffer_release(&tail);
+    buffer_release(&frame);
+}
+
+static void on_stream_done(struct invocation *invocation, enum invocation_outcome outcome,
+                           void *context)
+{
+    struct api_call *call = context;
+    bool failed = outcome == INVOCATION_FAILED;
+
+    if (outcome == INVOCATION_THROTTLED) {
+        on_done(invocation, outcome, context);
+        return;
+    }
+    call->pending = NULL;
+    if (!call->streaming)
+        begin_stream(call, invocation);
+    if (!failed) /* a function that did not stream: its output goes in one go */
+        write_frames(call, buffer_view(&invocation->reply));
+    write_end(call, invocation, failed);
+    api_stream_end(call);
+}
+
 /* The function goes on; nobody hears of its result. */
 static void on_gone(struct api_call *call)
 {
@@ -187,7 +278,6 @@ static void on_gone(struct api_call *call)
 
 static void start_now(struct api_call *call, struct invocation *invocation)
 {
-    invocation->on_done = on_done;
     invocation->context = call;
     call->pending = invocation;
     call->on_gone = on_gone;
@@ -217,7 +307,7 @@ static void start_later(struct api_call *call, struct invocation *invocation)
     api_refuse_throttled(call, "FunctionInvocationRateLimitExceeded");
 }
 
-void invoke(struct api_call *call)
+static void start(struct api_call *call, bool streams)
 {
     struct function *function;
     const struct alias *alias = NULL;
@@ -229,7 +319,7 @@ void invoke(struct api_call *call)
     if (!version)
         return;
     version = pick(function, version, alias);
-    if (!read_type(call, &type) || !runnable(call, version) || !payload_good(call, type))
+    if (!read_type(call, streams, &type) || !runnable(call, version) || !payload_good(call, type))
         return;
     if (type == TYPE_DRY_RUN) {
         api_answer_nothing(call, 204);
@@ -248,8 +338,21 @@ void invoke(struct api_call *call)
     } else {
         buffer_append_string(&invocation->payload, "{}");
     }
+    invocation->on_done = streams ? on_stream_done : on_done;
+    invocation->on_output = streams ? on_output : NULL;
+    call->on_writable = streams ? on_writable : NULL;
     if (type == TYPE_EVENT)
         start_later(call, invocation);
     else
         start_now(call, invocation);
+}
+
+void invoke(struct api_call *call)
+{
+    start(call, false);
+}
+
+void invoke_with_response_stream(struct api_call *call)
+{
+    start(call, true);
 }

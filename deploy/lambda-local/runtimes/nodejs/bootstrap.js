@@ -7,6 +7,7 @@
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
+const { Writable } = require('node:stream');
 
 const [HOST, PORT] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
 const TASK_ROOT = process.env.LAMBDA_TASK_ROOT;
@@ -175,6 +176,116 @@ async function findHandler() {
   return handler;
 }
 
+// -- streamed answers: what AWS's runtime offers handlers as the global `awslambda` --
+
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
+const INTEGRATION_TYPE = 'application/vnd.awslambda.http-integration-response';
+const PRELUDE_END = Buffer.alloc(8);
+const MAX_TRAILER_BYTES = 24 * 1024;
+
+globalThis.awslambda = {
+  streamifyResponse(handler, options) {
+    handler[STREAMING] = 'response';
+    if (typeof options?.highWaterMark === 'number') handler[HIGH_WATER_MARK] = options.highWaterMark;
+    return handler;
+  },
+  HttpResponseStream: class HttpResponseStream {
+    static from(stream, prelude) {
+      stream.setContentType(INTEGRATION_TYPE);
+      const text = JSON.stringify(prelude);
+      stream._onBeforeFirstWrite = (write) => {
+        write(text);
+        write(PRELUDE_END);
+      };
+      return stream;
+    }
+  },
+};
+
+// One request with a chunked body on the kept connection; the handler is slowed down while the socket is full.
+class ResponseStream extends Writable {
+  #invocation;
+  #contentType = 'application/octet-stream';
+
+  constructor(invocation, highWaterMark) {
+    super({ highWaterMark, decodeStrings: true });
+    this.#invocation = invocation;
+    this.begun = false;  // the head has been sent
+    this.terminated = false; // so has the end
+  }
+
+  setContentType(type) {
+    if (this.begun) throw new RuntimeFault('InvalidStreamingOperation', 'Cannot set content-type, too late.');
+    this.#contentType = String(type);
+  }
+
+  write(chunk, encoding, callback) {
+    const bytes = typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk : JSON.stringify(chunk);
+    return super.write(bytes, encoding, callback);
+  }
+
+  #begin() {
+    if (this.begun) return;
+    this.begun = true;
+    const type = this.#contentType.replace(/[^\x20-\x7e]/g, '_');
+    connection.send(`POST ${API}/invocation/${this.#invocation.id}/response HTTP/1.1\r\n${COMMON}` +
+      `Content-Type: ${type}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n` +
+      'Transfer-Encoding: chunked\r\n' +
+      'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n', ignore);
+    this._onBeforeFirstWrite?.((bytes) => this.#chunk(Buffer.from(bytes)));
+  }
+
+  #chunk(bytes) {
+    if (bytes.length === 0) return true;
+    const { socket } = connection;
+    socket.cork();
+    socket.write(`${bytes.length.toString(16)}\r\n`);
+    socket.write(bytes);
+    const roomy = socket.write('\r\n');
+    socket.uncork();
+    return roomy;
+  }
+
+  _write(bytes, encoding, done) {
+    this.#begin();
+    if (this.#chunk(bytes)) done();
+    else connection.socket.once('drain', done);
+  }
+
+  _final(done) {
+    this.#begin();
+    this.#close('');
+    done();
+  }
+
+  _destroy(error, done) {
+    this.fail(error ?? new Error('The response stream was destroyed'));
+    done(null);
+  }
+
+  #close(trailers) {
+    if (this.terminated) return;
+    this.terminated = true;
+    connection.socket.write(`0\r\n${trailers}\r\n`);
+    this.#invocation.streamClosed();
+  }
+
+  // The failure goes into the trailers; false when it is too early or too late for that.
+  fail(error) {
+    if (!this.begun || this.terminated) return false;
+    const description = error.errorType ? error : describe(error);
+    let body = JSON.stringify(description);
+    if (body.length > MAX_TRAILER_BYTES) {
+      body = JSON.stringify({ ...description, errorMessage: description.errorMessage.slice(0, 1024), trace: [] });
+    }
+    writeLine(`${new Date().toISOString()}\t${this.#invocation.id}\tERROR\tInvoke Error \t${body}\n`);
+    this.#close(errorType(description) +
+      `Lambda-Runtime-Function-Error-Body: ${Buffer.from(body).toString('base64')}\r\n`);
+    return true;
+  }
+}
+
 // -- invocations --
 
 let connection;
@@ -244,6 +355,47 @@ class Invocation {
   }
 }
 
+// Over when the stream is closed and the handler has settled; a failure before the first byte is an ordinary one.
+class StreamingInvocation extends Invocation {
+  constructor(id, highWaterMark) {
+    super(id);
+    this.settled = false;
+    this.stream = new ResponseStream(this, highWaterMark);
+    this.stream.on('error', ignore); // told by the trailers
+  }
+
+  streamClosed() {
+    if (this.settled) this.next();
+  }
+
+  // The handler has settled, or nothing is left that could still write.
+  end(error) {
+    if (this.ended) return;
+    const failed = error !== null && error !== undefined;
+    if (!this.stream.begun && (failed || this.stream.destroyed)) {
+      super.end(failed ? error : new Error('The response stream was destroyed'));
+      return;
+    }
+    const again = this.settled;
+    this.settled = true;
+    if (failed && !this.stream.fail(error)) console.error('The handler failed after its response was sent', error);
+    if (!failed && again) this.stream.end();
+    if (this.stream.terminated) this.next();
+  }
+
+  failure(description, label) {
+    return this.stream.begun ? '' : super.failure(description, label);
+  }
+
+  next() {
+    if (this.ended) return;
+    this.ended = true;
+    current = null;
+    connection.socket.ref();
+    connection.send(NEXT, onNext);
+  }
+}
+
 function ignore() {}
 
 function onNext({ status, fields }, body) {
@@ -252,7 +404,8 @@ function onNext({ status, fields }, body) {
     process.exit(1);
   }
   const id = fields['lambda-runtime-aws-request-id'];
-  const invocation = new Invocation(id);
+  const invocation = handler[STREAMING] === 'response'
+    ? new StreamingInvocation(id, handler[HIGH_WATER_MARK]) : new Invocation(id);
   requestId = id;
   current = invocation;
   process.env._X_AMZN_TRACE_ID = fields['lambda-runtime-trace-id'] || '';
@@ -265,6 +418,12 @@ function onNext({ status, fields }, body) {
 
 function run(invocation, event, context) {
   connection.socket.unref(); // so that an empty event loop is seen
+  if (invocation.stream) {
+    const settling = handler(event, invocation.stream, context);
+    if (typeof settling?.then !== 'function') throw new Error('Streaming does not support non-async handlers.');
+    settling.then(() => invocation.end(null), (error) => invocation.end(error ?? 'rejected'));
+    return;
+  }
   const returned = handler(event, context, (error, result) => {
     if (context.callbackWaitsForEmptyEventLoop) invocation.held ??= [error, result];
     else invocation.end(error ?? null, result);
@@ -276,13 +435,21 @@ function run(invocation, event, context) {
 
 // Nothing is left to do: what the callback said counts, else null.
 process.on('beforeExit', () => {
-  if (current) current.end(...(current.held ?? [null, null]));
+  if (!current) return;
+  if (current.stream) current.settled = true;
+  current.end(...(current.held ?? [null, null]));
 });
 
 function fatal(description, code) {
   if (!connection) process.exit(code);
   connection.socket.ref();
-  if (current) {
+  if (current?.stream?.begun) {
+    current.ended = true;
+    current.stream.fail(description);
+    const { waiting } = connection;
+    if (waiting.length === 0) process.exit(code);
+    waiting[waiting.length - 1] = () => process.exit(code); // the stream has been taken in
+  } else if (current) {
     connection.send(current.failure(description, 'Uncaught Exception '), () => process.exit(code));
   } else {
     writeLine(`${new Date().toISOString()}\tundefined\tERROR\tUncaught Exception \t${JSON.stringify(description)}\n`);
