@@ -51,6 +51,10 @@ static _Noreturn void keep(int line, const char *instance)
 
     prctl(PR_SET_NAME, "lambda-keeper");
     setsid();
+    /* Whoever ends lambda-local politely may ask its whole family; the keeper goes last. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     do
         got = read(line, &byte, 1);
     while (got > 0 || (got < 0 && errno == EINTR));
