@@ -35,8 +35,7 @@ struct outgoing_call {
     struct curl_slist *headers;      /* an array of nodes that point to the lines */
     struct outgoing_request request; /* its headers are copied into the lines */
     struct socket_user user;
-    bool sent; /* a connection was there, the request went out on it */
-    bool too_big, paused;
+    bool too_big, paused, sent; /* sent: a connection was there, the request went out on it */
     struct answer_head head;
     struct buffer body;
     struct outgoing_result result;
