@@ -29,6 +29,8 @@
       "Attempts beyond the first of a request, all of them certain not to double it.")             \
     X(stale_connections, "proxyd_stale_upstream_connections_total", "counter",                     \
       "Kept connections to Lambda that turned out closed when a request was written.")             \
+    X(turned_away, "proxyd_client_connections_turned_away_total", "counter",                       \
+      "Connections closed at once, because their address had too many.")                           \
     X(disagreements, "proxyd_guard_disagreements_total", "counter",                                \
       "Times that the parser and the guard before it disagreed; must stay 0.")
 

@@ -53,6 +53,7 @@ static void gauge(struct worker *worker)
     struct metrics *metrics = &worker->metrics;
 
     metrics_set(&metrics->connections, incoming_connections(worker->incoming));
+    metrics_set(&metrics->turned_away, incoming_turned_away(worker->incoming));
     metrics_set(&metrics->disagreements, incoming_disagreements(worker->incoming));
     metrics_set(&metrics->upstream_connections, outgoing_connections(worker->outgoing));
 }

@@ -356,8 +356,10 @@ static void adopt(struct connection *connection)
     connection->counted = true;
     if (connection->state == CONNECTION_FRESH)
         enter(connection, CONNECTION_IDLE);
-    if (limits->max_connections_per_address && from_there > limits->max_connections_per_address)
+    if (limits->max_connections_per_address && from_there > limits->max_connections_per_address) {
+        set->turned_away++;
         connection_close(connection, false);
+    }
 }
 
 static bool has_bytes_waiting(const struct connection *connection)

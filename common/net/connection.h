@@ -83,6 +83,7 @@ struct connection_set {
     struct guard *spares[CONNECTION_SPARE_GUARDS]; /* of messages that are over */
     unsigned spare_count;
     unsigned count;
+    uint64_t turned_away; /* closed at once: too many of one address */
     bool draining;
 };
 

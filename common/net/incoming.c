@@ -536,6 +536,11 @@ uint64_t incoming_disagreements(const struct incoming *incoming)
     return incoming->disagreements;
 }
 
+uint64_t incoming_turned_away(const struct incoming *incoming)
+{
+    return incoming->connections.turned_away;
+}
+
 void incoming_free(struct incoming *incoming)
 {
     struct incoming_request *request;

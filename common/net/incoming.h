@@ -79,6 +79,8 @@ unsigned incoming_connections(const struct incoming *incoming);
 unsigned incoming_pending(const struct incoming *incoming);
 /* Times that evhttp and the guard disagreed on a message; must stay 0. */
 uint64_t incoming_disagreements(const struct incoming *incoming);
+/* Connections closed at once, over max_connections_per_address. */
+uint64_t incoming_turned_away(const struct incoming *incoming);
 /* Ends all connections; requests still pending are dropped (their on_gone is not called, their
  * handles die). */
 void incoming_free(struct incoming *incoming);

@@ -2,6 +2,7 @@
 import collections
 import os
 import re
+import socket
 import threading
 import time
 
@@ -158,3 +159,19 @@ def test_the_figures_are_what_was_sent(aws):
         assert collections.Counter(line["status"] for line in lines) == {200: 200, 404: 200, 400: 200}
         assert len({line["id"] for line in lines}) == 600
         harness.assert_lawful_metrics(harness.request(proxyd.admin_url + "/metrics").text)
+
+
+def test_connections_over_an_addresss_share_are_counted(aws):
+    options = {"PROXYD_WORKERS": "1", "PROXYD_MAX_CONNECTIONS_PER_ADDRESS": "3"}
+    with Proxy(aws, routes=[app("hello")], options=options) as proxyd:
+        kept = [socket.create_connection(proxyd.address, 10) for _ in range(3)]
+        for peer in kept:
+            peer.sendall(GET + b"\r\n")
+            assert peer.recv(65536).startswith(b"HTTP/1.1 200 ")
+        for _ in range(2):
+            assert harness.raw(proxyd.listen, LAST) == b""
+        harness.wait_for(lambda: proxyd.figure("proxyd_client_connections_turned_away_total") == 2, 5, "both are counted")
+        kept.pop().close()
+        harness.wait_for(lambda: harness.raw(proxyd.listen, LAST).startswith(b"HTTP/1.1 200 "), 5, "there is room again")
+        for peer in kept:
+            peer.close()
