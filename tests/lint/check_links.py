@@ -1,11 +1,14 @@
-"""Links between our own pages resolve, headings included."""
+"""Links between our own pages resolve, headings included; files that pages name are there."""
 import os
 import re
 
 EXAMPLES = [
     {"docs/a.md": "[b](b.md)\n"},
     {"docs/a.md": "# A\n[b](#nowhere)\n"},
+    {"docs/a.md": "read `proxyd/gone.c` first\n"},
 ]
+NAMED = re.compile(r"`((?:proxyd|managerd|common|tests|deploy|docs)/[\w./-]+\.(?:c|h|py|sh|md|txt|yaml|js|env))`")
+GIT_IGNORES = {"deploy/aws.env"}
 
 
 def check(tree):
@@ -13,6 +16,9 @@ def check(tree):
     folders = {os.path.dirname(path) for path in tree.files}
     folders |= {parent for folder in list(folders) for parent in parents(folder)}
     for path, text in tree.matching(".md"):
+        for named in NAMED.findall(text):
+            if named not in tree.files and named not in GIT_IGNORES:
+                findings.append(f"{path}: names {named}, which is not there")
         plain = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
         for target in re.findall(r"\]\(([^)\s]+)\)", plain):
             if re.match(r"[a-z]+:", target):
