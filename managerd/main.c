@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -40,6 +41,9 @@ int main(int argc, char **argv)
     buffer_init(&problem, 8192);
     signal(SIGPIPE, SIG_IGN);
     umask(0027);
+    /* The zip library asks for the local time, on two threads: the zone is read before there are
+     * any. */
+    tzset();
     enum option_action action = config_read(argc, argv, &config, &problem);
     if (action == OPTION_WRONG) {
         status = 2;
