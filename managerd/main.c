@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -41,8 +42,9 @@ int main(int argc, char **argv)
     buffer_init(&problem, 8192);
     signal(SIGPIPE, SIG_IGN);
     umask(0027);
-    /* The zip library asks for the local time, on two threads: the zone is read before there are
-     * any. */
+    /* The zip library asks for local times, on two threads. With TZ set, glibc reads the zone once,
+     * here, and not again for each. */
+    setenv("TZ", ":/etc/localtime", 0);
     tzset();
     enum option_action action = config_read(argc, argv, &config, &problem);
     if (action == OPTION_WRONG) {
