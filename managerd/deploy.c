@@ -28,7 +28,8 @@ static const struct operation_step deploy_steps[] = {
     {NULL, NULL, false},
 };
 
-const struct operation_type deploy_type = {"deploy", deploy_steps, on_success, on_failure, NULL};
+const struct operation_type deploy_type = {"deploy",   deploy_steps, on_success,
+                                           on_failure, NULL,         NULL};
 
 static int64_t version_of(struct operation *operation)
 {

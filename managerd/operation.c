@@ -463,8 +463,10 @@ static void retire(struct operation *operation)
               LOG_STRING("type", operation->type->name), LOG_STRING("app", operation->app),
               LOG_VIEW("state", text_of(operation->document, "state")),
               LOG_VIEW("detail", text_of(json_get(operation->document, "problem"), "detail")));
-    if (well && operation->type->after_success)
-        operation->type->after_success(operation);
+    void (*after)(struct operation * operation) =
+        well ? operation->type->after_success : operation->type->after_failure;
+    if (after)
+        after(operation);
     operation_free(operation);
     if (!operations->stopping)
         event_active(operations->dispatch, 0, 0);

@@ -54,6 +54,7 @@ struct operation_type {
     /* Failed or cancelled; `problem` is its document. */
     void (*on_failure)(struct operation *operation, const struct json *problem);
     void (*after_success)(struct operation *operation); /* committed; may be NULL */
+    void (*after_failure)(struct operation *operation); /* the same */
 };
 
 struct operation {

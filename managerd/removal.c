@@ -22,6 +22,7 @@ static void nothing_more(struct operation *operation);
 static void give_app_back(struct operation *operation, const struct json *problem);
 static void give_version_back(struct operation *operation, const struct json *problem);
 static void sweep_packages(struct operation *operation);
+static void publish_again(struct operation *operation);
 
 static const struct operation_step delete_steps[] = {
     {"remove-routes", step_remove_routes, false},
@@ -30,8 +31,8 @@ static const struct operation_step delete_steps[] = {
     {"remove-app", step_remove_app, false},
     {NULL, NULL, false},
 };
-const struct operation_type delete_type = {"delete", delete_steps, nothing_more, give_app_back,
-                                           sweep_packages};
+const struct operation_type delete_type = {"delete",      delete_steps,   nothing_more,
+                                           give_app_back, sweep_packages, publish_again};
 
 static const struct operation_step delete_version_steps[] = {
     {"wait-for-requests", step_wait_for_requests, false},
@@ -39,8 +40,8 @@ static const struct operation_step delete_version_steps[] = {
     {"remove-version", step_remove_version, false},
     {NULL, NULL, false},
 };
-const struct operation_type delete_version_type = {"delete-version", delete_version_steps,
-                                                   nothing_more, give_version_back, sweep_packages};
+const struct operation_type delete_version_type = {
+    "delete-version", delete_version_steps, nothing_more, give_version_back, sweep_packages, NULL};
 
 static void nothing_more(struct operation *operation)
 {
@@ -208,20 +209,34 @@ static void step_remove_app(struct operation *operation)
         operation_step_done(operation, "%s", "");
 }
 
-/* A removal that failed leaves the app as it was, but for its traffic: deleting it again goes on. */
+/* A removal that was cancelled leaves the app as it was. One that failed leaves it out of service:
+ * its function may be gone. Deleting it again goes on. */
 static void give_app_back(struct operation *operation, const struct json *problem)
 {
     struct record app;
     struct key key = key_app(view_of(operation->app));
-    (void)problem;
+    bool cancelled = view_equal_string(text_of(problem, "type"), "/problems/cancelled");
     if (record_read(operation->environment->state, key.text, &app))
         return;
     struct json *internal = object_in(app.json, "internal");
     json_set_null(internal, "deleting");
-    json_set_bool(app.json, "enabled", false);
+    if (!cancelled)
+        json_set_bool(app.json, "enabled", false);
     change_compare(&operation->change, key.text, app.revision);
     change_put(&operation->change, key.text, app.json);
     record_release(&app);
+}
+
+static void on_published_again(enum error error, void *context)
+{
+    (void)error, (void)context; /* the publisher itself tries again */
+}
+
+/* Its route went when the removal was accepted. */
+static void publish_again(struct operation *operation)
+{
+    publish_app(operation->environment->publisher, view_of(operation->app), on_published_again,
+                NULL);
 }
 
 /* delete-version */

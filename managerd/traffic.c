@@ -77,6 +77,18 @@ struct json *traffic_split(const struct json *present, int64_t version, double p
     return traffic;
 }
 
+struct json *traffic_without_zeros(const struct json *traffic)
+{
+    struct json *serving = json_new_object(), *versions = json_new_array();
+    const struct json *share = json_first(json_get(traffic, "versions"));
+    for (; share; share = json_next(share))
+        if (weight_of(share) > 0)
+            add_share(versions, integer_of(share, "version"), weight_of(share));
+    json_set(serving, "versions", versions);
+    json_set_string(serving, "sticky", text_of(traffic, "sticky"));
+    return serving;
+}
+
 int traffic_share(const struct json *traffic, int64_t version)
 {
     const struct json *share = json_first(json_get(traffic, "versions"));

@@ -10,6 +10,8 @@ int traffic_weight(double percent);
 struct json *traffic_all(int64_t version, struct view sticky);
 /* `percent` for a new version, the rest shared as before; all when nothing served before. */
 struct json *traffic_split(const struct json *present, int64_t version, double percent);
+/* The same without versions that have no share: nothing holds those, so they may be deleted. */
+struct json *traffic_without_zeros(const struct json *traffic);
 /* The share of a version in parts of 10,000. */
 int traffic_share(const struct json *traffic, int64_t version);
 /* Whether any version has a share. */

@@ -101,7 +101,8 @@ enum progress traffic_put(struct call *call)
     } else if (call_refuse_deleting(call, app.json) || !call_precondition(call, app.revision)) {
         json_free(traffic);
     } else {
-        set_traffic(app.json, traffic);
+        set_traffic(app.json, traffic_without_zeros(traffic));
+        json_free(traffic);
         verdict = save(call, &app, show(app.json));
     }
     record_release(&app);

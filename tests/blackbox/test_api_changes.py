@@ -129,6 +129,16 @@ def test_traffic_that_makes_no_whole_is_refused_and_nothing_changes(stack, versi
     assert call(stack, "GET", "/v1/apps/whole/traffic").header("ETag") == before.header("ETag")
 
 
+def test_a_version_put_to_zero_percent_has_no_traffic_and_can_be_deleted(stack):
+    stack.deploy("zeroed", package("v1"))
+    stack.deploy("zeroed", package("v2"))
+    put = call(stack, "PUT", "/v1/apps/zeroed/traffic", {"versions": [{"version": 1, "percent": 0}, {"version": 2, "percent": 100}]})
+    assert put.status == 200 and put.json()["versions"] == [{"version": 2, "percent": 100}]
+    assert call(stack, "DELETE", "/v1/apps/zeroed/versions/1", Prefer="wait=20").status == 200
+    read = call(stack, "GET", "/v1/apps/zeroed/traffic").json()
+    assert call(stack, "PUT", "/v1/apps/zeroed/traffic", read).status == 200, "what is read can be sent back"
+
+
 def test_a_rollback_goes_to_what_was_settled_before_the_latest_deployment(stack):
     for n in range(1, 4):
         stack.deploy("back", package(f"v{n}"))

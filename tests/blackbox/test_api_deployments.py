@@ -163,6 +163,37 @@ def test_deleting_an_app_ends_its_service_at_once_whatever_is_still_queued(slow)
     assert "doomed" not in [f["FunctionName"] for f in slow.lambda_local.boto3().list_functions()["Functions"]]
 
 
+def test_a_deletion_that_is_cancelled_in_time_gives_the_app_back_as_it_was(slow):
+    slow.deploy("spared", package("one"))
+    queued = deploy(slow, "spared", package("late"), wait=0)
+    gone = call(slow, "DELETE", "/v1/apps/spared")
+    assert gone.status == 202 and slow.app("spared").status == 404
+    back = call(slow, "POST", gone.header("Location") + "/cancel", Prefer="wait=20")
+    assert back.status == 200 and back.json()["state"] == "cancelled"
+    wait_for(lambda: slow.app("spared").status == 200, 5, "its route is there again")
+    assert call(slow, "GET", "/v1/apps/spared").json()["enabled"] is True
+    assert call(slow, "GET", queued.header("Location"), Prefer="wait=30").json()["state"] == "succeeded"
+    assert slow.app("spared").text == "one", "what was deployed before the deletion takes no traffic after it"
+    assert slow.deploy("spared", package("two"))["state"] == "succeeded" and slow.app("spared").text == "two"
+
+
+def test_keep_function_leaves_aws_alone(stack):
+    client = stack.lambda_local.boto3()
+    for app, query, stays in (("kept-fn", "?keepFunction=true", True), ("gone-fn", "?keepFunction=false", False), ("plain-fn", "", False)):
+        stack.deploy(app, package("x"))
+        ended = call(stack, "DELETE", f"/v1/apps/{app}{query}", Prefer="wait=20")
+        assert ended.status == 200 and ("delete-function" in [s["name"] for s in ended.json()["steps"]]) != stays
+        assert (app in [f["FunctionName"] for f in client.list_functions()["Functions"]]) == stays
+        assert stack.app(app).status == 404
+    assert call(stack, "DELETE", "/v1/apps/kept-fn?keepFunction=maybe").status == 404, "it is gone, whatever else is wrong"
+
+
+def test_two_apps_cannot_share_a_function(stack):
+    assert call(stack, "PUT", "/v1/apps/owner", {"function": {"name": "shared-function"}}).status == 201
+    taken = call(stack, "PUT", "/v1/apps/thief", {"function": {"name": "shared-function"}})
+    assert taken.status == 409 and "owner" in taken.json()["detail"] and call(stack, "GET", "/v1/apps/thief").status == 404
+
+
 def test_requests_under_way_when_their_app_is_deleted_still_get_their_answers():
     with Stack(managerd={"MANAGERD_DRAIN_MS": "1500"}) as stack:
         stack.deploy("leaving", script("""exports.handler = async (event) => {
