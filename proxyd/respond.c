@@ -1,7 +1,9 @@
 /* RESPOND: answers the client, with the function's response or with what went wrong. */
 #include "proxyd/steps.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define LEND_FROM_BYTES 16384 /* smaller bodies are copied: cheaper than keeping the request */
 #define OWN_HEADERS     5
@@ -11,6 +13,19 @@ static void on_body_sent(const void *data, size_t length, void *context)
     (void)data;
     (void)length;
     request_body_returned(context);
+}
+
+/* The body on its way lies in the payload or, decoded, in the arena: a slow reader need not hold
+ * both. */
+static void drop_payload(struct request *request)
+{
+    uintptr_t start = (uintptr_t)request->payload, body = (uintptr_t)request->reply.body.data;
+
+    if (body >= start && body < start + request->payload_length)
+        return;
+    free(request->payload);
+    request->payload = NULL;
+    request->payload_length = 0;
 }
 
 static bool own_header(struct view name)
@@ -39,6 +54,7 @@ static void send_response(struct request *request)
         request->response_bytes = reply->body.length;
     incoming_reply(request->incoming, reply->status, headers, count, reply->body,
                    request->body_lent ? on_body_sent : NULL, request);
+    drop_payload(request);
 }
 
 static void send_fault(struct request *request)

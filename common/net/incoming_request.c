@@ -102,6 +102,10 @@ void incoming_request_answered(struct incoming_request *request)
 {
     request->answered = true;
     request->set->pending--;
+    /* A slow reader of the answer must not hold what it has sent as well. */
+    if (request->body)
+        evbuffer_free(request->body);
+    request->body = NULL;
 }
 
 void incoming_request_orphan(struct incoming_request *request)

@@ -175,3 +175,31 @@ def test_connections_over_an_addresss_share_are_counted(aws):
         harness.wait_for(lambda: harness.raw(proxyd.listen, LAST).startswith(b"HTTP/1.1 200 "), 5, "there is room again")
         for peer in kept:
             peer.close()
+
+
+def anonymous_bytes(pid):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no RssAnon")
+
+
+@pytest.mark.load
+def test_a_slow_reader_holds_one_copy_of_its_answer(aws):
+    """Five megabytes that need decoding, from a request of three: only the answer waits for its reader."""
+    aws.script["hello"] = lambda call: call.reply(b'{"statusCode":200,"body":"' + b'\\n' + b"x" * (5 << 20) + b'"}')
+    options = {"PROXYD_WORKERS": "1", "ASAN_OPTIONS": harness.clean_environment("/")["ASAN_OPTIONS"] + ":quarantine_size_mb=1"}
+    request = b"POST / HTTP/1.1\r\nHost: hello.localhost\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3000000
+    with Proxy(aws, routes=[app("hello")], options=options) as proxyd:
+        assert proxyd.app("hello", "/", "POST", body=b"x" * 3000000).status == 200
+        before, readers = anonymous_bytes(proxyd.daemon_pid()), []
+        for number in range(10):
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            reader.connect(proxyd.address)
+            reader.sendall(request)
+            readers.append(reader)
+            harness.wait_for(lambda: proxyd.figure('proxyd_requests_total{status="2xx"}') == number + 2, 20, "it is answered")
+        assert anonymous_bytes(proxyd.daemon_pid()) - before < 10 * (7 << 20)
+        for reader in readers:
+            reader.close()
