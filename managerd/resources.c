@@ -198,6 +198,7 @@ static const struct shape_field environment_fields[] = {
      .kind = SHAPE_MAP,
      .flags = SHAPE_REQUIRED | SHAPE_SECRET,
      .max = 500,
+     .max_bytes = MAX_ENVIRONMENT_BYTES,
      .check = environment_name_valid,
      .wants = "must be a letter and then letters, digits and _, and no name that Lambda reserves",
      .description = "Names and values, for the next deployment."},

@@ -25,5 +25,7 @@ extern const char *const versioned_members[];
 
 /* Lawful names of environment variables: Lambda's own rule, and none that Lambda reserves. */
 bool environment_name_valid(struct view name);
+/* What Lambda lets names and values have together; it counts a little more around each. */
+#define MAX_ENVIRONMENT_BYTES 4096
 
 #endif

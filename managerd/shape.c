@@ -114,6 +114,7 @@ static void check_number(const struct shape_field *field, const struct json *val
 static void check_map(const struct shape_field *field, const struct json *value,
                       const char *pointer, struct faults *faults)
 {
+    size_t bytes = 0;
     if (field->max && (int64_t)json_count(value) > field->max)
         fault_pointer(faults, pointer, "must have at most %lld members", (long long)field->max);
     for (const struct json *member = json_first(value); member; member = json_next(member)) {
@@ -121,9 +122,14 @@ static void check_map(const struct shape_field *field, const struct json *value,
         if (json_type_of(member) != JSON_STRING)
             fault_pointer(faults, place, "must be a string, not %s",
                           json_type_name(json_type_of(member)));
+        else
+            bytes += json_name(member).length + json_string(member).length;
         if (field->check && !field->check(json_name(member)))
             fault_pointer(faults, place, "%s", field->wants);
     }
+    if (field->max_bytes && bytes > (size_t)field->max_bytes)
+        fault_pointer(faults, pointer, "must have at most %lld bytes of names and values",
+                      (long long)field->max_bytes);
 }
 
 static void check_list(const struct shape_field *field, const struct json *value,

@@ -83,10 +83,22 @@ def test_what_aws_refuses_comes_with_its_own_words(stack):
     assert problem["aws"]["code"] == "InvalidParameterValueException" and "cobol85.x" in problem["aws"]["message"]
     assert problem["aws"]["requestId"] and "cobol85.x" in problem["detail"]
     assert stack.app("refused").text == "old"
-    huge = {"package": {"version": 1}, "runtime": "nodejs20.x", "environment": {"HUGE": "x" * 5000}}
-    answer = call(stack, "POST", "/v1/apps/refused/deployments", huge, Prefer="wait=30")
-    assert answer.status == 422 and "4KB" in answer.json()["aws"]["message"] and "xxxxx" not in answer.text
     assert stack.app("refused").text == "old"
+
+
+def test_an_environment_that_lambda_cannot_hold_is_refused_before_any_aws_call(stack):
+    stack.deploy("roomy", package("old"))
+    most = {"A" * 46: "x" * 2000, "BB": "y" * 2048}  # 4096 bytes of names and values
+    body = {"package": {"version": 1}, "runtime": "nodejs20.x", "environment": {**most, "C1": ""}}
+    answer = call(stack, "POST", "/v1/apps/roomy/deployments", body, Prefer="wait=30")
+    assert answer.status == 422 and answer.json()["errors"] == [
+        {"pointer": "/environment", "detail": "must have at most 4096 bytes of names and values"}]
+    assert call(stack, "PUT", "/v1/apps/roomy/environment", {"variables": {**most, "C1": ""}}).json()["errors"][0]["pointer"] == "/variables"
+    assert call(stack, "PUT", "/v1/apps/roomy/environment", {"variables": most}).status == 200
+    assert call(stack, "PATCH", "/v1/apps/roomy/environment", {"variables": {"C1": "z"}}).status == 422
+    assert len(call(stack, "GET", "/v1/apps/roomy/versions").json()["items"]) == 1
+    labels = {f"l{n}": "v" * 200 for n in range(45)}
+    assert call(stack, "PATCH", "/v1/apps/roomy", {"labels": labels}).json()["errors"][0]["pointer"] == "/labels"
 
 
 def test_twenty_apps_are_deployed_at_once(stack):
