@@ -192,6 +192,7 @@ def test_a_version_with_any_traffic_cannot_be_deleted(stack):
     assert [v["version"] for v in call(stack, "GET", "/v1/apps/held/versions").json()["items"]] == [2, 3], "numbers are not used twice"
 
 
+@pytest.mark.threads
 def test_traffic_and_deletion_of_a_version_race_without_harm(stack):
     """Whoever comes first wins; a version that serves is never one that is being deleted."""
     stack.deploy("tussle", package("v1"))
@@ -262,6 +263,7 @@ def test_an_etag_guards_all_that_changes_an_app(stack):
     assert stack.app("guarded").text == "v1"
 
 
+@pytest.mark.threads
 def test_of_many_that_create_the_same_app_exactly_one_does(stack):
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(call(stack, "PUT", "/v1/apps/first-come", {}, If_None_Match="*").status))

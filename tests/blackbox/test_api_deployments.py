@@ -101,6 +101,7 @@ def test_an_environment_that_lambda_cannot_hold_is_refused_before_any_aws_call(s
     assert call(stack, "PATCH", "/v1/apps/roomy", {"labels": labels}).json()["errors"][0]["pointer"] == "/labels"
 
 
+@pytest.mark.threads
 def test_twenty_apps_are_deployed_at_once(stack):
     answers = {}
     threads = [threading.Thread(target=lambda n=n: answers.__setitem__(n, deploy(stack, f"crowd-{n}", package(f"text {n}"))))
