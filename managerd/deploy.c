@@ -268,11 +268,15 @@ static void on_success(struct operation *operation)
 static void on_failure(struct operation *operation, const struct json *problem)
 {
     struct record version;
+    struct view published = text_of(operation_work(operation), "lambdaVersion");
     struct key key = key_version(view_of(operation->app), version_of(operation));
     if (!record_read(operation->environment->state, key.text, &version)) {
         if (view_equal_string(text_of(version.json, "state"), "pending")) {
             json_set_string(version.json, "state", VIEW("failed"));
             json_set(version.json, "failure", json_copy(problem));
+            /* What was published already is known to whoever deletes the version. */
+            if (published.length)
+                json_set_string(version.json, "lambdaVersion", published);
             change_compare(&operation->change, key.text, version.revision);
             change_put(&operation->change, key.text, version.json);
         }

@@ -289,7 +289,7 @@ static void give_version_back(struct operation *operation, const struct json *pr
     (void)problem;
     if (record_read(operation->environment->state, key.text, &version))
         return;
-    bool was_ready = text_of(version.json, "lambdaVersion").length > 0;
+    bool was_ready = json_type_of(json_get(version.json, "failure")) != JSON_OBJECT;
     json_set_string(version.json, "state", was_ready ? VIEW("ready") : VIEW("failed"));
     change_compare(&operation->change, key.text, version.revision);
     change_put(&operation->change, key.text, version.json);

@@ -74,6 +74,21 @@ def test_a_deployment_that_fails_says_why_and_the_old_version_serves_on(stack, w
     assert stack.deploy(app, package("new"), timeoutSeconds=30)["state"] == "succeeded" and stack.app(app).text == "new"
 
 
+def test_deleting_a_version_that_failed_its_probe_deletes_what_was_published_of_it(stack):
+    stack.deploy("tidy", package("old"))
+    assert deploy(stack, "tidy", package("new", 500)).status == 422
+    failed = call(stack, "GET", "/v1/apps/tidy/versions/2").json()
+    client = stack.lambda_local.boto3()
+
+    def published():
+        return [v["Version"] for v in client.list_versions_by_function(FunctionName="tidy")["Versions"]]
+
+    assert failed["state"] == "failed" and failed["lambdaVersion"] in published()
+    assert call(stack, "PUT", "/v1/apps/tidy/traffic", {"versions": [{"version": 2, "percent": 100}]}).status == 422
+    assert call(stack, "DELETE", "/v1/apps/tidy/versions/2", Prefer="wait=20").status == 200
+    assert failed["lambdaVersion"] not in published() and stack.app("tidy").text == "old"
+
+
 def test_what_aws_refuses_comes_with_its_own_words(stack):
     stack.deploy("refused", package("old"))
     answer = call(stack, "POST", "/v1/apps/refused/deployments?runtime=cobol85.x&handler=index.handler", package("new"),
