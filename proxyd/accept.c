@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/contract/path.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TRACE_ID_MAX 512
@@ -66,6 +67,27 @@ static enum progress accept_refused(struct request *request)
     return request_fail(request, refusal_fault(refusal), guard_reason_name(refusal->reason));
 }
 
+/* The same target below https://. The guard has found the host lawful. */
+static enum progress redirect(struct request *request)
+{
+    const struct config *config = request->worker->shared->config;
+    struct view target = incoming_target(request->incoming), host = request->host;
+    const char *colon = host.length ? memrchr(host.data, ':', host.length) : NULL;
+    char port[8] = "";
+
+    if (colon && host.data[host.length - 1] != ']')
+        host.length = (size_t)(colon - host.data);
+    if (host.length == 0)
+        return request_fail(request, FAULT_BAD_TARGET, "no host to redirect to");
+    if (config->https_port != 443)
+        snprintf(port, sizeof port, ":%d", (int)config->https_port);
+    if (view_equal_string(target, "*"))
+        target = VIEW("/");
+    request->location = view_of(arena_format(&request->arena, "https://%.*s%s%.*s",
+                                             VIEW_FORMAT(host), port, VIEW_FORMAT(target)));
+    return request_fail(request, FAULT_HTTPS_REQUIRED, NULL);
+}
+
 enum progress accept_request(struct request *request)
 {
     struct incoming_request *incoming = request->incoming;
@@ -97,7 +119,12 @@ enum progress accept_request(struct request *request)
     else
         request->trace_id = make_trace_id(request);
     metrics_add(&request->worker->metrics.request_bytes, request->body_bytes);
+    request->tls_version = incoming_tls_version(incoming);
+    request->tls_cipher = incoming_tls_cipher(incoming);
     incoming_watch(incoming, on_gone, request);
-    return arena->error == ERROR_NONE ? PROGRESS_NEXT
-                                      : request_fail(request, FAULT_INTERNAL, "memory ran out");
+    if (arena->error != ERROR_NONE)
+        return request_fail(request, FAULT_INTERNAL, "memory ran out");
+    if (request->worker->shared->config->https_redirect && !incoming_is_tls(incoming))
+        return redirect(request);
+    return PROGRESS_NEXT;
 }

@@ -16,7 +16,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define BODY_MAX_BYTES (1024 * 1024)
+#define BODY_MAX_BYTES (32 * 1024 * 1024) /* figures of TLS_MAX_CERTIFICATES at their longest */
 
 struct admin {
     struct shared *shared;
@@ -88,6 +88,7 @@ static void write_metrics(struct admin *admin, struct answer *answer)
         .ready = is_ready(admin, &why),
         .workers = (unsigned)admin->worker_count,
         .started_at_s = admin->started_at_s,
+        .tls = admin->shared->tls,
     };
 
     REQUIRE(all != NULL);

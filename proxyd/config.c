@@ -16,6 +16,22 @@ static const struct option_row rows[] = {
      "Address and port for clients; port 0 takes a free one."},
     {"admin-listen", OPTION_ADDRESS, FIELD(admin_listen), "127.0.0.1:9080", 0, 0, false, NULL, NULL,
      "Address and port of /healthz, /readyz and /metrics; keep it private."},
+    {"tls-listen", OPTION_ADDRESS, FIELD(tls_listen), NULL, 0, 0, false, NULL, NULL,
+     "Address and port for clients that speak TLS. Unset: no TLS."},
+    {"tls-certificate-file", OPTION_STRING, FIELD(tls_certificate_file), NULL, 0, 0, false, NULL,
+     NULL,
+     "PEM file of the certificate, with its chain, for clients that name no host, or an unknown "
+     "one; "
+     "others are in secrets/tls/*.pem. SIGHUP reads all of them anew."},
+    {"tls-key-file", OPTION_STRING, FIELD(tls_key_file), NULL, 0, 0, false, NULL, NULL,
+     "PEM file of that certificate's key. Unset: it is in the certificate's file."},
+    {"https-redirect", OPTION_BOOL, FIELD(https_redirect), "false", 0, 0, false, NULL, NULL,
+     "Whether requests without TLS are sent to https:// (308)."},
+    {"https-port", OPTION_INTEGER, FIELD(https_port), "443", 1, 65535, false, NULL, NULL,
+     "The port that clients are sent to by https-redirect."},
+    {"hsts-max-age-s", OPTION_INTEGER, FIELD(hsts_max_age_s), "0", 0, 315360000, false, NULL, NULL,
+     "Strict-Transport-Security's max-age in seconds, on answers over TLS whose app sets none; 0: "
+     "not sent."},
     {"base-domain", OPTION_STRING, FIELD(base_domain), NULL, 0, 0, false, NULL, NULL,
      "Domains below which {app}.DOMAIN is an app, separated by commas; * takes the first label of "
      "any host. Unset: as published with the routes."},
@@ -28,7 +44,7 @@ static const struct option_row rows[] = {
     {"workers", OPTION_INTEGER, FIELD(workers), "0", 0, 256, false, NULL, NULL,
      "Worker threads; 0: one for each core."},
     {"data-dir", OPTION_STRING, FIELD(data_dir), "/var/lib/app-orchestrator", 0, 0, false,
-     "ORCHESTRATOR_DATA_DIR", NULL, "Folder that holds routes/."},
+     "ORCHESTRATOR_DATA_DIR", NULL, "Folder that holds routes/ and secrets/."},
     {"log-level", OPTION_STRING, FIELD(log_level_text), "info", 0, 0, false, NULL, NULL,
      "debug, info, warn or error."},
     {"log-query", OPTION_BOOL, FIELD(log_query), "false", 0, 0, false, NULL, NULL,
@@ -40,7 +56,9 @@ static const struct option_row rows[] = {
     {"max-headers", OPTION_INTEGER, FIELD(max_headers), "100", 1, 10000, false, NULL, NULL,
      "Most headers of a request; beyond: 431."},
     {"max-connections", OPTION_INTEGER, FIELD(max_connections), "10000", 1, 1000000, false, NULL,
-     NULL, "Most connections of clients, shared out evenly to the workers; beyond: they wait."},
+     NULL,
+     "Most connections of clients, shared out evenly to the workers, and as many over TLS; beyond: "
+     "they wait."},
     {"max-connections-per-address", OPTION_INTEGER, FIELD(max_connections_per_address), "1000", 0,
      1000000, false, NULL, NULL,
      "Most connections of one address to one worker; beyond: closed at once. 0: no limit."},
@@ -128,13 +146,30 @@ static bool read_path_routing(struct config *config, struct buffer *problem)
     return false;
 }
 
+static bool check_tls(struct config *config, struct buffer *problem)
+{
+    const char *wrong = NULL;
+
+    if (config->tls_key_file && !config->tls_certificate_file)
+        wrong = "tls-key-file needs tls-certificate-file";
+    else if (config->tls_certificate_file && !config->tls_listen)
+        wrong = "tls-certificate-file needs tls-listen";
+    else if (config->https_redirect && !config->tls_listen)
+        wrong = "https-redirect needs tls-listen";
+    if (wrong)
+        buffer_append_string(problem, wrong);
+    if (config->tls_certificate_file && !config->tls_key_file)
+        config->tls_key_file = view_duplicate(view_of(config->tls_certificate_file));
+    return !wrong;
+}
+
 static bool work_out(struct config *config, struct buffer *problem)
 {
     if (!log_level_parse(view_of(config->log_level_text), &config->log_level)) {
         buffer_append_string(problem, "log-level must be debug, info, warn or error");
         return false;
     }
-    if (!read_path_routing(config, problem))
+    if (!read_path_routing(config, problem) || !check_tls(config, problem))
         return false;
     if (config->base_domain)
         config->base_domain_count =
@@ -146,6 +181,7 @@ static bool work_out(struct config *config, struct buffer *problem)
         config->workers = cores < 1 ? 1 : cores > 256 ? 256 : cores;
     }
     config->routes_dir = arena_format(&config->arena, "%s/routes", config->data_dir);
+    config->certificates_dir = arena_format(&config->arena, "%s/secrets/tls", config->data_dir);
     return endpoint_resolve("lambda", variable, &config->arena, &config->endpoint, problem) ==
            ERROR_NONE;
 }

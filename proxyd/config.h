@@ -14,6 +14,9 @@
 struct config {
     /* the option table's fields */
     char *listen, *admin_listen;
+    char *tls_listen, *tls_certificate_file, *tls_key_file; /* NULL: none */
+    bool https_redirect;
+    int64_t https_port, hsts_max_age_s;
     char *base_domain, *fallback_base_domain;
     char *path_routing_text;
     char *data_dir;
@@ -31,7 +34,7 @@ struct config {
     struct arena arena;
     struct endpoint endpoint;
     enum log_level log_level;
-    char *routes_dir;
+    char *routes_dir, *certificates_dir;
     struct view *base_domains; /* NULL: as published */
     size_t base_domain_count;
     struct view *fallback_base_domains;

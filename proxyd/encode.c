@@ -4,13 +4,15 @@
 #include "common/contract/event.h"
 #include "common/contract/host.h"
 
-#define ADDED_HEADERS 6
+#define ADDED_HEADERS 8
 
 /* What the proxy writes itself, or keeps from functions. */
 static bool own_header(struct view name)
 {
-    static const char *const own[] = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port",
-                                      "X-Request-Id",    "X-Amzn-Trace-Id",   "Expect"};
+    static const char *const own[] = {"X-Forwarded-For",    "X-Forwarded-Proto",
+                                      "X-Forwarded-Port",   "X-Request-Id",
+                                      "X-Amzn-Trace-Id",    "Expect",
+                                      "X-Amzn-Tls-Version", "X-Amzn-Tls-Cipher-Suite"};
     const struct view reserved = VIEW("X-Orchestrator-");
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
@@ -48,12 +50,20 @@ static size_t add_own(struct request *request, struct event_header *headers, boo
         forwarded = view_of(
             arena_format(arena, "%.*s, %.*s", VIEW_FORMAT(before), VIEW_FORMAT(request->client)));
     headers[count++] = (struct event_header){VIEW("X-Forwarded-For"), forwarded};
-    headers[count++] = (struct event_header){VIEW("X-Forwarded-Proto"), VIEW("http")};
+    headers[count++] = (struct event_header){
+        VIEW("X-Forwarded-Proto"), request->tls_version.length ? VIEW("https") : VIEW("http")};
     headers[count++] = (struct event_header){
         VIEW("X-Forwarded-Port"),
         view_of(arena_format(arena, "%u", incoming_local_port(request->incoming)))};
     headers[count++] = (struct event_header){VIEW("X-Request-Id"), request->public_id};
     headers[count++] = (struct event_header){VIEW("X-Amzn-Trace-Id"), request->trace_id};
+    /* As Function URLs do, whose format this is. */
+    if (request->tls_version.length &&
+        (enum event_format)request->version->payload_format == EVENT_2_0) {
+        headers[count++] = (struct event_header){VIEW("X-Amzn-Tls-Version"), request->tls_version};
+        headers[count++] =
+            (struct event_header){VIEW("X-Amzn-Tls-Cipher-Suite"), request->tls_cipher};
+    }
     if (!has_length && request->body_bytes > 0) /* it came chunked */
         headers[count++] = (struct event_header){
             VIEW("Content-Length"), view_of(arena_format(arena, "%zu", request->body_bytes))};

@@ -20,6 +20,8 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
       "The request is not well-formed HTTP.")                                                      \
     X(BAD_TARGET, "bad-target", 400, NONE, false, 0, "Bad Request",                                \
       "The host or the path of the request is not lawful.")                                        \
+    X(HTTPS_REQUIRED, "https-required", 308, NONE, false, 0, "Permanent Redirect",                 \
+      "This address is served over HTTPS only.")                                                   \
     X(UNKNOWN_APP, "unknown-app", 404, NONE, false, 0, "Not Found",                                \
       "No app answers at this address.")                                                           \
     X(APP_BUSY, "app-busy", 429, NOT_STARTED, false, 1, "Too Many Requests",                       \

@@ -1,5 +1,6 @@
 /* Reads the configuration, runs one server, and turns what came of it into an exit code. */
 #include "common/base/log.h"
+#include "proxyd/certificates.h"
 #include "proxyd/config.h"
 #include "proxyd/server.h"
 
@@ -58,21 +59,42 @@ static void prepare_process(void)
 static void check_descriptors(const struct config *config)
 {
     struct rlimit files;
-    int64_t wanted = config->max_connections + config->max_in_flight + SPARE_DESCRIPTORS;
+    int64_t wanted = config->max_connections * (config->tls_listen ? 2 : 1) +
+                     config->max_in_flight + SPARE_DESCRIPTORS;
 
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < (rlim_t)wanted)
         log_write(LOG_WARN, "few-descriptors", LOG_INTEGER("limit", files.rlim_cur),
                   LOG_INTEGER("wanted", wanted));
 }
 
+static int check_certificates(const struct config *config, struct buffer *problem)
+{
+    tls_free(certificates_open(config, problem));
+    if (problem->length == 0) {
+        puts("proxyd: the configuration is fine");
+        return EXIT_FINE;
+    }
+    fprintf(stderr, "proxyd: %.*s\n", VIEW_FORMAT(buffer_view(problem)));
+    return EXIT_WRONG_USAGE;
+}
+
 static int run(const struct config *config)
 {
-    int exit_code;
+    struct buffer problem;
+    int exit_code = EXIT_WRONG_USAGE;
 
     prepare_process();
     log_start("proxyd", config->log_level);
     check_descriptors(config);
-    exit_code = server_run(config);
+    buffer_init(&problem, 4096);
+    struct tls *tls = certificates_open(config, &problem);
+    certificates_log(tls);
+    if (problem.length == 0)
+        exit_code = server_run(config, tls);
+    else
+        fprintf(stderr, "proxyd: %.*s\n", VIEW_FORMAT(buffer_view(&problem)));
+    tls_free(tls);
+    buffer_release(&problem);
     log_write(LOG_INFO, "stopped", LOG_INTEGER("exit_code", exit_code));
     log_stop();
     return exit_code;
@@ -93,7 +115,7 @@ int main(int argc, char **argv)
         exit_code = run(&config);
         break;
     case OPTION_CHECK:
-        puts("proxyd: the configuration is fine");
+        exit_code = check_certificates(&config, &problem);
         break;
     case OPTION_WRONG:
         fprintf(stderr, "proxyd: %.*s\n", VIEW_FORMAT(buffer_view(&problem)));

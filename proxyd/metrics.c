@@ -45,6 +45,7 @@ enum metrics_outcome metrics_outcome_of(enum fault fault)
     case FAULT_EVENT_TOO_LARGE:
     case FAULT_REFUSED:
     case FAULT_BAD_TARGET:
+    case FAULT_HTTPS_REQUIRED:
     case FAULT_UNKNOWN_APP:
     case FAULT_APP_BUSY:
     case FAULT_APP_RATE:
@@ -185,6 +186,41 @@ static void write_process(struct buffer *out, const struct metrics_process *proc
     exposition_count(out, "proxyd_build_info", &version, 1, 1);
 }
 
+static void write_certificate(const struct tls_certificate *certificate, void *context)
+{
+    struct exposition_label labels[] = {{"name", view_of(certificate->name)},
+                                        {"fingerprint", view_of(certificate->fingerprint)},
+                                        {"file", view_of(certificate->path)}};
+
+    exposition_sample(context, "proxyd_tls_certificate_not_after_seconds", labels, 3,
+                      (double)certificate->not_after_s);
+}
+
+static void write_tls(struct buffer *out, struct tls *tls)
+{
+    static const struct {
+        enum tls_result result;
+        const char *name;
+    } results[] = {{TLS_DONE, "done"},
+                   {TLS_REFUSED, "refused"},
+                   {TLS_LEFT, "left"},
+                   {TLS_TIMED_OUT, "timed-out"}};
+    const char *name = "proxyd_tls_handshakes_total";
+
+    exposition_family(out, name, "counter", "TLS handshakes with clients, by how they ended.");
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+        struct exposition_label label = {"result", view_of(results[i].name)};
+        exposition_count(out, name, &label, 1, tls ? tls_count(tls, results[i].result) : 0);
+    }
+    name = "proxyd_tls_resumptions_total";
+    exposition_family(out, name, "counter", "Those that were done and took up an earlier session.");
+    exposition_count(out, name, NULL, 0, tls ? tls_count(tls, TLS_RESUMED) : 0);
+    exposition_family(out, "proxyd_tls_certificate_not_after_seconds", "gauge",
+                      "When each certificate in force ends, in seconds since 1970.");
+    if (tls)
+        tls_each_certificate(tls, write_certificate, out);
+}
+
 void metrics_write(struct buffer *out, const struct metrics *const *workers, size_t count,
                    const struct metrics_process *process)
 {
@@ -201,4 +237,5 @@ void metrics_write(struct buffer *out, const struct metrics *const *workers, siz
                     "From sending an invocation to its whole answer.");
     write_scalars(out, all);
     write_process(out, process);
+    write_tls(out, process->tls);
 }

@@ -10,6 +10,7 @@
 
 #include "common/base/bytes.h"
 #include "common/net/guard.h"
+#include "common/net/tls.h"
 #include "proxyd/fault.h"
 
 #include <stdatomic.h>
@@ -94,6 +95,7 @@ struct metrics_process {
     bool ready;
     unsigned workers;
     double started_at_s;
+    struct tls *tls; /* NULL without TLS */
 };
 
 /* Appends all families; each sample is the sum over the workers. */

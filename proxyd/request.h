@@ -63,6 +63,8 @@ struct request {
     struct view public_id; /* X-Request-Id: the client's when lawful, else `id` */
     struct view trace_id;
     struct view method, path, query, host, client;
+    struct view tls_version, tls_cipher; /* static; empty without TLS */
+    struct view location;                /* of a redirect; empty: none */
     uint64_t started_us, received_us;
     int64_t time_ms;
     size_t body_bytes;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define LEND_FROM_BYTES 16384 /* smaller bodies are copied: cheaper than keeping the request */
-#define OWN_HEADERS     5
+#define OWN_HEADERS     7
 
 static void on_body_sent(const void *data, size_t length, void *context)
 {
@@ -36,10 +36,31 @@ static bool own_header(struct view name)
            view_equal_nocase(view_slice(name, 0, reserved.length), reserved);
 }
 
+#define HSTS_SIZE 40
+
+/* RFC 6797 section 7.2: over TLS only. An app that has its own keeps it. */
+static size_t add_hsts(const struct request *request, struct incoming_header *headers, size_t count,
+                       char text[HSTS_SIZE])
+{
+    const struct view name = VIEW("Strict-Transport-Security");
+    int64_t max_age_s = request->worker->shared->config->hsts_max_age_s;
+
+    if (max_age_s == 0 || request->tls_version.length == 0)
+        return count;
+    for (size_t i = 0; i < count; i++) {
+        if (view_equal_nocase(headers[i].name, name))
+            return count;
+    }
+    snprintf(text, HSTS_SIZE, "max-age=%lld", (long long)max_age_s);
+    headers[count] = (struct incoming_header){name, view_of(text)};
+    return count + 1;
+}
+
 static void send_response(struct request *request)
 {
     const struct reply *reply = &request->reply;
     struct incoming_header headers[REPLY_MAX_HEADERS + OWN_HEADERS];
+    char hsts[HSTS_SIZE];
     size_t count = 0;
 
     for (size_t i = 0; i < reply->header_count && i < REPLY_MAX_HEADERS; i++) {
@@ -48,6 +69,7 @@ static void send_response(struct request *request)
                 (struct incoming_header){reply->headers[i].name, reply->headers[i].value};
     }
     headers[count++] = (struct incoming_header){VIEW("X-Request-Id"), request->public_id};
+    count = add_hsts(request, headers, count, hsts);
     request->status = reply->status;
     request->body_lent = reply->body.length >= LEND_FROM_BYTES;
     if (!reply_has_no_body(request->method, reply->status))
@@ -68,7 +90,7 @@ static void send_fault(struct request *request)
         {VIEW("X-Request-Id"), request->public_id},
     };
     size_t count = 3;
-    char seconds[16];
+    char seconds[16], hsts[HSTS_SIZE];
     struct buffer body;
 
     if (row->class != CLASS_NONE)
@@ -78,6 +100,9 @@ static void send_fault(struct request *request)
         snprintf(seconds, sizeof seconds, "%u", retry_after_s);
         headers[count++] = (struct incoming_header){VIEW("Retry-After"), view_of(seconds)};
     }
+    if (request->location.length)
+        headers[count++] = (struct incoming_header){VIEW("Location"), request->location};
+    count = add_hsts(request, headers, count, hsts);
     buffer_init(&body, 4096);
     fault_problem(&body, request->fault, 0, request->detail, request->id);
     request->response_bytes = body.length;

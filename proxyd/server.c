@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "proxyd/admin.h"
+#include "proxyd/certificates.h"
 #include "proxyd/worker.h"
 
 #include <event2/event.h>
@@ -89,6 +90,7 @@ static void on_signal(evutil_socket_t number, short events, void *context)
         log_write(LOG_INFO, "reload");
         for (size_t i = 0; i < server->worker_count; i++)
             worker_reload(server->workers[i]);
+        certificates_reload(server->shared.tls, server->config);
         return;
     }
     if (atomic_exchange(&server->shared.draining, true)) {
@@ -121,16 +123,18 @@ static void make_events(struct server *server)
 static enum error start_threads(struct server *server, struct buffer *problem)
 {
     const struct config *config = server->config;
-    const char *address = config->listen;
+    const char *address = config->listen, *tls_address = config->tls_listen;
 
     server->workers = calloc((size_t)config->workers, sizeof *server->workers);
     REQUIRE(server->workers != NULL);
     for (unsigned i = 0; i < (unsigned)config->workers; i++) {
-        enum error error = worker_start(&server->shared, i, address, &server->workers[i], problem);
+        enum error error =
+            worker_start(&server->shared, i, address, tls_address, &server->workers[i], problem);
         if (error != ERROR_NONE)
             return error;
         server->worker_count++;
         address = worker_address(server->workers[0]);
+        tls_address = worker_tls_address(server->workers[0]);
     }
     return admin_start(&server->shared, server->workers, server->worker_count, config->admin_listen,
                        &server->admin, problem);
@@ -167,7 +171,23 @@ static void release(struct server *server)
     limits_free(server->shared.limits);
 }
 
-int server_run(const struct config *config)
+static void log_ready(const struct server *server)
+{
+    const char *address = worker_address(server->workers[0]);
+    const char *tls_address = worker_tls_address(server->workers[0]);
+
+    if (server->shared.tls)
+        log_write(LOG_INFO, "ready", LOG_STRING("listen", address),
+                  LOG_STRING("tlsListen", tls_address),
+                  LOG_STRING("admin", admin_address(server->admin)),
+                  LOG_INTEGER("workers", server->worker_count));
+    else
+        log_write(LOG_INFO, "ready", LOG_STRING("listen", address),
+                  LOG_STRING("admin", admin_address(server->admin)),
+                  LOG_INTEGER("workers", server->worker_count));
+}
+
+int server_run(const struct config *config, struct tls *tls)
 {
     struct server server = {.config = config};
     struct buffer problem;
@@ -177,14 +197,13 @@ int server_run(const struct config *config)
     server.base = event_base_new();
     REQUIRE(server.base != NULL);
     server.shared.config = config;
+    server.shared.tls = tls;
     server.shared.limits = limits_new((uint32_t)config->max_in_flight);
     server.shared.routes = routes_new(config);
     routes_tend(server.shared.routes);
     make_events(&server);
     if (start_threads_deaf(&server, &problem) == ERROR_NONE) {
-        log_write(LOG_INFO, "ready", LOG_STRING("listen", worker_address(server.workers[0])),
-                  LOG_STRING("admin", admin_address(server.admin)),
-                  LOG_INTEGER("workers", server.worker_count));
+        log_ready(&server);
         event_base_dispatch(server.base);
     } else {
         fprintf(stderr, "proxyd: %.*s\n", VIEW_FORMAT(buffer_view(&problem)));

@@ -2,9 +2,10 @@
 #ifndef PROXYD_SERVER_H
 #define PROXYD_SERVER_H
 
-#include "proxyd/config.h"
+#include "proxyd/worker.h"
 
-/* Runs until a signal ended it. The exit code: 0, or 1 when it could not start. */
-int server_run(const struct config *config);
+/* Runs until a signal ended it; `tls` (NULL: none) is borrowed. The exit code: 0, or 1 when it could not
+ * start. */
+int server_run(const struct config *config, struct tls *tls);
 
 #endif

@@ -48,13 +48,23 @@ static void on_reap(evutil_socket_t fd, short events, void *context)
     request_reap(context);
 }
 
+static unsigned connections(const struct worker *worker)
+{
+    return incoming_connections(worker->incoming) +
+           (worker->secure ? incoming_connections(worker->secure) : 0);
+}
+
 static void gauge(struct worker *worker)
 {
     struct metrics *metrics = &worker->metrics;
 
-    metrics_set(&metrics->connections, incoming_connections(worker->incoming));
-    metrics_set(&metrics->turned_away, incoming_turned_away(worker->incoming));
-    metrics_set(&metrics->disagreements, incoming_disagreements(worker->incoming));
+    metrics_set(&metrics->connections, connections(worker));
+    metrics_set(&metrics->turned_away,
+                incoming_turned_away(worker->incoming) +
+                    (worker->secure ? incoming_turned_away(worker->secure) : 0));
+    metrics_set(&metrics->disagreements,
+                incoming_disagreements(worker->incoming) +
+                    (worker->secure ? incoming_disagreements(worker->secure) : 0));
     metrics_set(&metrics->upstream_connections, outgoing_connections(worker->outgoing));
 }
 
@@ -74,8 +84,7 @@ static void on_drain_tick(evutil_socket_t fd, short events, void *context)
 
     (void)fd;
     (void)events;
-    if (++worker->drain_ticks >= DRAIN_TICKS && worker->under_way == 0 &&
-        incoming_connections(worker->incoming) == 0)
+    if (++worker->drain_ticks >= DRAIN_TICKS && worker->under_way == 0 && connections(worker) == 0)
         event_base_loopbreak(worker->base);
 }
 
@@ -108,6 +117,8 @@ static void on_wake(evutil_socket_t fd, short events, void *context)
         reload(worker);
     if (orders & ORDER_DRAIN) {
         incoming_drain(worker->incoming);
+        if (worker->secure)
+            incoming_drain(worker->secure);
         event_add(worker->drain_tick, &drain_tick);
     }
     if (orders & ORDER_END)
@@ -187,6 +198,23 @@ static void make_events(struct worker *worker)
     event_add(worker->tick, &tick);
 }
 
+static enum error listen_all(struct worker *worker, const struct incoming_limits *limits)
+{
+    enum error error = incoming_listen(worker->incoming, worker->wish, true, worker->problem);
+
+    if (error != ERROR_NONE)
+        return error;
+    snprintf(worker->address, sizeof worker->address, "%s", incoming_address(worker->incoming));
+    if (!worker->shared->tls)
+        return ERROR_NONE;
+    worker->secure = incoming_new(worker->base, limits, &handlers, worker);
+    incoming_use_tls(worker->secure, worker->shared->tls);
+    error = incoming_listen(worker->secure, worker->tls_wish, true, worker->problem);
+    snprintf(worker->tls_address, sizeof worker->tls_address, "%s",
+             incoming_address(worker->secure));
+    return error;
+}
+
 static enum error make(struct worker *worker)
 {
     const struct config *config = worker->shared->config;
@@ -209,9 +237,7 @@ static enum error make(struct worker *worker)
     enum error error =
         credentials_provider_new(worker->base, &worker->credentials, worker->problem);
     if (error == ERROR_NONE)
-        error = incoming_listen(worker->incoming, worker->wish, true, worker->problem);
-    if (error == ERROR_NONE)
-        snprintf(worker->address, sizeof worker->address, "%s", incoming_address(worker->incoming));
+        error = listen_all(worker, &limits);
     return error;
 }
 
@@ -222,6 +248,7 @@ static void release(struct worker *worker)
     outgoing_free(worker->outgoing);
     request_drop_all(worker);
     incoming_free(worker->incoming);
+    incoming_free(worker->secure);
     request_reap(worker);
     routes_reader_free(worker->routes);
     sigv4_signer_free(worker->signer);
@@ -248,7 +275,7 @@ static void *run(void *context)
 }
 
 enum error worker_start(struct shared *shared, unsigned number, const char *address,
-                        struct worker **started, struct buffer *problem)
+                        const char *tls_address, struct worker **started, struct buffer *problem)
 {
     struct worker *worker = calloc(1, sizeof *worker);
 
@@ -256,6 +283,7 @@ enum error worker_start(struct shared *shared, unsigned number, const char *addr
     worker->shared = shared;
     worker->number = number;
     worker->wish = address;
+    worker->tls_wish = tls_address;
     worker->problem = problem;
     worker->retry_budget = RETRY_BUDGET_MOST;
     random_bytes(&worker->random_state, sizeof worker->random_state);
@@ -279,6 +307,11 @@ enum error worker_start(struct shared *shared, unsigned number, const char *addr
 const char *worker_address(const struct worker *worker)
 {
     return worker->address;
+}
+
+const char *worker_tls_address(const struct worker *worker)
+{
+    return worker->tls_address;
 }
 
 void worker_join(struct worker *worker)

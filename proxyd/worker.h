@@ -9,6 +9,7 @@
 #include "common/aws/sigv4.h"
 #include "common/net/incoming.h"
 #include "common/net/outgoing.h"
+#include "common/net/tls.h"
 #include "proxyd/config.h"
 #include "proxyd/limits.h"
 #include "proxyd/metrics.h"
@@ -29,6 +30,7 @@ struct shared {
     const struct config *config;
     struct limits *limits;
     struct routes *routes;
+    struct tls *tls; /* NULL without TLS */
     atomic_bool draining;
 };
 
@@ -40,6 +42,7 @@ struct worker {
     unsigned number;
     struct event_base *base;
     struct incoming *incoming;
+    struct incoming *secure; /* over TLS; NULL without it */
     struct outgoing *outgoing;
     struct routes_reader *routes;
     struct sigv4_signer *signer;
@@ -60,17 +63,19 @@ struct worker {
     sem_t started;
     struct buffer *problem; /* of the start */
     enum error start_error;
-    const char *wish; /* the address to bind */
-    char address[80]; /* what was bound */
+    const char *wish, *tls_wish;       /* the addresses to bind */
+    char address[80], tls_address[80]; /* what was bound; "" without TLS */
     atomic_bool ended;
     atomic_uint orders; /* enum worker_order bits, from other threads */
 };
 
-/* Starts the thread; returns when it listens on `address` (port 0: a free one; worker_address tells)
- * and runs. All of it is made, used and freed in that thread. ERROR_*: one sentence in `problem`. */
+/* Starts the thread; returns when it listens on `address`, and on `tls_address` when TLS is on (port
+ * 0: a free one; worker_address tells), and runs. All of it is made, used and freed in that thread. ERROR_*: one sentence in `problem`. */
 enum error worker_start(struct shared *shared, unsigned number, const char *address,
-                        struct worker **worker, struct buffer *problem) MUST_CHECK;
+                        const char *tls_address, struct worker **worker,
+                        struct buffer *problem) MUST_CHECK;
 const char *worker_address(const struct worker *worker);
+const char *worker_tls_address(const struct worker *worker);
 /* From any thread. Drain: takes no more connections, ends the loop when the last request is over.
  * End: ends the loop at once; what is under way is dropped. Reload: reads credentials anew. */
 void worker_drain(struct worker *worker);

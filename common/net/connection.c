@@ -5,9 +5,12 @@
 #include "common/base/id.h"
 #include "common/net/response.h"
 #include "common/net/syntax.h"
+#include "common/net/tls.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/bufferevent_struct.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +176,8 @@ static void on_bytes(size_t count, void *context)
     (void)count;
     if (connection->state != CONNECTION_IDLE && connection->state != CONNECTION_FRESH)
         return;
+    if (connection->tls)
+        disarm(connection); /* the handshake's */
     enter(connection, CONNECTION_READING);
     make_guard(connection);
     connection->started_us = connection->state_since_us;
@@ -230,6 +235,8 @@ static void on_scanned(void *context)
 static void begin_linger(struct connection *connection)
 {
     enter(connection, CONNECTION_LINGERING);
+    if (connection->tls)
+        tls_session_say_end(connection->tls);
     /* Closing with input unread would send a reset that overtakes the answer. */
     shutdown(connection->descriptor, SHUT_WR);
     arm_deadline(connection, LINGER_MS);
@@ -237,8 +244,9 @@ static void begin_linger(struct connection *connection)
 
 static void on_refusal_written(struct bufferevent *bufferevent, void *context)
 {
-    (void)bufferevent;
-    begin_linger(context);
+    /* Of TLS it may come late, for what was written before. */
+    if (evbuffer_get_length(bufferevent_get_output(bufferevent)) == 0)
+        begin_linger(context);
 }
 
 static void on_refusal_event(struct bufferevent *bufferevent, short what, void *context)
@@ -328,6 +336,12 @@ static void on_deadline(int fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    if (connection->state == CONNECTION_IDLE && connection->tls && !connection->set->draining) {
+        connection->late = !tls_session_ready(connection->tls);
+        if (connection->late)
+            connection_close(connection, true);
+        return; /* else the handshake was in time */
+    }
     if (connection->state != CONNECTION_READING)
         connection_close(connection, false);
     else if (connection->in_body)
@@ -356,6 +370,8 @@ static void adopt(struct connection *connection)
     connection->counted = true;
     if (connection->state == CONNECTION_FRESH)
         enter(connection, CONNECTION_IDLE);
+    if (connection->tls && connection->state == CONNECTION_IDLE)
+        arm_deadline(connection, limits->head_timeout_ms); /* for the handshake */
     if (limits->max_connections_per_address && from_there > limits->max_connections_per_address) {
         set->turned_away++;
         connection_close(connection, false);
@@ -366,16 +382,19 @@ static bool has_bytes_waiting(const struct connection *connection)
 {
     char byte;
 
-    return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ||
+           (connection->tls && tls_session_holds_bytes(connection->tls));
 }
 
 /* A close would meet the request that a client is sending just now: it has a moment in which its
  * next answer tells it to close. */
 static void close_if_drained(struct connection *connection)
 {
-    if (has_bytes_waiting(connection))
-        return; /* it is about to be read and served */
-    if (!is_armed(connection))
+    bool waiting = has_bytes_waiting(connection);
+
+    if (waiting && !connection->tls)
+        return;                                   /* it is about to be read and served */
+    if (connection->tls || !is_armed(connection)) /* bytes of TLS need not become a request */
         arm_deadline(connection, DRAIN_GRACE_MS);
 }
 
@@ -412,14 +431,17 @@ static void on_turn(int fd, short what, void *context)
 
 /* ---- life ---- */
 
-struct connection *connection_new(struct connection_set *set, struct bufferevent *bufferevent)
+struct connection *connection_new(struct connection_set *set, struct bufferevent *bufferevent,
+                                  struct ssl_st *tls)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
 
     REQUIRE(connection);
     connection->set = set;
     connection->bufferevent = bufferevent;
+    connection->tls = tls;
     gate_init(&connection->gate, bufferevent, &gate_handlers, connection);
+    connection->gate.tls = tls != NULL;
     TAILQ_INSERT_TAIL(&set->all, connection, all);
     set->count++;
     if (set->listener)
@@ -428,10 +450,24 @@ struct connection *connection_new(struct connection_set *set, struct bufferevent
     return connection;
 }
 
+/* An end that is no truncation is told to be none. */
+static void end_session(struct connection *connection)
+{
+    struct bufferevent *bufferevent = connection->bufferevent;
+    bool written = evbuffer_get_length(bufferevent_get_output(bufferevent)) == 0;
+
+    if (written && !connection->reset)
+        tls_session_say_end(connection->tls);
+    tls_session_count_end(connection->tls, connection->late,
+                          bufferevent_get_openssl_error(bufferevent));
+}
+
 void connection_free(struct connection *connection)
 {
     struct connection_set *set = connection->set;
 
+    if (connection->tls)
+        end_session(connection);
     if (connection->counted)
         peers_remove(set->peers, &connection->peer_key);
     if (connection->state == CONNECTION_IDLE)
@@ -456,6 +492,9 @@ void connection_next(struct connection *connection)
     enter(connection, CONNECTION_IDLE);
     drop_guard(connection);
     gate_next(&connection->gate);
+    /* A record that was held back half-way is not on the socket any more, which would tell. */
+    if (connection->tls && tls_session_holds_bytes(connection->tls))
+        event_active(&connection->bufferevent->ev_read, EV_READ, 0);
 }
 
 void connection_end(struct connection *connection)

@@ -37,6 +37,7 @@ struct connection {
     struct connection_set *set;
     enum connection_state state;
     struct bufferevent *bufferevent;
+    struct ssl_st *tls; /* the bufferevent's; NULL without TLS */
     struct evhttp_connection *evhttp;
     struct incoming_request *request; /* handed over and not yet answered to the end */
     struct guard *guard;              /* of the present message; NULL while idle */
@@ -48,6 +49,7 @@ struct connection {
     bool counted;    /* in the set's peers */
     bool must_close; /* in the next turn */
     bool reset;      /* … by a reset */
+    bool late;       /* its TLS handshake took too long */
     bool in_turn;
     struct peer_key peer_key;
     char peer_address[LISTENER_ADDRESS_SIZE];
@@ -99,8 +101,10 @@ void connection_set_release(struct connection_set *set);
  * be called again. */
 void connection_set_drain(struct connection_set *set);
 
-/* At accept. It is adopted in the next turn: by then evhttp has given it its callbacks. */
-struct connection *connection_new(struct connection_set *set, struct bufferevent *bufferevent);
+/* At accept; `tls` is the bufferevent's session, NULL without one. It is adopted in the next turn: by
+ * then evhttp has given it its callbacks. */
+struct connection *connection_new(struct connection_set *set, struct bufferevent *bufferevent,
+                                  struct ssl_st *tls);
 /* From evhttp's close callback only. */
 void connection_free(struct connection *connection);
 /* The answer to its message has been written: on with the next, if it has one. */

@@ -187,7 +187,8 @@ static void take(struct gate *gate)
 
 /*
  * libevent 2.1 reads 4 KiB at a time: a round of the loop each. While a body is awaited the rest of
- * what the kernel has is read here, in large pieces. Only for bytes that come as they are (no TLS).
+ * what the kernel has is read here, in large pieces. Only for bytes that come as they are: of TLS it
+ * reads whole records, 16 KiB.
  */
 static void boost(struct gate *gate)
 {
@@ -238,7 +239,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         gate->unscanned += info->n_added;
         if (gate->guard->state != GUARD_STATE_COMPLETE) {
             take(gate);
-            if (info->n_added >= FULL_READ_BYTES && !gate->swallowing)
+            if (info->n_added >= FULL_READ_BYTES && !gate->swallowing && !gate->tls)
                 boost(gate);
         }
     }
@@ -275,12 +276,14 @@ void gate_next(struct gate *gate)
     if (gate->swallowing || gate->unscanned == 0)
         return;
     gate->handlers->on_bytes(0, gate->context);
-    /* Outside a read libevent keeps the input's end shut. */
-    evbuffer_unfreeze(input, 0);
+    /* Outside a read libevent keeps the input's end shut (not that of TLS). */
+    if (!gate->tls)
+        evbuffer_unfreeze(input, 0);
     evbuffer_cb_clear_flags(input, gate->entry, EVBUFFER_CB_ENABLED);
     take(gate);
     evbuffer_cb_set_flags(input, gate->entry, EVBUFFER_CB_ENABLED);
-    evbuffer_freeze(input, 0);
+    if (!gate->tls)
+        evbuffer_freeze(input, 0);
     gate->handlers->on_scanned(gate->context);
 }
 

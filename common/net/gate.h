@@ -36,6 +36,7 @@ struct gate {
     struct evbuffer_cb_entry *entry;
     size_t unscanned; /* the last so many bytes of the input buffer */
     bool swallowing;  /* all input is dropped */
+    bool tls;         /* the socket's bytes are not the message's */
     uint64_t swallowed;
     const struct gate_handlers *handlers;
     void *context;

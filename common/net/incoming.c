@@ -5,9 +5,12 @@
 #include "common/net/incoming_request.h"
 #include "common/net/listener.h"
 #include "common/net/response.h"
+#include "common/net/tls.h"
+#include "common/net/tls_written.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
@@ -45,6 +48,7 @@ struct incoming {
     struct incoming_handlers handlers;
     void *context;
     struct evhttp *http;
+    struct tls *tls; /* NULL without TLS */
     struct listener *listener;
     struct evhttp_bound_socket *bound;
     struct connection_set connections;
@@ -154,10 +158,14 @@ static void adopt_connection(struct connection *connection, void *context)
 static struct bufferevent *make_bufferevent(struct event_base *base, void *context)
 {
     struct incoming *incoming = context;
-    struct bufferevent *bufferevent = bufferevent_socket_new(base, -1, 0);
+    struct ssl_st *session = incoming->tls ? tls_session_new(incoming->tls) : NULL;
+    struct bufferevent *bufferevent =
+        session ? bufferevent_openssl_socket_new(base, -1, session, BUFFEREVENT_SSL_ACCEPTING,
+                                                 BEV_OPT_CLOSE_ON_FREE)
+                : bufferevent_socket_new(base, -1, 0);
 
     REQUIRE(bufferevent);
-    connection_new(&incoming->connections, bufferevent);
+    connection_new(&incoming->connections, bufferevent, session);
     return bufferevent;
 }
 
@@ -283,6 +291,13 @@ static void on_request(struct evhttp_request *evhttp, void *context)
 
 /* ---- answers ---- */
 
+/* After each call that has evhttp set its callbacks. */
+static void mind_writing(struct connection *connection)
+{
+    if (connection->tls)
+        tls_written_mind(connection->bufferevent);
+}
+
 static struct view next_string(struct buffer *strings, struct view text)
 {
     size_t start = strings->length;
@@ -365,10 +380,12 @@ void incoming_reply(struct incoming_request *request, int status,
         return;
     }
     incoming_request_answered(request);
-    if (wanted && !filled)
+    if (wanted && !filled) {
         connection_close(request->connection, true);
-    else
-        evhttp_send_reply(request->evhttp, status, response_phrase(status), incoming->out);
+        return;
+    }
+    evhttp_send_reply(request->evhttp, status, response_phrase(status), incoming->out);
+    mind_writing(request->connection);
 }
 
 void incoming_close_after(struct incoming_request *request)
@@ -397,6 +414,7 @@ void incoming_stream_begin(struct incoming_request *request, int status,
         return;
     add_head(request, status, headers, header_count);
     evhttp_send_reply_start(request->evhttp, status, response_phrase(status));
+    mind_writing(request->connection);
     bufferevent_setwatermark(request->connection->bufferevent, EV_WRITE, LOW_MARK_BYTES, 0);
 }
 
@@ -417,6 +435,7 @@ void incoming_stream_write(struct incoming_request *request, struct view bytes)
         return;
     }
     evhttp_send_reply_chunk_with_cb(request->evhttp, incoming->out, on_written, request);
+    mind_writing(request->connection);
 }
 
 size_t incoming_stream_unsent(const struct incoming_request *request)
@@ -428,14 +447,20 @@ size_t incoming_stream_unsent(const struct incoming_request *request)
 
 void incoming_stream_end(struct incoming_request *request)
 {
+    struct incoming *incoming = request->incoming;
+    struct connection *connection = request->connection;
+    int descriptor = connection ? connection->descriptor : -1;
+
     REQUIRE(request->streaming && !request->answered);
     if (!request->connection) {
         bury_request(request);
         return;
     }
     incoming_request_answered(request);
-    bufferevent_setwatermark(request->connection->bufferevent, EV_WRITE, 0, 0);
+    bufferevent_setwatermark(connection->bufferevent, EV_WRITE, 0, 0);
     evhttp_send_reply_end(request->evhttp); /* may end the request and the connection at once */
+    if (incoming->by_descriptor[descriptor] == connection)
+        mind_writing(connection);
 }
 
 void incoming_stream_abort(struct incoming_request *request)
@@ -476,6 +501,12 @@ struct incoming *incoming_new(struct event_base *base, const struct incoming_lim
                                                    EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
                                                    EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
     return incoming;
+}
+
+void incoming_use_tls(struct incoming *incoming, struct tls *tls)
+{
+    REQUIRE(!incoming->listener);
+    incoming->tls = tls;
 }
 
 static void close_listener(struct evconnlistener *evconn, void *context)

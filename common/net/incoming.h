@@ -20,10 +20,12 @@
 struct event_base;
 struct incoming;
 struct incoming_request;
+struct tls;
 
 struct incoming_limits {
     struct guard_limits guard;
-    int64_t head_timeout_ms;      /* whole head, from its first byte: 408. default 10 s */
+    int64_t head_timeout_ms;      /* whole head, from its first byte: 408; as long for a TLS
+                                     handshake, then cut. default 10 s */
     int64_t idle_timeout_ms;      /* kept-alive connection without a byte: closed. default 75 s */
     int64_t body_timeout_ms;      /* whole body at the least: default 30 s, and … */
     int64_t body_min_bytes_per_s; /* … longer while this rate is kept. default 1000 */
@@ -65,6 +67,8 @@ struct incoming_handlers {
 
 struct incoming *incoming_new(struct event_base *base, const struct incoming_limits *limits,
                               const struct incoming_handlers *handlers, void *context);
+/* All connections are TLS. Before listening; `tls` is borrowed, and must outlive the event loop. */
+void incoming_use_tls(struct incoming *incoming, struct tls *tls);
 /* Binds and listens: TCP_NODELAY, SO_REUSEADDR, and SO_REUSEPORT when asked. `address` is
  * "HOST:PORT" or "[IPv6]:PORT"; port 0 allowed. On failure one sentence goes to `problem`. */
 enum error incoming_listen(struct incoming *incoming, const char *address, bool reuse_port,
@@ -95,6 +99,10 @@ struct view incoming_body(struct incoming_request *request);               /* co
 struct view incoming_peer_address(const struct incoming_request *request); /* "203.0.113.7" */
 uint16_t incoming_peer_port(const struct incoming_request *request);
 uint16_t incoming_local_port(const struct incoming_request *request);
+bool incoming_is_tls(const struct incoming_request *request);
+/* As OpenSSL names them ("TLSv1.3", "TLS_AES_256_GCM_SHA384"); static; empty without TLS. */
+struct view incoming_tls_version(const struct incoming_request *request);
+struct view incoming_tls_cipher(const struct incoming_request *request);
 /* Microseconds (monotonic): first byte of the head seen; whole request there. */
 uint64_t incoming_started_us(const struct incoming_request *request);
 uint64_t incoming_received_us(const struct incoming_request *request);

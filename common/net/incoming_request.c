@@ -2,6 +2,7 @@
 #include "common/net/incoming_request.h"
 
 #include "common/base/clock.h"
+#include "common/net/tls.h"
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -73,6 +74,10 @@ struct incoming_request *incoming_request_new(struct incoming_request_set *set,
     request->received_us = clock_monotonic_us();
     request->peer_port = connection->peer_port;
     request->local_port = connection->local_port;
+    if (connection->tls) {
+        request->tls_version = tls_session_version(connection->tls);
+        request->tls_cipher = tls_session_cipher(connection->tls);
+    }
     memcpy(request->peer_address, connection->peer_address, sizeof(request->peer_address));
     TAILQ_INSERT_TAIL(&set->all, request, all);
     set->pending++;
@@ -153,6 +158,21 @@ struct view incoming_peer_address(const struct incoming_request *request)
 uint16_t incoming_peer_port(const struct incoming_request *request)
 {
     return request->peer_port;
+}
+
+bool incoming_is_tls(const struct incoming_request *request)
+{
+    return request->tls_version != NULL;
+}
+
+struct view incoming_tls_version(const struct incoming_request *request)
+{
+    return view_of(request->tls_version);
+}
+
+struct view incoming_tls_cipher(const struct incoming_request *request)
+{
+    return view_of(request->tls_cipher);
 }
 
 uint16_t incoming_local_port(const struct incoming_request *request)

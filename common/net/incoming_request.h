@@ -33,6 +33,7 @@ struct incoming_request {
     uint64_t started_us, received_us;
     char peer_address[LISTENER_ADDRESS_SIZE];
     uint16_t peer_port, local_port;
+    const char *tls_version, *tls_cipher; /* static; NULL without TLS */
     void (*on_gone)(void *context);
     void *gone_context;
     void (*on_writable)(void *context);

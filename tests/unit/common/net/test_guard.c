@@ -1,6 +1,6 @@
 /* Runs the guard over the raw messages of tests/vectors/guard, cut in every way. */
-#include "common/base/file.h"
 #include "common/net/guard.h"
+#include "tests/unit/common/net/messages.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,15 +10,6 @@
 
 #include <cmocka.h>
 
-#define RAW_MAX (256 * 1024)
-
-struct message {
-    struct buffer name, raw, body, accepted, rest;
-    char refused[64], host[64], keeps_alive[8], trailer[64];
-    bool incomplete;
-    struct guard_limits limits;
-};
-
 /* What came of it; compared between the ways of cutting. */
 struct outcome {
     enum guard_event event;
@@ -26,135 +17,6 @@ struct outcome {
     size_t used;
     struct buffer body;
 };
-
-static int hex(char digit)
-{
-    return (int)strtol((char[]){digit, '\0'}, NULL, 16);
-}
-
-static void unescape(struct buffer *out, struct view text)
-{
-    for (size_t i = 0; i < text.length; i++) {
-        const char *at = text.data + i;
-
-        if (*at != '\\') {
-            buffer_append_byte(out, *at);
-            continue;
-        }
-        i++;
-        switch (at[1]) {
-        case 'r':
-            buffer_append_byte(out, '\r');
-            break;
-        case 'n':
-            buffer_append_byte(out, '\n');
-            break;
-        case 't':
-            buffer_append_byte(out, '\t');
-            break;
-        case 'x':
-            buffer_append_byte(out, (char)(hex(at[2]) * 16 + hex(at[3])));
-            i += 2;
-            break;
-        default:
-            buffer_append_byte(out, at[1]);
-        }
-    }
-}
-
-/* Escapes and {x*N}. */
-static void expand(struct buffer *out, struct view text)
-{
-    while (text.length) {
-        size_t open = view_find(text, '{');
-        size_t close = view_find(text, '}');
-        struct view inner;
-        size_t star;
-
-        if (open == SIZE_MAX || close == SIZE_MAX) {
-            unescape(out, text);
-            return;
-        }
-        unescape(out, view_slice(text, 0, open));
-        inner = view_slice(text, open + 1, close - open - 1);
-        star = view_find(inner, '*');
-        assert_true(star != SIZE_MAX);
-        for (long n = strtol(inner.data + star + 1, NULL, 10); n > 0; n--)
-            unescape(out, view_slice(inner, 0, star));
-        text = view_slice(text, close + 1, SIZE_MAX);
-    }
-}
-
-static void set_limits(struct guard_limits *limits, struct view words)
-{
-    struct view word;
-
-    while (view_split(&words, ' ', &word)) {
-        if (view_equal_string(word, "trailers"))
-            limits->allow_trailers = true;
-        else if (view_equal_string(word, "known-methods"))
-            limits->allow_unknown_methods = false;
-        else if (view_starts_with(word, VIEW("body=")))
-            limits->max_body_bytes = strtoull(word.data + 5, NULL, 10);
-        else
-            fail_msg("unknown limit %.*s", VIEW_FORMAT(word));
-    }
-}
-
-static void copy(char *out, size_t size, struct view text)
-{
-    assert_true(text.length < size);
-    memcpy(out, text.data, text.length);
-    out[text.length] = '\0';
-}
-
-static void set_member(struct message *message, struct view key, struct view value)
-{
-    if (view_equal_string(key, "case"))
-        buffer_append_view(&message->name, value);
-    else if (view_equal_string(key, "raw"))
-        expand(&message->raw, value);
-    else if (view_equal_string(key, "body"))
-        expand(&message->body, value);
-    else if (view_equal_string(key, "accepted"))
-        expand(&message->accepted, value);
-    else if (view_equal_string(key, "rest"))
-        expand(&message->rest, value);
-    else if (view_equal_string(key, "refused"))
-        copy(message->refused, sizeof(message->refused), value);
-    else if (view_equal_string(key, "host"))
-        copy(message->host, sizeof(message->host), value);
-    else if (view_equal_string(key, "trailer"))
-        copy(message->trailer, sizeof(message->trailer), value);
-    else if (view_equal_string(key, "keeps-alive"))
-        copy(message->keeps_alive, sizeof(message->keeps_alive), value);
-    else if (view_equal_string(key, "incomplete"))
-        message->incomplete = true;
-    else if (view_equal_string(key, "limits"))
-        set_limits(&message->limits, value);
-    else
-        assert_true(view_equal_string(key, "rfc"));
-}
-
-static void message_init(struct message *message)
-{
-    memset(message, 0, sizeof(*message));
-    message->limits = guard_default_limits;
-    buffer_init(&message->name, 256);
-    buffer_init(&message->raw, RAW_MAX);
-    buffer_init(&message->body, RAW_MAX);
-    buffer_init(&message->accepted, RAW_MAX);
-    buffer_init(&message->rest, RAW_MAX);
-}
-
-static void message_release(struct message *message)
-{
-    buffer_release(&message->name);
-    buffer_release(&message->raw);
-    buffer_release(&message->body);
-    buffer_release(&message->accepted);
-    buffer_release(&message->rest);
-}
 
 /* Feeds bytes until they are used up or something final came; true when final. */
 static bool feed(struct guard *guard, struct view bytes, struct outcome *outcome)
@@ -186,7 +48,7 @@ static void check_accepted(const struct message *message, const struct guard *gu
     struct view value;
 
     assert_int_equal(outcome->event, GUARD_EVENT_END);
-    buffer_init(&line, RAW_MAX);
+    buffer_init(&line, MESSAGE_MAX);
     buffer_append_view(&line, guard_method(guard));
     buffer_append_byte(&line, ' ');
     buffer_append_view(&line, guard_target(guard));
@@ -204,7 +66,7 @@ static void check_accepted(const struct message *message, const struct guard *gu
     if (message->trailer[0]) {
         char name[64], *equals;
 
-        copy(name, sizeof(name), view_of(message->trailer));
+        snprintf(name, sizeof(name), "%s", message->trailer);
         equals = strchr(name, '=');
         *equals = '\0';
         assert_true(guard_trailer(guard, name, &value));
@@ -239,7 +101,7 @@ static void run(const struct message *message, size_t first, size_t step)
     bool final = false;
 
     guard_init(&guard, &message->limits);
-    buffer_init(&outcome.body, RAW_MAX);
+    buffer_init(&outcome.body, MESSAGE_MAX);
     while (!final && at < raw.length) {
         struct view piece = view_slice(raw, at, at == 0 ? first : step);
         /* A copy of its own, so that a look beyond the piece is seen. */
@@ -255,11 +117,12 @@ static void run(const struct message *message, size_t first, size_t step)
     buffer_release(&outcome.body);
 }
 
-static void run_all_ways(const struct message *message)
+static void run_all_ways(const struct message *message, void *context)
 {
     size_t length = message->raw.length;
     size_t stride = length > 600 ? 97 : 1;
 
+    (void)context;
     print_message("  %.*s\n", VIEW_FORMAT(buffer_view(&message->name)));
     run(message, length, length);
     run(message, 1, 1);
@@ -268,55 +131,22 @@ static void run_all_ways(const struct message *message)
         run(message, cut, length);
 }
 
-static unsigned run_file(const char *name)
-{
-    char path[512];
-    struct buffer text;
-    struct view rest, line;
-    struct message message;
-    unsigned count = 0;
-
-    buffer_init(&text, 1024 * 1024);
-    snprintf(path, sizeof(path), "%s/guard/%s", TEST_VECTORS_DIR, name);
-    assert_int_equal(file_read(path, &text), ERROR_NONE);
-    buffer_append_byte(&text, '\n');
-    rest = buffer_view(&text);
-    message_init(&message);
-    while (view_split(&rest, '\n', &line)) {
-        size_t colon = view_find(line, ':');
-
-        if (line.length == 0 && message.name.length) {
-            run_all_ways(&message);
-            count++;
-            message_release(&message);
-            message_init(&message);
-        } else if (line.length && line.data[0] != '#') {
-            assert_true(colon != SIZE_MAX);
-            set_member(&message, view_slice(line, 0, colon), view_slice(line, colon + 2, SIZE_MAX));
-        }
-    }
-    assert_int_equal(message.name.length, 0);
-    message_release(&message);
-    buffer_release(&text);
-    return count;
-}
-
 static void request_lines_are_judged_the_same_for_every_cut(void **state)
 {
     (void)state;
-    assert_true(run_file("request_line.txt") >= 40);
+    assert_true(messages_visit("request_line.txt", run_all_ways, NULL) >= 40);
 }
 
 static void headers_are_judged_the_same_for_every_cut(void **state)
 {
     (void)state;
-    assert_true(run_file("headers.txt") >= 35);
+    assert_true(messages_visit("headers.txt", run_all_ways, NULL) >= 35);
 }
 
 static void bodies_are_judged_the_same_for_every_cut(void **state)
 {
     (void)state;
-    assert_true(run_file("bodies.txt") >= 40);
+    assert_true(messages_visit("bodies.txt", run_all_ways, NULL) >= 40);
 }
 
 static size_t feed_text(struct guard *guard, const char *text, enum guard_event *event)

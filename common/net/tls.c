@@ -1,0 +1,429 @@
+/* Serves certificates by host name to TLS sessions, from an immutable set that a load replaces. */
+#include "common/net/tls.h"
+
+#include "common/net/tls_certificate.h"
+#include "common/net/tls_tickets.h"
+
+#include <openssl/err.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define PROBLEM_MAX_BYTES 4096
+#define HOST_MAX_BYTES    253
+
+/* Forward secrecy and AEAD; 1.3 has nothing else anyway. */
+#define CIPHERS                                                                                    \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                   \
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+
+struct named {
+    const char *name; /* the certificate's */
+    struct certificate *certificate;
+};
+
+/* What one load made. */
+struct snapshot {
+    atomic_uint references;
+    struct tls *tls;
+    struct certificate **certificates;
+    size_t certificate_count;
+    struct named *names; /* sorted; of equal ones the longest-lived first */
+    size_t name_count;
+    struct certificate *by_default; /* one of them, or NULL */
+    SSL_CTX *front;                 /* sessions begin with it: the default's, or a bare one */
+};
+
+struct tls {
+    pthread_mutex_t mutex; /* guards `present` */
+    struct snapshot *present;
+    struct tickets *tickets;
+    atomic_uint_fast64_t results[TLS_RESULT_COUNT];
+};
+
+/* What a session knows of its own. */
+struct session {
+    struct snapshot *snapshot;
+    bool done; /* the first handshake */
+};
+
+static pthread_once_t index_once = PTHREAD_ONCE_INIT;
+static int session_index;
+
+/* ---- snapshots ---- */
+
+static void release_snapshot(struct snapshot *snapshot)
+{
+    if (!snapshot || atomic_fetch_sub(&snapshot->references, 1) > 1)
+        return;
+    for (size_t i = 0; i < snapshot->certificate_count; i++)
+        certificate_release(snapshot->certificates[i]);
+    SSL_CTX_free(snapshot->front);
+    free(snapshot->certificates);
+    free(snapshot->names);
+    free(snapshot);
+}
+
+static struct snapshot *present(struct tls *tls)
+{
+    struct snapshot *snapshot;
+
+    pthread_mutex_lock(&tls->mutex);
+    snapshot = tls->present;
+    atomic_fetch_add(&snapshot->references, 1);
+    pthread_mutex_unlock(&tls->mutex);
+    return snapshot;
+}
+
+static void publish(struct tls *tls, struct snapshot *snapshot)
+{
+    struct snapshot *before;
+
+    pthread_mutex_lock(&tls->mutex);
+    before = tls->present;
+    tls->present = snapshot;
+    pthread_mutex_unlock(&tls->mutex);
+    release_snapshot(before);
+}
+
+static int compare_names(const void *left, const void *right)
+{
+    const struct named *a = left, *b = right;
+    int order = strcmp(a->name, b->name);
+
+    if (order != 0)
+        return order;
+    return a->certificate->facts.not_after_s > b->certificate->facts.not_after_s ? -1 : 1;
+}
+
+static struct certificate *find_name(const struct snapshot *snapshot, const char *name)
+{
+    size_t low = 0, high = snapshot->name_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (strcmp(snapshot->names[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < snapshot->name_count && strcmp(snapshot->names[low].name, name) == 0)
+        return snapshot->names[low].certificate;
+    return NULL;
+}
+
+/* Exact before wildcard, which stands for one label (RFC 6125 section 6.4.3). */
+static struct certificate *find_certificate(const struct snapshot *snapshot, const char *host)
+{
+    char name[HOST_MAX_BYTES + 2];
+    size_t length = host ? strlen(host) : 0;
+    struct certificate *found;
+    char *dot;
+
+    if (length > 0 && host[length - 1] == '.')
+        length--;
+    if (length == 0 || length > HOST_MAX_BYTES)
+        return snapshot->by_default;
+    for (size_t i = 0; i < length; i++)
+        name[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
+    name[length] = '\0';
+    found = find_name(snapshot, name);
+    dot = strchr(name, '.');
+    if (!found && dot && dot > name) {
+        dot[-1] = '*';
+        found = find_name(snapshot, dot - 1);
+    }
+    return found ? found : snapshot->by_default;
+}
+
+/* ---- what OpenSSL asks ---- */
+
+static struct session *session_of(const SSL *ssl)
+{
+    return SSL_get_ex_data(ssl, session_index);
+}
+
+static void free_session(void *parent, void *data, CRYPTO_EX_DATA *all, int index, long number,
+                         void *context)
+{
+    struct session *session = data;
+
+    (void)parent;
+    (void)all;
+    (void)index;
+    (void)number;
+    (void)context;
+    if (!session)
+        return;
+    release_snapshot(session->snapshot);
+    free(session);
+}
+
+static void make_index(void)
+{
+    session_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_session);
+    REQUIRE(session_index >= 0);
+}
+
+static int on_host(SSL *ssl, int *alert, void *context)
+{
+    const struct snapshot *snapshot = session_of(ssl)->snapshot;
+    struct certificate *certificate =
+        find_certificate(snapshot, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+
+    (void)context;
+    if (!certificate) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    return SSL_set_SSL_CTX(ssl, certificate->context) ? SSL_TLSEXT_ERR_OK
+                                                      : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static int on_protocols(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_length,
+                        const unsigned char *offered, unsigned length, void *context)
+{
+    const struct view wanted = VIEW("http/1.1");
+
+    (void)ssl;
+    (void)context;
+    for (unsigned i = 0; i < length && i + offered[i] < length; i += 1u + offered[i]) {
+        if (view_equal(view_from(offered + i + 1, offered[i]), wanted)) {
+            *chosen = offered + i + 1;
+            *chosen_length = offered[i];
+            return SSL_TLSEXT_ERR_OK;
+        }
+    }
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                     EVP_MAC_CTX *mac, int sealing)
+{
+    return tickets_apply(session_of(ssl)->snapshot->tls->tickets, ssl, name, iv, cipher, mac,
+                         sealing);
+}
+
+static void count(struct tls *tls, enum tls_result result)
+{
+    atomic_fetch_add_explicit(&tls->results[result], 1, memory_order_relaxed);
+}
+
+static void on_progress(const SSL *ssl, int where, int value)
+{
+    struct session *session = session_of(ssl);
+
+    (void)value;
+    if (!(where & SSL_CB_HANDSHAKE_DONE) || session->done)
+        return;
+    session->done = true;
+    count(session->snapshot->tls, TLS_DONE);
+    if (SSL_session_reused(ssl))
+        count(session->snapshot->tls, TLS_RESUMED);
+}
+
+/* All but the certificate. Contexts differ in nothing else, as a session changes from one to another
+ * when the client's host is known. */
+static SSL_CTX *make_context(void)
+{
+    static const unsigned char purpose[] = "incoming";
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+
+    REQUIRE(context);
+    REQUIRE(SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
+            SSL_CTX_set_cipher_list(context, CIPHERS) == 1 &&
+            SSL_CTX_set_session_id_context(context, purpose, sizeof(purpose) - 1) == 1);
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    /* No partial writes: libevent would take a part for the whole. */
+    SSL_CTX_set_mode(context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets hold the sessions */
+    SSL_CTX_set_timeout(context, TICKET_LIFE_S);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
+    SSL_CTX_set_tlsext_servername_callback(context, on_host);
+    SSL_CTX_set_alpn_select_cb(context, on_protocols, NULL);
+    SSL_CTX_set_info_callback(context, on_progress);
+    return context;
+}
+
+/* ---- loading ---- */
+
+static struct certificate *find_path(const struct snapshot *snapshot, const char *path)
+{
+    for (size_t i = 0; i < snapshot->certificate_count; i++) {
+        if (strcmp(snapshot->certificates[i]->path, path) == 0)
+            return certificate_keep(snapshot->certificates[i]);
+    }
+    return NULL;
+}
+
+static void index_names(struct snapshot *snapshot)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < snapshot->certificate_count; i++)
+        most += snapshot->certificates[i]->name_count;
+    snapshot->names = calloc(most + 1, sizeof(*snapshot->names));
+    REQUIRE(snapshot->names);
+    for (size_t i = 0; i < snapshot->certificate_count; i++) {
+        struct certificate *certificate = snapshot->certificates[i];
+
+        for (size_t j = 0; j < certificate->name_count; j++)
+            snapshot->names[snapshot->name_count++] =
+                (struct named){certificate->names[j], certificate};
+    }
+    qsort(snapshot->names, snapshot->name_count, sizeof(*snapshot->names), compare_names);
+}
+
+static struct snapshot *new_snapshot(struct tls *tls, size_t room)
+{
+    struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+
+    REQUIRE(snapshot);
+    atomic_init(&snapshot->references, 1);
+    snapshot->tls = tls;
+    snapshot->certificates = calloc(room + 1, sizeof(struct certificate *));
+    REQUIRE(snapshot->certificates);
+    return snapshot;
+}
+
+/* The names are in: from now on it does not change. */
+static void finish_snapshot(struct snapshot *snapshot)
+{
+    index_names(snapshot);
+    snapshot->front = snapshot->by_default ? snapshot->by_default->context : NULL;
+    if (snapshot->front)
+        SSL_CTX_up_ref(snapshot->front);
+    else
+        snapshot->front = make_context();
+}
+
+size_t tls_load(struct tls *tls, const struct tls_source *sources, size_t source_count,
+                void (*on_problem)(const char *sentence, void *context), void *context)
+{
+    struct snapshot *before = present(tls), *snapshot;
+    size_t problems = 0;
+    struct buffer problem;
+
+    REQUIRE(source_count <= TLS_MAX_CERTIFICATES);
+    snapshot = new_snapshot(tls, source_count);
+    buffer_init(&problem, PROBLEM_MAX_BYTES);
+    for (size_t i = 0; i < source_count; i++) {
+        struct certificate *certificate = NULL;
+
+        buffer_clear(&problem);
+        if (certificate_read(&sources[i], make_context(), &certificate, &problem) != ERROR_NONE) {
+            problems++;
+            on_problem(problem.length ? problem.data : sources[i].certificate_path, context);
+            certificate = find_path(before, sources[i].certificate_path);
+        }
+        if (!certificate)
+            continue;
+        snapshot->certificates[snapshot->certificate_count++] = certificate;
+        if (sources[i].is_default)
+            snapshot->by_default = certificate;
+    }
+    buffer_release(&problem);
+    finish_snapshot(snapshot);
+    release_snapshot(before);
+    publish(tls, snapshot);
+    return problems;
+}
+
+void tls_each_certificate(struct tls *tls,
+                          void (*visit)(const struct tls_certificate *certificate, void *context),
+                          void *context)
+{
+    struct snapshot *snapshot = present(tls);
+
+    for (size_t i = 0; i < snapshot->certificate_count; i++)
+        visit(&snapshot->certificates[i]->facts, context);
+    release_snapshot(snapshot);
+}
+
+uint64_t tls_count(const struct tls *tls, enum tls_result result)
+{
+    return atomic_load_explicit(&tls->results[result], memory_order_relaxed);
+}
+
+struct tls *tls_new(void)
+{
+    struct tls *tls = calloc(1, sizeof(*tls));
+
+    REQUIRE(tls && pthread_mutex_init(&tls->mutex, NULL) == 0);
+    pthread_once(&index_once, make_index);
+    tls->tickets = tickets_new();
+    tls->present = new_snapshot(tls, 0);
+    finish_snapshot(tls->present);
+    return tls;
+}
+
+void tls_free(struct tls *tls)
+{
+    if (!tls)
+        return;
+    REQUIRE(atomic_load(&tls->present->references) == 1);
+    release_snapshot(tls->present);
+    tickets_free(tls->tickets);
+    pthread_mutex_destroy(&tls->mutex);
+    free(tls);
+}
+
+/* ---- sessions ---- */
+
+struct ssl_st *tls_session_new(struct tls *tls)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    SSL *ssl;
+
+    REQUIRE(session);
+    session->snapshot = present(tls);
+    ssl = SSL_new(session->snapshot->front);
+    REQUIRE(ssl && SSL_set_ex_data(ssl, session_index, session) == 1);
+    SSL_set_accept_state(ssl);
+    return ssl;
+}
+
+bool tls_session_ready(const struct ssl_st *ssl)
+{
+    return session_of(ssl)->done;
+}
+
+bool tls_session_holds_bytes(const struct ssl_st *ssl)
+{
+    return SSL_has_pending(ssl) == 1;
+}
+
+const char *tls_session_version(const struct ssl_st *ssl)
+{
+    return SSL_get_version(ssl);
+}
+
+const char *tls_session_cipher(const struct ssl_st *ssl)
+{
+    return SSL_CIPHER_get_name(SSL_get_current_cipher(ssl));
+}
+
+void tls_session_say_end(struct ssl_st *ssl)
+{
+    if (!tls_session_ready(ssl) || SSL_in_init(ssl))
+        return;
+    (void)SSL_shutdown(ssl); /* a peer that cannot take it any more has its end anyway */
+    ERR_clear_error();
+}
+
+void tls_session_count_end(struct ssl_st *ssl, bool timed_out, unsigned long openssl_error)
+{
+    struct tls *tls = session_of(ssl)->snapshot->tls;
+
+    if (tls_session_ready(ssl))
+        return;
+    if (timed_out)
+        count(tls, TLS_TIMED_OUT);
+    else
+        count(tls, openssl_error ? TLS_REFUSED : TLS_LEFT);
+}

@@ -1,0 +1,83 @@
+/*
+ * TLS for incoming connections: certificates by host name (SNI), tickets that all threads share, and
+ * what became of handshakes. OpenSSL behind a narrow door.
+ *
+ * One `struct tls` serves all threads of a process. What was loaded last is an immutable,
+ * reference-counted set: a connection keeps the one it began with, a reload changes what later ones
+ * get. TLS 1.2 with forward secrecy and AEAD ciphers, and 1.3; no renegotiation, no early data; ALPN
+ * is http/1.1 (a client that offers protocols, and not this one, is refused: RFC 7301). A client that
+ * names no host, or an unknown one, gets the default certificate; without one it is refused.
+ * Everything here is thread-safe, but the calls on one session, which belong to its loop's thread.
+ */
+#ifndef COMMON_NET_TLS_H
+#define COMMON_NET_TLS_H
+
+#include "common/base/bytes.h"
+
+#define TLS_MAX_CERTIFICATES     4096
+#define TLS_MAX_NAMES            256          /* of one certificate */
+#define TLS_MAX_FILE_BYTES       (256 * 1024) /* of one PEM file */
+#define TLS_FINGERPRINT_HEX_SIZE 65
+
+struct tls;
+struct ssl_st; /* OpenSSL's SSL: one connection's session */
+
+/* PEM files, RFC 7468: the certificate and its chain in order, and its key without a passphrase. Both
+ * paths may name the same file. */
+struct tls_source {
+    const char *certificate_path, *key_path;
+    bool is_default; /* at most one: for clients that name no host that we know */
+};
+
+/* What is known of a loaded certificate. */
+struct tls_certificate {
+    const char *name; /* the first host name in it; "" without one */
+    const char *path;
+    char fingerprint[TLS_FINGERPRINT_HEX_SIZE]; /* SHA-256 of its DER form, lower case */
+    int64_t not_after_s;                        /* since 1970 */
+};
+
+enum tls_result {
+    TLS_DONE,      /* handshakes that ended well, resumed ones among them */
+    TLS_RESUMED,   /* those of them that took up an earlier session */
+    TLS_REFUSED,   /* no common version, cipher, protocol or certificate; no TLS at all */
+    TLS_LEFT,      /* the client went away */
+    TLS_TIMED_OUT, /* it took too long */
+    TLS_RESULT_COUNT
+};
+
+struct tls *tls_new(void);
+/* All sessions must be gone. NULL is fine. */
+void tls_free(struct tls *tls);
+/*
+ * Loads all sources and lets them be in force for connections from now on. For each that cannot be
+ * used on_problem gets one sentence that names the file; in its place the certificate that was loaded
+ * from that path before stays, if there is one. Gives the number of such sources. One at a time:
+ * calls must not overlap.
+ */
+size_t tls_load(struct tls *tls, const struct tls_source *sources, size_t count,
+                void (*on_problem)(const char *sentence, void *context), void *context);
+/* Visits the certificates in force; what is shown is borrowed during the call. */
+void tls_each_certificate(struct tls *tls,
+                          void (*visit)(const struct tls_certificate *certificate, void *context),
+                          void *context);
+uint64_t tls_count(const struct tls *tls, enum tls_result result);
+
+/* A session for a connection that was accepted. Its owner frees it with SSL_free (a bufferevent with
+ * BEV_OPT_CLOSE_ON_FREE does). */
+struct ssl_st *tls_session_new(struct tls *tls);
+/* Whether the handshake is over, well. */
+bool tls_session_ready(const struct ssl_st *session);
+/* Whether bytes of the peer wait inside the session: the socket does not show them. */
+bool tls_session_holds_bytes(const struct ssl_st *session);
+/* Static strings, as OpenSSL names them: "TLSv1.3", "TLS_AES_256_GCM_SHA384". */
+const char *tls_session_version(const struct ssl_st *session);
+const char *tls_session_cipher(const struct ssl_st *session);
+/* Tells the peer that nothing more comes: only with it is an end no truncation (RFC 8446 section 6.1).
+ * Does nothing before the end of the handshake. */
+void tls_session_say_end(struct ssl_st *session);
+/* The connection ends: counts a handshake that did not. `openssl_error`: the first error that was met,
+ * or 0. Once, before the session is freed. */
+void tls_session_count_end(struct ssl_st *session, bool timed_out, unsigned long openssl_error);
+
+#endif
