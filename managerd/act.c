@@ -118,10 +118,18 @@ static void on_published(enum error error, void *context)
         after_commit(call);
 }
 
+static void publish_change(struct call *call)
+{
+    if (call->publish_domain.length)
+        publish_domain(call->server->publisher, call->publish_domain, on_published, call);
+    else
+        publish_app(call->server->publisher, call_app(call), on_published, call);
+}
+
 static void publish_or_go_on(struct call *call)
 {
     if (call->publish)
-        publish_app(call->server->publisher, call_app(call), on_published, call);
+        publish_change(call);
     else
         after_commit(call);
 }
@@ -153,7 +161,7 @@ enum progress call_commit(struct call *call, int status, struct json *result, bo
     if (call->change.write_count)
         state_commit(call->server->state, &call->change, on_commit, call);
     else
-        publish_app(call->server->publisher, call_app(call), on_published, call);
+        publish_change(call);
     return PROGRESS_WAIT;
 }
 

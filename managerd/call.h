@@ -49,6 +49,7 @@ struct call {
     /* act */
     struct change change;
     bool publish;                /* after the commit, before the answer */
+    struct view publish_domain;  /* what to publish instead of the app; empty: the app */
     uint64_t unchanged;          /* the answer's revision when the commit does not change it */
     struct json *operation;      /* the operation that the commit starts, or that is waited for */
     uint64_t operation_revision; /* of the record it was read from */

@@ -138,13 +138,18 @@ static bool gives_tagged(const struct endpoint *endpoint)
            shape_field(endpoint->gives, VIEW("revision"));
 }
 
+static bool creates(const struct endpoint *endpoint)
+{
+    return strcmp(endpoint->id, "putApp") == 0 || strcmp(endpoint->id, "putDomain") == 0;
+}
+
 static void write_headers(struct json_writer *w, const struct endpoint *endpoint)
 {
     bool writes = strcmp(endpoint->method, "GET") != 0;
     if (writes && !(endpoint->flags & ENDPOINT_FIRST_API))
         write_parameter(w, VIEW("If-Match"), "header", false, "string",
                         "The ETag that the change is based on; another: 412.");
-    if (strcmp(endpoint->id, "putApp") == 0)
+    if (creates(endpoint))
         write_parameter(w, VIEW("If-None-Match"), "header", false, "string",
                         "*: only creates; 412 when it exists.");
     if (!writes && gives_tagged(endpoint))
@@ -231,7 +236,7 @@ static void write_response_headers(struct json_writer *w, const struct endpoint 
     json_open_object(w, "headers");
     write_header(w, "X-Request-Id", "The request's own id, or the one it was given.");
     if (status == 201 || endpoint->flags & ENDPOINT_ACCEPTS)
-        write_header(w, "Location", "Where the app, or the operation, is.");
+        write_header(w, "Location", "Where the resource, or the operation, is.");
     if (gives_tagged(endpoint) && !(endpoint->flags & ENDPOINT_ACCEPTS))
         write_header(w, "ETag", "The revision, in quotes; strong.");
     if (strcmp(endpoint->method, "POST") == 0)
@@ -268,7 +273,7 @@ static void write_responses(struct json_writer *w, const struct endpoint *endpoi
                    endpoint->status == 202 ? "Accepted: the operation." : "Done.");
     if (endpoint->flags & ENDPOINT_ACCEPTS)
         write_response(w, endpoint, 200, "It has succeeded within the time of Prefer: wait.");
-    if (strcmp(endpoint->id, "putApp") == 0)
+    if (creates(endpoint))
         write_response(w, endpoint, 201, "Created.");
     if (strcmp(endpoint->id, "getReadiness") == 0)
         write_response(w, endpoint, 503, "Not ready; the checks say why.");

@@ -25,6 +25,8 @@
       "No resource of the API has this path. /openapi.json lists them all.")                       \
     X(APP_NOT_FOUND, "app-not-found", 404, "There is no such app",                                 \
       "Create the app with PUT, or deploy to it.")                                                 \
+    X(DOMAIN_NOT_FOUND, "domain-not-found", 404, "There is no such domain",                        \
+      "GET /v1/domains lists the domains; create one with PUT.")                                   \
     X(VERSION_NOT_FOUND, "version-not-found", 404, "There is no such version",                     \
       "GET /v1/apps/NAME/versions lists the versions of an app.")                                  \
     X(OPERATION_NOT_FOUND, "operation-not-found", 404, "There is no such operation",               \
@@ -33,6 +35,11 @@
       "The header Allow of the answer lists the methods of the resource.")                         \
     X(CONFLICT, "conflict", 409, "The present state does not allow this",                          \
       "What was asked for contradicts the present state of the resource; the detail says how.")    \
+    X(APP_HAS_DOMAINS, "app-has-domains", 409, "A domain leads to the app",                        \
+      "Change or remove the domains that the detail names, then end the app.")                     \
+    X(DOMAIN_RESERVED, "domain-reserved", 409, "The host belongs to the base domain",              \
+      "Below the base domain every app has its own host, and needs no domain. Choose a host that " \
+      "is neither at nor under the base domain, nor a wildcard that covers it.")                   \
     X(FUNCTION_EXISTS, "function-exists", 409, "A function of that name exists already",           \
       "The Lambda function was not made by this installation for this app. Choose another "        \
       "function name when creating the app, or deploy with adopt set to true to take it over.")    \

@@ -7,6 +7,7 @@
 #include "common/store/layout.h"
 #include "common/store/route_record.h"
 #include "common/store/store.h"
+#include "managerd/domains.h"
 #include "managerd/jobs.h"
 #include "managerd/records.h"
 #include "managerd/traffic.h"
@@ -18,7 +19,8 @@
 #define RETRY_S 1
 
 struct waiter {
-    char *app;
+    const char *database;
+    char *key; /* app or host */
     void (*on_done)(enum error error, void *context);
     void *context;
     struct waiter *next;
@@ -179,6 +181,34 @@ static void want_app(struct publisher *publisher, struct batch *batch, struct vi
     record_release(&record);
 }
 
+static void want_domain(struct publisher *publisher, struct batch *batch, struct view host)
+{
+    struct record record;
+    struct buffer problem;
+    struct key key = key_domain(host);
+    struct want *want = batch_want(batch, LAYOUT_DOMAINS, host);
+    if (record_read(publisher->options.state, key.text, &record))
+        return;
+    buffer_init(&problem, 1024);
+    enum error error = domain_encode(record.json, &want->value, &problem);
+    if (error)
+        log_write(LOG_ERROR, "domain-not-publishable", LOG_VIEW("host", host),
+                  LOG_STRING("error", error_name(error)),
+                  LOG_VIEW("problem", buffer_view(&problem)));
+    want->keep = error != ERROR_NONE;
+    buffer_release(&problem);
+    record_release(&record);
+}
+
+static void want_entry(struct publisher *publisher, struct batch *batch, const char *database,
+                       struct view key)
+{
+    if (strcmp(database, LAYOUT_DOMAINS) == 0)
+        want_domain(publisher, batch, key);
+    else
+        want_app(publisher, batch, key);
+}
+
 struct names {
     char **list;
     size_t count, capacity;
@@ -201,21 +231,31 @@ static void names_release(struct names *names)
     free(names->list);
 }
 
-static bool on_app(struct view key, struct view value, uint64_t revision, void *context)
+static bool on_record(struct view key, struct view value, uint64_t revision, void *context)
 {
     (void)value, (void)revision;
-    names_add(context, view_slice(key, sizeof "apps/" - 1, SIZE_MAX));
+    names_add(context, view_slice(key, view_find(key, '/') + 1, SIZE_MAX));
     return true;
+}
+
+/* All records of state whose keys begin with `prefix`: a read within a visit is not allowed. */
+static enum error want_all(struct publisher *publisher, struct batch *batch, const char *database,
+                           struct view prefix)
+{
+    struct names names = {0};
+    enum error error = state_range(publisher->options.state, prefix, VIEW(""), on_record, &names);
+    for (size_t i = 0; i < names.count && !error; i++)
+        want_entry(publisher, batch, database, view_of(names.list[i]));
+    names_release(&names);
+    return error;
 }
 
 static enum error want_everything(struct publisher *publisher, struct batch *batch)
 {
     const struct publish_options *options = &publisher->options;
-    struct names names = {0};
-    enum error error = state_range(options->state, VIEW("apps/"), VIEW(""), on_app, &names);
-    for (size_t i = 0; i < names.count && !error; i++)
-        want_app(publisher, batch, view_of(names.list[i]));
-    names_release(&names);
+    enum error error = want_all(publisher, batch, LAYOUT_ROUTES, VIEW("apps/"));
+    if (!error)
+        error = want_all(publisher, batch, LAYOUT_DOMAINS, VIEW("domains/"));
     struct view domains[32];
     struct settings_record settings = {.base_domains = domains,
                                        .public_url = view_of(options->public_url),
@@ -239,14 +279,14 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Removes routes that nothing in state wants. */
-static enum error remove_unwanted(struct batch *batch, struct store_write *write)
+/* Removes routes, or domains, that nothing in state wants. */
+static enum error remove_unwanted(struct batch *batch, struct store_write *write,
+                                  const char *database)
 {
     struct names present = {0}, wanted = {0};
-    enum error error =
-        store_write_range(write, LAYOUT_ROUTES, VIEW(""), VIEW(""), on_present, &present);
+    enum error error = store_write_range(write, database, VIEW(""), VIEW(""), on_present, &present);
     for (size_t i = 0; i < batch->count; i++)
-        if (strcmp(batch->wants[i].database, LAYOUT_ROUTES) == 0)
+        if (strcmp(batch->wants[i].database, database) == 0)
             names_add(&wanted, view_of(batch->wants[i].key));
     if (wanted.count)
         qsort(wanted.list, wanted.count, sizeof *wanted.list, compare_names);
@@ -254,7 +294,7 @@ static enum error remove_unwanted(struct batch *batch, struct store_write *write
         if (wanted.count && bsearch(&present.list[i], wanted.list, wanted.count,
                                     sizeof *wanted.list, compare_names))
             continue;
-        error = store_delete(write, LAYOUT_ROUTES, view_of(present.list[i]));
+        error = store_delete(write, database, view_of(present.list[i]));
         batch->changed = true;
     }
     names_release(&present);
@@ -320,7 +360,9 @@ static void write_batch(struct batch *batch)
     if (error)
         goto out;
     if (batch->everything)
-        error = remove_unwanted(batch, write);
+        error = remove_unwanted(batch, write, LAYOUT_ROUTES);
+    if (batch->everything && !error)
+        error = remove_unwanted(batch, write, LAYOUT_DOMAINS);
     for (size_t i = 0; i < batch->count && !error; i++)
         error = write_want(batch, write, &batch->wants[i], &scratch);
     if (!error)
@@ -372,7 +414,7 @@ static void on_batch_written(void *context)
     while (waiter) {
         struct waiter *next = waiter->next;
         waiter->on_done(error, waiter->context);
-        free(waiter->app);
+        free(waiter->key);
         free(waiter);
         waiter = next;
     }
@@ -395,7 +437,7 @@ static void start_batch(struct publisher *publisher)
         evtimer_add(publisher->retry, &soon);
     }
     for (struct waiter *waiter = publisher->writing; waiter && !everything; waiter = waiter->next)
-        want_app(publisher, batch, view_of(waiter->app));
+        want_entry(publisher, batch, waiter->database, view_of(waiter->key));
     jobs_submit(publisher->options.store_thread, run_batch, on_batch_written, publisher);
 }
 
@@ -451,7 +493,7 @@ void publish_close(struct publisher *publisher)
     struct waiter *waiter = publisher->waiting;
     while (waiter) {
         struct waiter *next = waiter->next;
-        free(waiter->app);
+        free(waiter->key);
         free(waiter);
         waiter = next;
     }
@@ -460,17 +502,30 @@ void publish_close(struct publisher *publisher)
     free(publisher);
 }
 
-void publish_app(struct publisher *publisher, struct view app,
-                 void (*on_done)(enum error error, void *context), void *context)
+static void add_waiter(struct publisher *publisher, const char *database, struct view key,
+                       void (*on_done)(enum error error, void *context), void *context)
 {
     struct waiter *waiter = calloc(1, sizeof *waiter);
     REQUIRE(waiter);
-    waiter->app = view_duplicate(app);
+    waiter->database = database;
+    waiter->key = view_duplicate(key);
     waiter->on_done = on_done;
     waiter->context = context;
     *publisher->waiting_end = waiter;
     publisher->waiting_end = &waiter->next;
     start_batch(publisher);
+}
+
+void publish_app(struct publisher *publisher, struct view app,
+                 void (*on_done)(enum error error, void *context), void *context)
+{
+    add_waiter(publisher, LAYOUT_ROUTES, app, on_done, context);
+}
+
+void publish_domain(struct publisher *publisher, struct view host,
+                    void (*on_done)(enum error error, void *context), void *context)
+{
+    add_waiter(publisher, LAYOUT_DOMAINS, host, on_done, context);
 }
 
 bool publish_healthy(const struct publisher *publisher)

@@ -1,5 +1,5 @@
 /*
- * Publishing: the one writer of the route store. Routes are a projection of state.
+ * Publishing: the one writer of the route store. Routes and domains are a projection of state.
  *
  * A route is written from what state says when its transaction begins; changes that come meanwhile
  * go into the next one, together. At start everything is compared and only the differences are
@@ -36,6 +36,9 @@ void publish_close(struct publisher *publisher);
 /* on_done from the loop, once the app's present state is in force for every reader. */
 void publish_app(struct publisher *publisher, struct view app,
                  void (*on_done)(enum error error, void *context), void *context);
+/* The same for a domain. */
+void publish_domain(struct publisher *publisher, struct view host,
+                    void (*on_done)(enum error error, void *context), void *context);
 
 /* Whether the routes agree with state (nothing failed and is waiting to be tried again). */
 bool publish_healthy(const struct publisher *publisher);

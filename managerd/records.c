@@ -22,6 +22,11 @@ struct key key_app(struct view app)
     return key_format("apps", app, "", VIEW(""));
 }
 
+struct key key_domain(struct view host)
+{
+    return key_format("domains", host, "", VIEW(""));
+}
+
 struct key key_version(struct view app, int64_t version)
 {
     char number[24];
@@ -237,7 +242,8 @@ struct json *app_public(const struct json *app, uint64_t revision, struct view p
         const struct json *member = json_get(app, name);
         json_set(public, name, member ? json_copy(member) : json_new_null());
     }
-    json_set(public, "domains", json_new_array());
+    const struct json *domains = json_get(internal_of(app), "domains");
+    json_set(public, "domains", domains ? json_copy(domains) : json_new_array());
     json_set(public, "urls", urls_of(text_of(app, "name"), public_url, base_domain));
     set_revision(public, revision);
     return public;

@@ -2,6 +2,7 @@
  * The records of state: their keys, and reading and making them.
  *
  *   apps/NAME             the app: its public members (api.md) and "internal"
+ *   domains/HOST          a domain: its public members
  *   versions/NAME/NUMBER  a version (number in 10 digits)
  *   operations/ID         an operation: its public members and "work"
  *   queue/NAME/ID         there while the operation is not finished
@@ -15,18 +16,20 @@
  *
  * internal of an app: {"slot", "lastVersion", "traffic", "previousTraffic" | null,
  * "trafficChangedAt" (ms), "noTrafficThrough" (version), "environment": {"names", "sealed"},
- * "functionClaimed" (a function of ours may exist), "adopted", "deleting" (operation id) | null}
+ * "functionClaimed" (a function of ours may exist), "adopted", "deleting" (operation id) | null,
+ * "domains" (hosts that lead to it, in order; absent: none)}
  */
 #ifndef MANAGERD_RECORDS_H
 #define MANAGERD_RECORDS_H
 
 #include "managerd/state.h"
 
-#define KEY_SIZE 256
+#define KEY_SIZE 320
 struct key {
     char text[KEY_SIZE];
 };
 struct key key_app(struct view app);
+struct key key_domain(struct view host);
 struct key key_version(struct view app, int64_t version);
 struct key key_versions(struct view app); /* prefix of all */
 struct key key_operation(struct view id);

@@ -2,6 +2,7 @@
 #include "managerd/resources.h"
 
 #include "common/contract/host.h"
+#include "managerd/domains.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -82,6 +83,47 @@ const struct shape traffic_shape = {
     .count = COUNT(traffic_fields),
     .example = "{\"versions\":[{\"version\":4,\"percent\":90},{\"version\":5,\"percent\":10}],"
                "\"sticky\":\"none\"}"};
+
+static const struct shape_field path_fields[] = {
+    {.name = "prefix",
+     .kind = SHAPE_STRING,
+     .min = 1,
+     .max = DOMAIN_PREFIX_BYTES,
+     .default_json = "\"/\"",
+     .description = "Paths at and below it, by whole segments; the longest prefix wins."},
+    {.name = "app",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_REQUIRED,
+     .check = app_name_valid,
+     .wants = "must be the name of an app",
+     .description = "Which app serves them."},
+    {.name = "stripPrefix",
+     .kind = SHAPE_BOOL,
+     .default_json = "false",
+     .description = "Whether the app sees the path without the prefix."},
+};
+static const struct shape path_shape = {
+    .name = "DomainPath", .fields = path_fields, .count = COUNT(path_fields)};
+static const struct shape_field domain_fields[] = {
+    READ_ONLY_STRING("host", "A host name, or *. and one: all names below it."),
+    {.name = "paths",
+     .kind = SHAPE_LIST,
+     .flags = SHAPE_REQUIRED,
+     .min = 1,
+     .max = DOMAIN_PATHS_LIMIT,
+     .of = &path_shape,
+     .description = "Which app serves which paths; others are answered with 404."},
+    READ_ONLY_STRING("createdAt", "RFC 3339."),
+    READ_ONLY_STRING("updatedAt", "RFC 3339."),
+    READ_ONLY_STRING("revision", "The strong ETag, without quotes."),
+};
+const struct shape domain_shape = {
+    .name = "Domain",
+    .description = "A host whose paths lead to apps.",
+    .fields = domain_fields,
+    .count = COUNT(domain_fields),
+    .example = "{\"paths\":[{\"prefix\":\"/\",\"app\":\"shop\"},"
+               "{\"prefix\":\"/api\",\"app\":\"api\",\"stripPrefix\":true}]}"};
 
 static const struct shape_field rollback_fields[] = {
     {.name = "version",
@@ -273,6 +315,7 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &deployment_shape,
                                                &version_shape,
                                                &traffic_shape,
+                                               &domain_shape,
                                                &rollback_shape,
                                                &operation_shape,
                                                &status_shape,

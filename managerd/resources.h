@@ -8,6 +8,7 @@ extern const struct shape app_shape;
 extern const struct shape deployment_shape; /* JSON body; its scalars are also query parameters */
 extern const struct shape version_shape;
 extern const struct shape traffic_shape;
+extern const struct shape domain_shape;
 extern const struct shape rollback_shape;
 extern const struct shape operation_shape;
 extern const struct shape status_shape;

@@ -5,6 +5,7 @@
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
 #include "common/contract/host.h"
+#include "managerd/domains.h"
 #include "managerd/idempotency.h"
 #include "managerd/jobs.h"
 
@@ -109,9 +110,28 @@ static void check_query(struct call *call)
     }
 }
 
+/* The host is normalised here, so that all spellings are one resource. */
+static void check_host(struct call *call)
+{
+    struct buffer decoded, host;
+    buffer_init(&decoded, 4 * DOMAIN_HOST_MAX_BYTES);
+    buffer_init(&host, DOMAIN_HOST_MAX_BYTES);
+    if (percent_decode(&decoded, call->parameters.values[0], false, true) ||
+        domain_normalize_host(buffer_view(&decoded), &host))
+        fault_parameter(&call->faults, "host",
+                        "must be a host name (internationalised ones in their xn-- form), or *. "
+                        "and one of two labels at least");
+    else
+        call->parameters.values[0] = arena_copy(&call->arena, buffer_view(&host));
+    buffer_release(&decoded);
+    buffer_release(&host);
+}
+
 static enum progress check_path(struct call *call)
 {
     struct view name = call->parameters.count ? call->parameters.values[0] : VIEW("");
+    if (strstr(call->endpoint->pattern, "/{host}"))
+        check_host(call);
     if (!strstr(call->endpoint->pattern, "/{name}") || app_name_valid(name))
         return PROGRESS_NEXT;
     if (call->endpoint->flags & ENDPOINT_FIRST_API) /* it knew 200 and 404 only */

@@ -187,6 +187,23 @@ static bool keeps_function(struct call *call, const struct json *app)
     return view_equal(keep, VIEW("true"));
 }
 
+/* True: a domain leads to it, which would be left without an app; 409 is set. */
+static bool refuse_pointed_at(struct call *call, const struct json *app)
+{
+    const struct json *hosts = json_get(internal_of(app), "domains");
+    struct buffer names;
+    if (json_count(hosts) == 0)
+        return false;
+    buffer_init(&names, 512);
+    for (const struct json *host = json_first(hosts); host && !names.error; host = json_next(host))
+        buffer_append_format(&names, "%s%.*s", names.length ? ", " : "",
+                             VIEW_FORMAT(json_string(host)));
+    call_fail(call, PROBLEM_APP_HAS_DOMAINS, "Change or remove first: %.*s%s.",
+              VIEW_FORMAT(buffer_view(&names)), names.error ? " …" : "");
+    buffer_release(&names);
+    return true;
+}
+
 enum progress app_delete(struct call *call)
 {
     struct record app;
@@ -201,7 +218,7 @@ enum progress app_delete(struct call *call)
     } else if (json_type_of(json_get(internal, "deleting")) == JSON_STRING) {
         verdict = call_fail(call, PROBLEM_CONFLICT, "It is being deleted already (operation %.*s).",
                             VIEW_FORMAT(text_of(internal, "deleting")));
-    } else if (call_precondition(call, app.revision)) {
+    } else if (!refuse_pointed_at(call, app.json) && call_precondition(call, app.revision)) {
         struct key key = key_app(call_app(call));
         struct plan_operation plan = {.app = call_app(call),
                                       .created_by = view_of(call->principal.id),

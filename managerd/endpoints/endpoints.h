@@ -23,6 +23,10 @@
     X(rollback_post)                                                                               \
     X(activate_post)                                                                               \
     X(deactivate_post)                                                                             \
+    X(domain_list)                                                                                 \
+    X(domain_get)                                                                                  \
+    X(domain_put)                                                                                  \
+    X(domain_delete)                                                                               \
     X(operation_list)                                                                              \
     X(operation_get)                                                                               \
     X(operation_events)                                                                            \

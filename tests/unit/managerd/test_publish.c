@@ -221,6 +221,82 @@ static void a_start_publishes_only_differences(void **state)
     arena_release(&arena);
 }
 
+static void put_domain(const char *host, const char *prefix)
+{
+    struct json *domain = json_new_object(), *paths = json_new_array(), *path = json_new_object();
+    json_set_string(path, "prefix", view_of(prefix));
+    json_set_string(path, "app", VIEW("hello"));
+    json_set_bool(path, "stripPrefix", true);
+    json_append(paths, path);
+    json_set_string(domain, "host", view_of(host));
+    json_set(domain, "paths", paths);
+    scene_put(&scene, key_domain(view_of(host)), domain);
+    json_free(domain);
+}
+
+/* The prefix of the published domain's only path, or "". */
+static const char *published_prefix(const char *host)
+{
+    static char text[64];
+    struct buffer value;
+    struct arena arena;
+    struct domain_record domain;
+    buffer_init(&value, ROUTE_MAX_RECORD);
+    arena_init(&arena, 65536);
+    enum error error = read_raw(LAYOUT_DOMAINS, host, &value);
+    text[0] = 0;
+    if (!error) {
+        assert_int_equal(domain_record_decode(&arena, buffer_view(&value), &domain), ERROR_NONE);
+        assert_int_equal(domain.path_count, 1);
+        snprintf(text, sizeof text, "%.*s", VIEW_FORMAT(domain.paths[0].prefix));
+    }
+    arena_release(&arena);
+    buffer_release(&value);
+    open_publisher();
+    return text;
+}
+
+static void publish_one_domain(const char *host)
+{
+    int done = 0;
+    publish_domain(publisher, view_of(host), on_published, &done);
+    jobs_drain(scene.store_thread);
+    assert_int_equal(done, 1);
+}
+
+static void a_domain_follows_state_and_a_start_mends_what_differs(void **state)
+{
+    (void)state;
+    put_domain("a.example", "/one");
+    put_domain("b.example", "/two");
+    publish_one_domain("a.example");
+    assert_string_equal(published_prefix("a.example"), "/one");
+    assert_string_equal(published_prefix("b.example"), "/two"); /* by the start */
+    uint64_t before = generation();
+    assert_int_equal(generation(), before);
+    put_domain("a.example", "/three");
+    scene_put(&scene, key_domain(VIEW("b.example")), NULL);
+    publish_one_domain("a.example");
+    publish_one_domain("b.example");
+    assert_int_equal(generation(), before + 2);
+    assert_string_equal(published_prefix("a.example"), "/three");
+    assert_string_equal(published_prefix("b.example"), "");
+    scene_put(&scene, key_domain(VIEW("a.example")), NULL);
+    assert_int_equal(generation(), before + 2); /* as it was; then the start removes it */
+    assert_string_equal(published_prefix("a.example"), "");
+    assert_int_equal(generation(), before + 3);
+}
+
+static void a_domain_that_cannot_be_published_leaves_the_old_one(void **state)
+{
+    (void)state;
+    put_domain("a.example", "/one");
+    publish_one_domain("a.example");
+    put_domain("a.example", "no path");
+    publish_one_domain("a.example");
+    assert_string_equal(published_prefix("a.example"), "/one");
+}
+
 static void changes_that_come_at_once_are_all_answered(void **state)
 {
     (void)state;
@@ -244,6 +320,8 @@ int main(void)
         TEST(without_traffic_or_on_its_way_out_an_app_has_no_route),
         TEST(a_route_that_cannot_be_made_leaves_the_old_one),
         TEST(a_start_publishes_only_differences),
+        TEST(a_domain_follows_state_and_a_start_mends_what_differs),
+        TEST(a_domain_that_cannot_be_published_leaves_the_old_one),
         TEST(changes_that_come_at_once_are_all_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
