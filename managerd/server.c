@@ -221,7 +221,10 @@ static void refusal_body(const struct incoming_refusal *refusal, struct buffer *
     snprintf(detail, sizeof detail, "The message was refused: %s.",
              guard_reason_name(refusal->reason));
     problem.detail = detail;
-    if (refusal->reason == GUARD_BODY_TOO_LARGE) {
+    if (refusal->reason == GUARD_UNAUTHORIZED) {
+        problem.type = PROBLEM_UNAUTHENTICATED;
+        problem.detail = "Send Authorization: Bearer TOKEN with a token of this installation.";
+    } else if (refusal->reason == GUARD_BODY_TOO_LARGE) {
         problem.type = PROBLEM_TOO_LARGE;
         snprintf(detail, sizeof detail,
                  "Packages may have %lld bytes when the token may deploy, other bodies %u.",
@@ -237,12 +240,14 @@ static uint64_t package_limit(const struct server *server)
     return base64_encoded_length((size_t)server->config->max_package_bytes) + JSON_SLACK_BYTES;
 }
 
-static uint64_t body_limit(const struct incoming_head *head, void *context)
+static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *over, void *context)
 {
     const struct server *server = context;
     struct view path = view_slice(head->target, 0, view_find(head->target, '?'));
     struct principal principal;
     authenticate(server->authenticator, head->authorization, &principal);
+    if (principal.role == ROLE_NONE)
+        *over = GUARD_UNAUTHORIZED;
     /* Nobody who may not deploy gets to fill our memory with packages. */
     if (!view_equal(head->method, VIEW("POST")) || principal.role < ROLE_DEPLOYER)
         return MAX_BODY_BYTES;

@@ -289,15 +289,17 @@ static void write_refusal(struct connection *connection)
     struct buffer head, body;
 
     choose_request_id(connection, request_id);
+    bool unauthorized = connection->guard->reason == GUARD_UNAUTHORIZED;
     struct incoming_header headers[] = {{VIEW("Content-Type"), VIEW("application/problem+json")},
-                                        {VIEW("X-Request-Id"), view_of(request_id)}};
+                                        {VIEW("X-Request-Id"), view_of(request_id)},
+                                        {VIEW("WWW-Authenticate"), VIEW("Bearer")}};
 
     buffer_init(&head, HEAD_MAX_BYTES);
     buffer_init(&body, PROBLEM_MAX_BYTES);
     disarm(connection);
     set->hooks.refuse(connection, request_id, &body, set->context);
-    response_write_head(&head, guard_reason_status(connection->guard->reason), headers, 2,
-                        RESPONSE_LENGTH, body.length, true);
+    response_write_head(&head, guard_reason_status(connection->guard->reason), headers,
+                        unauthorized ? 3 : 2, RESPONSE_LENGTH, body.length, true);
     REQUIRE(head.error == ERROR_NONE);
     bufferevent_setcb(bufferevent, NULL, on_refusal_written, on_refusal_event, connection);
     bufferevent_setwatermark(bufferevent, EV_READ, 0, 0);

@@ -44,6 +44,7 @@ static void reset(struct guard *guard)
     struct guard fresh = {
         .limits = guard->limits,
         .max_body_bytes = guard->limits->max_body_bytes,
+        .over_limit = GUARD_BODY_TOO_LARGE,
         .head = guard->head,
         .trailer = guard->trailer,
     };
@@ -330,7 +331,7 @@ static void end_chunk_size(struct guard *guard)
     if (guard->length == 0) {
         guard->state = GUARD_STATE_TRAILER_LINE; /* committed with the very end */
     } else if (guard->length > guard->max_body_bytes - guard->body_bytes) {
-        guard_refuse(guard, GUARD_BODY_TOO_LARGE);
+        guard_refuse(guard, guard->over_limit);
     } else {
         guard->left = guard->length;
         guard->state = GUARD_STATE_CHUNK_DATA;
@@ -463,7 +464,7 @@ bool guard_restrict_body(struct guard *guard, uint64_t max_bytes)
     if (guard->length > guard->max_body_bytes ||
         (guard->has_coding && guard->max_body_bytes == 0)) {
         guard->committed = 0;
-        guard_refuse(guard, GUARD_BODY_TOO_LARGE);
+        guard_refuse(guard, guard->over_limit);
         return false;
     }
     return true;

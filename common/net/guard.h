@@ -56,6 +56,7 @@ extern const struct guard_limits guard_default_limits;
     X(CHUNK, "chunk", 400)                                                                         \
     X(TRAILER, "trailer", 400)                                                                     \
     X(BODY_TOO_LARGE, "body-too-large", 413)                                                       \
+    X(UNAUTHORIZED, "unauthorized", 401)                                                           \
     X(BODY_UNEXPECTED, "body-unexpected", 400)                                                     \
     X(EXPECTATION, "expectation", 417)                                                             \
     X(SLOW, "slow", 408)                                                                           \
@@ -118,6 +119,7 @@ struct guard {
     uint64_t left;                    /* of the body or chunk */
     uint64_t body_bytes;              /* decoded and seen */
     uint64_t max_body_bytes;
+    enum guard_reason over_limit; /* why a body beyond that is refused */
     unsigned chunk_digits;
     size_t method_length;                      /* these lie in head.text, the method at its start */
     size_t target_offset, target_length;       /* in origin-form, or "*" */
@@ -138,7 +140,7 @@ size_t guard_feed(struct guard *guard, struct view bytes, struct guard_step *ste
 /* Body bytes that come next and need no look. */
 uint64_t guard_opaque(const struct guard *guard);
 /* After HEAD: takes no more than `max_bytes` of body (never more than the limits allow). False when
- * the head announced more: the message is refused with BODY_TOO_LARGE. */
+ * the head announced more: the message is refused with `over_limit` (BODY_TOO_LARGE unless set). */
 bool guard_restrict_body(struct guard *guard, uint64_t max_bytes) MUST_CHECK;
 /* Refuses from outside: SLOW, DISAGREEMENT. */
 void guard_refuse(struct guard *guard, enum guard_reason reason);

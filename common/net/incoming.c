@@ -172,7 +172,7 @@ static struct bufferevent *make_bufferevent(struct event_base *base, void *conte
 static uint64_t limit_body(struct connection *connection, void *context)
 {
     struct incoming *incoming = context;
-    const struct guard *guard = connection->guard;
+    struct guard *guard = connection->guard;
     struct incoming_head head = {
         .method = guard_method(guard),
         .target = guard_target(guard),
@@ -184,7 +184,7 @@ static uint64_t limit_body(struct connection *connection, void *context)
         return UINT64_MAX;
     guard_header(guard, "Content-Type", &head.content_type);
     guard_header(guard, "Authorization", &head.authorization);
-    return incoming->handlers.body_limit(&head, incoming->context);
+    return incoming->handlers.body_limit(&head, &guard->over_limit, incoming->context);
 }
 
 static void refuse_connection(struct connection *connection, const char *request_id,

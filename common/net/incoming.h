@@ -57,8 +57,10 @@ struct incoming_handlers {
     void (*on_refused)(const struct incoming_refusal *refusal, void *context);
     /* At the end of the head: the largest body to take for this request, in bytes (at most
      * guard.max_body_bytes); may be NULL. Return 0 to take none: a request with a body then gets
-     * 413. */
-    uint64_t (*body_limit)(const struct incoming_head *head, void *context);
+     * 413, or the status of `*over` when that is set to GUARD_UNAUTHORIZED: the body would be taken
+     * from somebody who may send it. */
+    uint64_t (*body_limit)(const struct incoming_head *head, enum guard_reason *over,
+                           void *context);
     /* Writes the answer body for a refusal (a problem document); may be NULL: a short JSON problem
      * is made. */
     void (*refusal_body)(const struct incoming_refusal *refusal, struct buffer *body,

@@ -68,7 +68,7 @@ def test_what_is_not_there_is_not_told_without_a_token(locked):
 
 def test_only_who_may_deploy_gets_to_send_packages(locked):
     big = b"PK" + bytes(2 << 20)
-    for token, status in (("wrong", 413), ("correct-horse", 422)):
+    for token, status in (("wrong", 401), ("correct-horse", 422)):
         answer = request(locked.url + "/v1/apps/x/deployments", "POST", big,
                          {"Content-Type": "application/zip", "Authorization": f"Bearer {token}"})
         assert answer.status == status, answer

@@ -26,6 +26,7 @@ struct server {
     enum guard_reason reason;
     char method[64], target[256];
     uint64_t body_limit;
+    bool wants_token;
     struct buffer chunk;
     size_t stream_left, most_unsent;
 };
@@ -109,11 +110,13 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
     assert_int_equal(strlen(refusal->request_id), 36);
 }
 
-static uint64_t body_limit(const struct incoming_head *head, void *context)
+static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *over, void *context)
 {
     struct server *server = context;
 
     assert_true(head->method.length > 0 && head->target.length > 0);
+    if (server->wants_token && head->authorization.length == 0)
+        *over = GUARD_UNAUTHORIZED;
     return server->body_limit;
 }
 
@@ -383,6 +386,36 @@ static void a_client_that_waits_is_told_to_go_on(void **state)
     wire_until_end(&wire);
     assert_true(wire_has(&wire, "HTTP/1.1 413 "));
     assert_false(wire_has(&wire, "100 Continue"));
+    wire_close(&wire);
+}
+
+static void a_large_body_without_a_token_is_told_that_one_is_needed(void **state)
+{
+    struct server *server = *state;
+    struct wire wire;
+
+    server->body_limit = 2;
+    server->wants_token = true;
+    dial(server, &wire);
+    wire_send_text(&wire, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    wire_until_end(&wire);
+    assert_true(wire_has(&wire, "HTTP/1.1 401 "));
+    assert_true(wire_has(&wire, "WWW-Authenticate: Bearer\r\n"));
+    assert_int_equal(server->reason, GUARD_UNAUTHORIZED);
+    wire_close(&wire);
+    wire_clear(&wire);
+    dial(server, &wire); /* in chunks it is known later */
+    wire_send_text(&wire, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          "3\r\nabc\r\n0\r\n\r\n");
+    wire_until_end(&wire);
+    assert_true(wire_has(&wire, "HTTP/1.1 401 "));
+    wire_close(&wire);
+    wire_clear(&wire);
+    dial(server, &wire); /* with one, it is just too large */
+    wire_send_text(&wire, "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer t\r\n"
+                          "Content-Length: 3\r\n\r\nabc");
+    wire_until_end(&wire);
+    assert_true(wire_has(&wire, "HTTP/1.1 413 "));
     wire_close(&wire);
 }
 
@@ -1041,6 +1074,7 @@ int main(void)
         TEST(a_head_request_may_be_answered_by_a_stream),
         TEST(big_bodies_go_both_ways),
         TEST(a_client_that_waits_is_told_to_go_on),
+        TEST(a_large_body_without_a_token_is_told_that_one_is_needed),
         TEST(a_request_tells_what_it_is),
         TEST(refusals_name_their_status_and_close),
         TEST(a_refusal_waits_for_the_answers_before_it),
