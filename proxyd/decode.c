@@ -17,6 +17,10 @@ enum progress decode_request(struct request *request)
     struct view payload = view_from(request->payload, request->payload_length);
     struct buffer problem;
 
+    if (request->forwards) {
+        request->reply = request->stream.prelude.reply;
+        return PROGRESS_NEXT;
+    }
     if (request->function_error)
         return decode_error(request, payload);
     buffer_init(&problem, 512);

@@ -12,7 +12,13 @@
 #define RETRY_AFTER_MAX_S   3600
 #define SKEW_MS             60000 /* clocks that differ by less agree */
 
+static bool on_bytes(struct view bytes, const struct outgoing_result *so_far, void *context);
 static void on_done(const struct outgoing_result *result, void *context);
+
+static bool streams(const struct request *request)
+{
+    return request->version->response_mode != ROUTE_BUFFERED;
+}
 
 static int64_t left_ms(const struct request *request)
 {
@@ -33,10 +39,18 @@ static void attempt(struct request *request, bool fresh_connection)
         .max_answer_bytes = REQUEST_REPLY_MAX,
         .fresh_connection = fresh_connection,
         .on_done = on_done,
+        .on_bytes = streams(request) ? on_bytes : NULL,
         .context = request,
     };
 
+    if (streams(request)) {
+        stream_release(&request->stream);
+        stream_init(&request->stream,
+                    request->version->response_mode == ROUTE_AUTO ? PRELUDE_AUTO : PRELUDE_OPTIONAL,
+                    &request->arena);
+    }
     request->attempts++;
+    request->attempted_us = clock_monotonic_us();
     request->call = outgoing_send(request->worker->outgoing, &call);
 }
 
@@ -135,7 +149,8 @@ static struct outcome judge(struct request *request, const struct outgoing_resul
 
     outgoing_header(result->call, "x-amzn-ErrorType", &input.error_type);
     struct outcome outcome = outcome_of(&input);
-    request->function_error = outgoing_header(result->call, "X-Amz-Function-Error", &value);
+    request->function_error =
+        !streams(request) && outgoing_header(result->call, "X-Amz-Function-Error", &value);
     request->retry_after_s = 0;
     if (outgoing_header(result->call, "Retry-After", &value) &&
         view_to_u64(value, RETRY_AFTER_MAX_S, &seconds) == ERROR_NONE)
@@ -155,27 +170,52 @@ static void count(struct request *request, const struct outgoing_result *result,
     request->upstream_us += result->total_us;
 }
 
+static bool on_bytes(struct view bytes, const struct outgoing_result *so_far, void *context)
+{
+    return so_far->status != 200 || forward_bytes(context, bytes);
+}
+
+void invoke_succeeded(struct request *request)
+{
+    request->fault = FAULT_NONE;
+    request->log_detail = NULL;
+    request->retry_after_s = 0;
+}
+
+static void take_reply(struct request *request, const struct outgoing_result *result)
+{
+    worker_succeeded(request->worker);
+    if (streams(request)) {
+        forward_call_ended(request, FAULT_NONE, NULL);
+        return;
+    }
+    invoke_succeeded(request);
+    request->payload = outgoing_take_body(result, &request->payload_length);
+    buffer_release(&request->event);
+    request_resume(request, PROGRESS_NEXT);
+}
+
 static void on_done(const struct outgoing_result *result, void *context)
 {
     struct request *request = context;
     struct outcome outcome = judge(request, result);
 
     request->call = NULL;
-    count(request, result, outcome.fault);
+    /* What a stream said at its end counts as the outcome, too. */
+    count(request, result, outcome.fault == FAULT_NONE ? request->stream.fault : outcome.fault);
     if (outcome.fault == FAULT_NONE) {
-        worker_succeeded(request->worker);
-        request->fault = FAULT_NONE;
-        request->log_detail = NULL;
-        request->retry_after_s = 0;
-        request->payload = outgoing_take_body(result, &request->payload_length);
-        buffer_release(&request->event);
-        request_resume(request, PROGRESS_NEXT);
+        take_reply(request, result);
         return;
     }
     struct view why = outcome.code.length ? outcome.code : view_of(result->reason);
     if (outcome.fault == FAULT_BAD_REPLY)
         why = VIEW("the reply is larger than 6 MB (6291456 bytes)");
-    request_fail(request, outcome.fault, arena_string(&request->arena, view_slice(why, 0, 200)));
+    const char *detail = arena_string(&request->arena, view_slice(why, 0, 200));
+    if (request->step == STEP_FORWARD) {
+        forward_call_ended(request, outcome.fault, detail);
+        return;
+    }
+    request_fail(request, outcome.fault, detail);
     if (outcome.clock_doubted && !request->signed_again && clock_was_wrong(request, result)) {
         request->signed_again = true;
         request_resume(request, PROGRESS_SIGN_AGAIN);

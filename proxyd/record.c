@@ -45,6 +45,13 @@ static void write_what_became_of_it(struct json_writer *w, const struct request 
         if (request->log_detail)
             json_write_string(w, "detail", view_of(request->log_detail));
     }
+    if (request->forwards) {
+        json_write_integer(w, "first_byte_us", (int64_t)request->first_byte_us);
+        json_write_string(w, "stream",
+                          view_of(request->client_gone           ? "client-gone"
+                                  : request->fault != FAULT_NONE ? "cut"
+                                                                 : "complete"));
+    }
     if (request->client_gone)
         json_write_bool(w, "client_gone", true);
     if (request->trace_id.length)
@@ -79,5 +86,5 @@ enum progress record_request(struct request *request)
     if (line.error == ERROR_NONE)
         log_access(buffer_view(&line));
     buffer_release(&line);
-    return PROGRESS_NEXT;
+    return forward_hold(request);
 }

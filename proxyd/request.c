@@ -12,11 +12,11 @@ static const struct {
     const char *name;
     enum progress (*run)(struct request *request);
 } steps[STEP_COUNT] = {
-    [STEP_ACCEPT] = {"accept", accept_request}, [STEP_ROUTE] = {"route", route_request},
-    [STEP_ADMIT] = {"admit", admit_request},    [STEP_ENCODE] = {"encode", encode_request},
-    [STEP_SIGN] = {"sign", sign_request},       [STEP_INVOKE] = {"invoke", invoke_request},
-    [STEP_DECODE] = {"decode", decode_request}, [STEP_RESPOND] = {"respond", respond_request},
-    [STEP_RECORD] = {"record", record_request},
+    [STEP_ACCEPT] = {"accept", accept_request},    [STEP_ROUTE] = {"route", route_request},
+    [STEP_ADMIT] = {"admit", admit_request},       [STEP_ENCODE] = {"encode", encode_request},
+    [STEP_SIGN] = {"sign", sign_request},          [STEP_INVOKE] = {"invoke", invoke_request},
+    [STEP_DECODE] = {"decode", decode_request},    [STEP_RESPOND] = {"respond", respond_request},
+    [STEP_FORWARD] = {"forward", forward_request}, [STEP_RECORD] = {"record", record_request},
 };
 
 /* The one place where a request goes from one step to another. */
@@ -125,6 +125,9 @@ static void request_free(struct request *request)
     REQUIRE(!request->call && !request->body_lent);
     if (request->backoff)
         event_free(request->backoff);
+    if (request->timer)
+        event_free(request->timer);
+    stream_release(&request->stream);
     credentials_release(request->credentials);
     buffer_release(&request->event);
     free(request->payload);

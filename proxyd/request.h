@@ -20,6 +20,7 @@
 #include "common/store/route_record.h"
 #include "proxyd/fault.h"
 #include "proxyd/outcome.h"
+#include "proxyd/stream.h"
 #include "proxyd/worker.h"
 
 struct event;
@@ -41,6 +42,7 @@ enum step {
     STEP_INVOKE,
     STEP_DECODE,
     STEP_RESPOND,
+    STEP_FORWARD,
     STEP_RECORD,
     STEP_COUNT
 };
@@ -93,12 +95,15 @@ struct request {
     uint64_t deadline_us; /* monotonic */
     unsigned attempts;
     bool signed_again;
-    bool stale_seen; /* one dead kept connection is forgiven without budget */
+    bool stale_seen;       /* one dead kept connection is forgiven without budget */
+    uint64_t attempted_us; /* monotonic: the attempt under way began */
     uint64_t upstream_us;
     char *payload; /* the reply's bytes */
     size_t payload_length;
     bool function_error;
     unsigned retry_after_s; /* what Lambda asked for */
+
+    struct stream stream; /* of versions that may stream: what came so far */
 
     /* decode */
     struct reply reply;
@@ -108,6 +113,13 @@ struct request {
     size_t response_bytes;
     bool body_lent; /* the response's body is being sent from our memory */
     bool lingering; /* over but for that */
+
+    /* forward */
+    bool forwards;          /* the reply is a stream: it goes on while `call` brings more */
+    bool paused;            /* the client is behind: Lambda waits */
+    struct event *timer;    /* the stream's idleness, then how long the place is held */
+    uint64_t first_byte_us; /* from the request's start until the response began */
+    int64_t hold_ms;        /* the client left a function that may still run */
 };
 
 /* Takes in a whole request; the engine runs it at once as far as it goes. */

@@ -1,6 +1,8 @@
 /* RESPOND: answers the client, with the function's response or with what went wrong. */
 #include "proxyd/steps.h"
 
+#include "common/base/clock.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +73,12 @@ static void send_response(struct request *request)
     headers[count++] = (struct incoming_header){VIEW("X-Request-Id"), request->public_id};
     count = add_hsts(request, headers, count, hsts);
     request->status = reply->status;
+    request->first_byte_us = clock_monotonic_us() - request->started_us;
+    if (request->forwards) {
+        incoming_stream_begin(request->incoming, reply->status, headers, count,
+                              forward_client_ready, request);
+        return;
+    }
     request->body_lent = reply->body.length >= LEND_FROM_BYTES;
     if (!reply_has_no_body(request->method, reply->status))
         request->response_bytes = reply->body.length;
@@ -164,6 +172,7 @@ enum progress respond_request(struct request *request)
         send_response(request);
     else
         send_fault(request);
-    request->incoming = NULL;
+    if (!request->forwards) /* else FORWARD ends the answer */
+        request->incoming = NULL;
     return PROGRESS_NEXT;
 }

@@ -10,6 +10,9 @@ struct target {
     const char *path, *query;
 };
 
+#define BUFFERED_PATH "%.*s/2015-03-31/functions/%.*s/invocations"
+#define STREAMED_PATH "%.*s/2021-11-15/functions/%.*s/response-streaming-invocations"
+
 /* The path as the SDKs send it: everything but unreserved characters is escaped, ":" too. */
 static bool write_target(struct request *request, struct target *target)
 {
@@ -21,8 +24,12 @@ static bool write_target(struct request *request, struct target *target)
     buffer_init(&qualifier, FUNCTION_MAX);
     percent_encode(&function, request->version->function, "");
     percent_encode(&qualifier, request->version->qualifier, "");
-    target->path = arena_format(arena, "%.*s/2015-03-31/functions/%.*s/invocations",
-                                VIEW_FORMAT(endpoint->path), VIEW_FORMAT(buffer_view(&function)));
+    if (request->version->response_mode == ROUTE_BUFFERED)
+        target->path = arena_format(arena, BUFFERED_PATH, VIEW_FORMAT(endpoint->path),
+                                    VIEW_FORMAT(buffer_view(&function)));
+    else
+        target->path = arena_format(arena, STREAMED_PATH, VIEW_FORMAT(endpoint->path),
+                                    VIEW_FORMAT(buffer_view(&function)));
     target->query = "";
     if (qualifier.length)
         target->query = arena_format(arena, "Qualifier=%.*s", VIEW_FORMAT(buffer_view(&qualifier)));

@@ -16,6 +16,8 @@ enum progress encode_request(struct request *request);
 enum progress sign_request(struct request *request);
 /* INVOKE: the call, its deadline, and further attempts where nothing has run. */
 enum progress invoke_request(struct request *request);
+/* INVOKE, for forward too: an attempt has succeeded, what failed before it counts no more. */
+void invoke_succeeded(struct request *request);
 /* DECODE: payload -> response, or the function's error. */
 enum progress decode_request(struct request *request);
 /* RESPOND: response or fault -> client. Never fails. */
@@ -24,6 +26,18 @@ enum progress respond_request(struct request *request);
 enum fault refusal_fault(const struct incoming_refusal *refusal);
 void respond_refusal(const struct incoming_refusal *refusal, const struct config *config,
                      struct buffer *body);
+/* FORWARD: a streamed reply goes on to the client as it comes; nothing for all others. */
+enum progress forward_request(struct request *request);
+/* FORWARD, for invoke: bytes of the call; false: no more until the client has taken some. */
+bool forward_bytes(struct request *request, struct view bytes);
+/* FORWARD, for invoke: the call is over. `fault` says how, when it broke. */
+void forward_call_ended(struct request *request, enum fault fault, const char *detail);
+/* FORWARD, for respond: what incoming_stream_begin calls. */
+void forward_client_ready(void *context);
+/* FORWARD, for accept: the client left in the middle; the call is cancelled. */
+void forward_client_left(struct request *request);
+/* FORWARD, for record: waits while the place of a function that runs on is held. */
+enum progress forward_hold(struct request *request);
 /* RECORD: access line and metrics, from the struct only. Never fails. */
 enum progress record_request(struct request *request);
 

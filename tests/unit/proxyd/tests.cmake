@@ -1,6 +1,7 @@
 # The unit tests of proxyd, and the tool that publishes routes for its black-box tests.
 unit_test(proxyd/test_fault LIBRARIES proxyd_core)
 unit_test(proxyd/test_outcome LIBRARIES proxyd_core)
+unit_test(proxyd/test_stream LIBRARIES proxyd_core)
 unit_test(proxyd/test_limits LIBRARIES proxyd_core)
 unit_test(proxyd/test_metrics LIBRARIES proxyd_core)
 target_compile_definitions(proxyd_test_fault PRIVATE DOCS_DIR="${CMAKE_SOURCE_DIR}/docs")
