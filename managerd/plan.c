@@ -54,10 +54,9 @@ struct json *plan_deploy(const struct plan_operation *plan, int64_t version, boo
     if (probe)
         add_step(steps, "probe");
     add_step(steps, "save-version");
-    if (serves) {
+    if (serves)
         add_step(steps, "shift-traffic");
-        add_step(steps, "publish-routes");
-    }
+    add_step(steps, "publish-routes"); /* previews reach it, whether or not it has traffic */
     struct json *operation = begin(plan, "deploy", steps, work);
     /* The package was stored before the plan was made: no version names a package that is not. */
     struct json *stored = (struct json *)(uintptr_t)json_first(json_get(operation, "steps"));

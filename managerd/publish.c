@@ -95,6 +95,8 @@ static bool read_version(struct publisher *publisher, struct view app, int64_t n
     const struct json *http = json_get(record.json, "http");
     struct view format = text_of(http, "payloadFormat"), mode = text_of(http, "responseMode");
     struct view qualifier = text_of(record.json, "lambdaVersion");
+    bool ready = qualifier.length > 0 &&
+                 (weight > 0 || view_equal_string(text_of(record.json, "state"), "ready"));
     version->number = (uint32_t)number;
     version->weight = (uint16_t)weight;
     version->function = arena_copy(arena, text_of(json_get(record.json, "function"), "name"));
@@ -107,9 +109,50 @@ static bool read_version(struct publisher *publisher, struct view app, int64_t n
                                                                : ROUTE_BUFFERED;
     version->multi_value = truth_of(http, "multiValueHeaders");
     version->timeout_s = (uint32_t)integer_of(record.json, "timeoutSeconds");
-    bool ready = qualifier.length > 0;
     record_release(&record);
     return ready;
+}
+
+/* The newest versions, in a ring: state gives them in rising order. */
+struct newest {
+    int64_t numbers[ROUTE_MAX_VERSIONS];
+    size_t count;
+};
+
+static bool on_version(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct newest *newest = context;
+    uint64_t number = 0;
+    (void)value, (void)revision;
+    if (key.length > 10 && !view_to_u64(view_slice(key, key.length - 10, 10), INT32_MAX, &number))
+        newest->numbers[newest->count++ % ROUTE_MAX_VERSIONS] = (int64_t)number;
+    return true;
+}
+
+static bool has_version(const struct route_record *route, int64_t number)
+{
+    for (size_t i = 0; i < route->version_count; i++)
+        if (route->versions[i].number == (uint64_t)number)
+            return true;
+    return false;
+}
+
+/* Versions without traffic that clients may ask for: the newest, as many as a route holds. */
+static enum error add_previews(struct publisher *publisher, struct arena *arena,
+                               struct route_record *route)
+{
+    struct newest newest = {.count = 0};
+    struct key prefix = key_versions(route->app);
+    enum error error =
+        state_range(publisher->options.state, view_of(prefix.text), VIEW(""), on_version, &newest);
+    for (size_t i = 0; i < ROUTE_MAX_VERSIONS && i < newest.count && !error; i++) {
+        int64_t number = newest.numbers[(newest.count - 1 - i) % ROUTE_MAX_VERSIONS];
+        if (route->version_count < ROUTE_MAX_VERSIONS && !has_version(route, number) &&
+            read_version(publisher, route->app, number, 0, arena,
+                         &route->versions[route->version_count]))
+            route->version_count++;
+    }
+    return error;
 }
 
 static void set_limits(struct route_record *route, const struct json *limits)
@@ -145,7 +188,10 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
                    : view_equal_string(sticky, "address") ? ROUTE_STICKY_ADDRESS
                                                           : ROUTE_STICKY_NONE;
     const struct json *versions = json_get(traffic, "versions");
-    route.versions = arena_alloc(&arena, (json_count(versions) + 1) * sizeof *route.versions);
+    route.previews = truth_of(app, "previewUrls");
+    route.version_header = truth_of(app, "versionHeader");
+    route.versions =
+        arena_alloc(&arena, (json_count(versions) + ROUTE_MAX_VERSIONS) * sizeof *route.versions);
     enum error error = arena.error;
     for (const struct json *share = json_first(versions); share && !error;
          share = json_next(share)) {
@@ -157,6 +203,8 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
                           &route.versions[route.version_count++]))
             error = ERROR_DAMAGED;
     }
+    if (!error && (route.previews || route.version_header))
+        error = add_previews(publisher, &arena, &route);
     if (!error)
         error = route_record_validate(&route, &problem);
     if (error)

@@ -240,8 +240,10 @@ struct json *app_public(const struct json *app, uint64_t revision, struct view p
     for (size_t i = 0; i < app_shape.count; i++) {
         const char *name = app_shape.fields[i].name;
         const struct json *member = json_get(app, name);
-        json_set(public, name, member ? json_copy(member) : json_new_null());
+        if (member)
+            json_set(public, name, json_copy(member));
     }
+    shape_fill(&app_shape, public); /* settings that are younger than the app */
     const struct json *domains = json_get(internal_of(app), "domains");
     json_set(public, "domains", domains ? json_copy(domains) : json_new_array());
     json_set(public, "urls", urls_of(text_of(app, "name"), public_url, base_domain));

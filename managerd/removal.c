@@ -40,8 +40,9 @@ static const struct operation_step delete_version_steps[] = {
     {"remove-version", step_remove_version, false},
     {NULL, NULL, false},
 };
-const struct operation_type delete_version_type = {
-    "delete-version", delete_version_steps, nothing_more, give_version_back, sweep_packages, NULL};
+const struct operation_type delete_version_type = {"delete-version", delete_version_steps,
+                                                   nothing_more,     give_version_back,
+                                                   sweep_packages,   publish_again};
 
 static void nothing_more(struct operation *operation)
 {

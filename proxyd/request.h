@@ -76,6 +76,8 @@ struct request {
     struct route_found found;
     struct route_record route;
     const struct route_version *version;
+    bool new_bucket; /* the client is to keep it, by cookie */
+    uint32_t bucket;
 
     /* admit */
     bool admitted;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define LEND_FROM_BYTES 16384 /* smaller bodies are copied: cheaper than keeping the request */
-#define OWN_HEADERS     7
+#define OWN_HEADERS     9
 
 static void on_body_sent(const void *data, size_t length, void *context)
 {
@@ -58,6 +58,26 @@ static size_t add_hsts(const struct request *request, struct incoming_header *he
     return count + 1;
 }
 
+/* Which version it was, and the bucket that keeps the client on it. */
+static size_t add_version(struct request *request, struct incoming_header *headers, size_t count)
+{
+    struct arena *arena = &request->arena;
+
+    if (!request->version || request->attempts == 0)
+        return count;
+    char *number = arena_format(arena, "%u", request->version->number);
+    if (number)
+        headers[count++] =
+            (struct incoming_header){VIEW("X-Orchestrator-Version"), view_of(number)};
+    if (!request->new_bucket)
+        return count;
+    char *cookie = arena_format(arena, TRAFFIC_COOKIE "=%u; Path=/; HttpOnly; SameSite=Lax%s",
+                                request->bucket, request->tls_version.length ? "; Secure" : "");
+    if (cookie)
+        headers[count++] = (struct incoming_header){VIEW("Set-Cookie"), view_of(cookie)};
+    return count;
+}
+
 static void send_response(struct request *request)
 {
     const struct reply *reply = &request->reply;
@@ -71,6 +91,7 @@ static void send_response(struct request *request)
                 (struct incoming_header){reply->headers[i].name, reply->headers[i].value};
     }
     headers[count++] = (struct incoming_header){VIEW("X-Request-Id"), request->public_id};
+    count = add_version(request, headers, count);
     count = add_hsts(request, headers, count, hsts);
     request->status = reply->status;
     request->first_byte_us = clock_monotonic_us() - request->started_us;
@@ -110,6 +131,7 @@ static void send_fault(struct request *request)
     }
     if (request->location.length)
         headers[count++] = (struct incoming_header){VIEW("Location"), request->location};
+    count = add_version(request, headers, count);
     count = add_hsts(request, headers, count, hsts);
     buffer_init(&body, 4096);
     fault_problem(&body, request->fault, 0, request->detail, request->id);

@@ -188,3 +188,37 @@ size_t traffic_pick(const uint16_t *weights, size_t count, uint32_t bucket)
     }
     return SIZE_MAX;
 }
+
+bool traffic_bucket_of_cookies(struct view cookies, uint32_t *bucket)
+{
+    struct view cookie;
+
+    while (view_split(&cookies, ';', &cookie)) {
+        size_t equals = view_find(cookie, '=');
+        uint64_t number;
+
+        if (equals == SIZE_MAX ||
+            !view_equal(view_trim(view_slice(cookie, 0, equals)), VIEW(TRAFFIC_COOKIE)))
+            continue;
+        if (view_to_u64(view_trim(view_slice(cookie, equals + 1, SIZE_MAX)), TRAFFIC_TOTAL - 1,
+                        &number) == ERROR_NONE) {
+            *bucket = (uint32_t)number;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* FNV-1a, 64 bits, and the mixing of splitmix64, without which neighbours would share buckets. */
+uint32_t traffic_bucket_of_address(struct view address, struct view app)
+{
+    const struct view parts[] = {app, VIEW("/"), address};
+    uint64_t hash = 0xcbf29ce484222325;
+
+    for (size_t part = 0; part < 3; part++)
+        for (size_t i = 0; i < parts[part].length; i++)
+            hash = (hash ^ (unsigned char)parts[part].data[i]) * 0x100000001b3;
+    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
+    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
+    return (uint32_t)((hash ^ (hash >> 31)) % TRAFFIC_TOTAL);
+}

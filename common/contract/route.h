@@ -56,4 +56,11 @@ enum error route_find(const struct route_rules *rules, const struct route_query 
  * there is none. */
 size_t traffic_pick(const uint16_t *weights, size_t count, uint32_t bucket);
 
+/* What keeps a client on one version: a bucket, which the client's cookie holds, or which comes of
+ * its address (the same wherever it is computed; apps differ). False: no lawful bucket is among the
+ * cookies of a Cookie header. */
+#define TRAFFIC_COOKIE "orchestrator_bucket"
+bool traffic_bucket_of_cookies(struct view cookies, uint32_t *bucket);
+uint32_t traffic_bucket_of_address(struct view address, struct view app);
+
 #endif

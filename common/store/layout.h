@@ -42,12 +42,14 @@ enum layout_route_tag {
     ROUTE_VERSION = 4, /* nested, repeats: enum layout_version_tag */
     ROUTE_MAX_IN_FLIGHT =
         5, /* u32; absent: the daemon's default. These act at once, they are not a version's */
-    ROUTE_RATE_MILLI = 6,     /* u64: requests per 1000 s; absent: none */
-    ROUTE_BURST = 7,          /* u32 */
-    ROUTE_DEADLINE_MS = 8,    /* u32; absent: the version's timeout + 1 s */
-    ROUTE_MAX_BODY_BYTES = 9, /* u64; absent: the daemon's default */
-    ROUTE_STICKY = 10,        /* u8: 0 none, 1 cookie, 2 address */
-    ROUTE_REVISION = 11,      /* u64: of the app's record in state */
+    ROUTE_RATE_MILLI = 6,      /* u64: requests per 1000 s; absent: none */
+    ROUTE_BURST = 7,           /* u32 */
+    ROUTE_DEADLINE_MS = 8,     /* u32; absent: the version's timeout + 1 s */
+    ROUTE_MAX_BODY_BYTES = 9,  /* u64; absent: the daemon's default */
+    ROUTE_STICKY = 10,         /* u8: 0 none, 1 cookie, 2 address */
+    ROUTE_REVISION = 11,       /* u64: of the app's record in state */
+    ROUTE_PREVIEWS = 12,       /* u8: v{n}--{app} hosts reach each version; absent: no */
+    ROUTE_VERSION_HEADER = 13, /* u8: clients may ask for a version by header; absent: no */
 };
 
 enum layout_version_tag {

@@ -51,6 +51,10 @@ void route_record_encode(struct buffer *out, const struct route_record *record)
     if (record->sticky != ROUTE_STICKY_NONE)
         codec_put_u8(out, ROUTE_STICKY, (uint8_t)record->sticky);
     codec_put_u64(out, ROUTE_REVISION, record->revision);
+    if (record->previews)
+        codec_put_u8(out, ROUTE_PREVIEWS, 1);
+    if (record->version_header)
+        codec_put_u8(out, ROUTE_VERSION_HEADER, 1);
 }
 
 enum error route_record_decode(struct arena *arena, struct view bytes, struct route_record *record)
@@ -124,6 +128,12 @@ static void decode_route_field(struct codec_reader *reader, uint16_t tag, struct
         break;
     case ROUTE_REVISION:
         record->revision = codec_u64(reader, field);
+        break;
+    case ROUTE_PREVIEWS:
+        record->previews = record_bool(reader, field);
+        break;
+    case ROUTE_VERSION_HEADER:
+        record->version_header = record_bool(reader, field);
         break;
     default:
         codec_unknown(reader, tag);

@@ -49,6 +49,8 @@ struct route_record {
     uint32_t deadline_ms;
     uint64_t max_body_bytes;
     enum route_sticky sticky;
+    bool previews;       /* a preview host reaches any of the versions */
+    bool version_header; /* so does the version asked for by header */
 };
 
 void route_record_encode(struct buffer *out, const struct route_record *record);

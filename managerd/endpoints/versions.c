@@ -130,6 +130,12 @@ static enum progress end_version(struct call *call, int64_t number, struct recor
     change_compare(&call->change, key.text, version->revision);
     change_compare(&call->change, app_key.text, app->revision);
     change_put(&call->change, key.text, version->json);
+    if (truth_of(app->json, "previewUrls") || truth_of(app->json, "versionHeader")) {
+        /* It was reachable until now: what came in may run until its deadline. */
+        json_set_integer(object_in(app->json, "internal"), "trafficChangedAt", plan.now_ms);
+        change_put(&call->change, app_key.text, app->json);
+        call->publish = true;
+    }
     return call_start_operation(call, plan_delete_version(&plan, number));
 }
 

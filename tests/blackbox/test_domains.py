@@ -201,3 +201,107 @@ def test_domains_outlive_a_restart_and_a_lost_route_store(stack):
     assert served(stack, "kept.example.org", "/a/b") == ("kept", "/b")
     assert call(stack, "DELETE", "/v1/domains/kept.example.org").status == 204
     assert served(stack, "kept.example.org", "/a/b") == 404
+
+
+# -- which version ----------------------------------------------------------------------------------------------------
+
+
+def says(text):
+    return make_zip({"index.js": f"exports.handler = async (event) => ({{statusCode: 200, body: '{text}', "
+                                 "headers: {'x-orchestrator-version': 'forged'}});"})
+
+
+@pytest.fixture(scope="module")
+def versions(domains):
+    """The app "many": versions 1 and 2 share traffic, 3 has none."""
+    for n in (1, 2, 3):
+        domains.deploy("many", says(f"v{n}"), **({"traffic": "none"} if n == 3 else {}))
+    return domains
+
+
+def share(stack, first, sticky):
+    answer = call(stack, "PUT", "/v1/apps/many/traffic", {"sticky": sticky, "versions": [
+        {"version": 1, "percent": first}, {"version": 2, "percent": 100 - first}]})
+    assert answer.status == 200, answer.text
+
+
+def allow(stack, **settings):
+    assert call(stack, "PATCH", "/v1/apps/many", settings, Content_Type="application/merge-patch+json").status == 200
+
+
+def many(stack, host="many.apps.example.com", **headers):
+    return ask(stack, host, headers={name.replace("_", "-"): text for name, text in headers.items()})
+
+
+def test_an_answer_tells_the_version_that_gave_it(versions):
+    share(versions, 50, "none")
+    answers = [many(versions) for _ in range(40)]
+    assert {answer.text for answer in answers} == {"v1", "v2"}
+    for answer in answers:
+        assert answer.header("X-Orchestrator-Version") == answer.text[1:], "what the app says of it does not count"
+        assert answer.header("Set-Cookie") is None
+
+
+def test_a_sticky_cookie_keeps_its_version_while_shares_move(versions):
+    share(versions, 50, "cookie")
+    cookies = {}
+    for _ in range(60):
+        answer = many(versions)
+        cookie, *attributes = answer.header("Set-Cookie").split("; ")
+        name, bucket = cookie.split("=")
+        assert name == "orchestrator_bucket" and 0 <= int(bucket) <= 9999
+        assert attributes == ["Path=/", "HttpOnly", "SameSite=Lax"]
+        assert (int(bucket) < 5000) == (answer.text == "v1")
+        cookies[cookie] = answer.text
+    assert set(cookies.values()) == {"v1", "v2"}
+    for cookie, text in cookies.items():
+        again = many(versions, Cookie=f"theme=dark; {cookie}")
+        assert again.text == text and again.header("Set-Cookie") is None
+    share(versions, 90, "cookie")
+    for cookie in cookies:
+        assert many(versions, Cookie=cookie).text == ("v1" if int(cookie.split("=")[1]) < 9000 else "v2")
+    for forged in ("orchestrator_bucket=10000", "orchestrator_bucket=-1", "orchestrator_bucket=v2"):
+        answer = many(versions, Cookie=forged)
+        assert answer.status == 200 and answer.header("Set-Cookie"), "a bucket that is none is replaced"
+
+
+def test_an_address_keeps_its_version(versions):
+    share(versions, 50, "address")
+    assert len({many(versions).text for _ in range(40)}) == 1
+    assert many(versions).header("Set-Cookie") is None
+
+
+def test_a_preview_host_reaches_one_version_where_the_app_allows_it(versions):
+    share(versions, 100, "none")
+    assert many(versions, "v3--many.apps.example.com").status == 404, "off by default"
+    allow(versions, previewUrls=True)
+    for n in (1, 2, 3):
+        answer = many(versions, f"v{n}--many.apps.example.com")
+        assert (answer.text, answer.header("X-Orchestrator-Version")) == (f"v{n}", str(n))
+    assert many(versions, "v4--many.apps.example.com").status == 404
+    assert many(versions).text == "v1"
+    assert many(versions, X_Orchestrator_Version="3").text == "v1", "the header is another permission"
+    versions.deploy("many", says("v4"), traffic="none")
+    assert many(versions, "v4--many.apps.example.com").text == "v4", "in force when the deployment has ended"
+    assert call(versions, "DELETE", "/v1/apps/many/versions/4", Prefer="wait=30").status == 200
+    assert many(versions, "v4--many.apps.example.com").status == 404
+    allow(versions, enabled=False)
+    assert many(versions, "v3--many.apps.example.com").status == 404
+    allow(versions, enabled=True, previewUrls=False)
+    assert many(versions, "v3--many.apps.example.com").status == 404
+
+
+def test_a_version_is_asked_for_by_header_where_the_app_allows_it(versions):
+    share(versions, 100, "cookie")
+    put(versions, "many.example.org", {"app": "many"})
+    assert many(versions, X_Orchestrator_Version="3").text == "v1", "off by default"
+    allow(versions, versionHeader=True)
+    for host in ("many.apps.example.com", "many.example.org"):
+        answer = many(versions, host, X_Orchestrator_Version="3")
+        assert (answer.text, answer.header("X-Orchestrator-Version"), answer.header("Set-Cookie")) == ("v3", "3", None)
+        assert many(versions, host).text == "v1"
+        for wrong in ("99", "0", "-1", "v3", "", "99999999999999999999"):
+            assert many(versions, host, X_Orchestrator_Version=wrong).status == 404, wrong
+    assert many(versions, "v3--many.apps.example.com").status == 404
+    allow(versions, versionHeader=False)
+    assert many(versions, X_Orchestrator_Version="3").text == "v1"

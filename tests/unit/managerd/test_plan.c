@@ -47,7 +47,7 @@ static void without_traffic_nothing_is_shifted(void **state)
     struct json *none = json_new_string(VIEW("none"));
     expect_steps(plan_deploy(&plan, 2, true, true, false, none),
                  "store-package update-code update-configuration wait-until-ready publish-version "
-                 "probe save-version");
+                 "probe save-version publish-routes");
     json_free(none);
 }
 

@@ -236,6 +236,59 @@ static void a_bucket_beyond_all_weights_picks_nothing(void **state)
     assert_true(traffic_pick(weights, 0, 0) == SIZE_MAX);
 }
 
+static void a_cookie_holds_a_bucket_or_nothing(void **state)
+{
+    static const struct {
+        const char *cookies;
+        int bucket; /* -1: none */
+    } cases[] = {
+        {"orchestrator_bucket=0", 0},
+        {"a=b; orchestrator_bucket=9999; c=d", 9999},
+        {"a=b;orchestrator_bucket=17", 17},
+        {"orchestrator_bucket=x; orchestrator_bucket=18", 18},
+        {"orchestrator_bucket=10000", -1},
+        {"orchestrator_bucket=-1", -1},
+        {"orchestrator_bucket=", -1},
+        {"orchestrator_bucket", -1},
+        {"xorchestrator_bucket=1", -1},
+        {"Orchestrator_Bucket=1", -1},
+        {"orchestrator_bucket=99999999999999999999999", -1},
+        {"", -1},
+        {";;=;", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t bucket = 12345;
+        bool found = traffic_bucket_of_cookies(view_of(cases[i].cookies), &bucket);
+
+        assert_int_equal(found, cases[i].bucket >= 0);
+        assert_int_equal(bucket, found ? cases[i].bucket : 12345);
+    }
+}
+
+static void neighbouring_addresses_are_spread_evenly_and_stay_where_they_are(void **state)
+{
+    const uint16_t weights[] = {9000, 1000};
+    unsigned counts[2] = {0}, moved = 0;
+    char address[32];
+
+    (void)state;
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(address, sizeof address, "10.0.%u.%u", i / 250, i % 250);
+        uint32_t bucket = traffic_bucket_of_address(view_of(address), VIEW("hello"));
+
+        assert_true(bucket < TRAFFIC_TOTAL);
+        assert_int_equal(bucket, traffic_bucket_of_address(view_of(address), VIEW("hello")));
+        moved += bucket != traffic_bucket_of_address(view_of(address), VIEW("other"));
+        counts[traffic_pick(weights, 2, bucket)]++;
+    }
+    assert_in_range(counts[1], 900, 1100);
+    assert_true(moved > 9900);
+    /* Every release and every process must agree. */
+    assert_int_equal(traffic_bucket_of_address(VIEW("127.0.0.1"), VIEW("hello")), 4633);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +302,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_address_is_asked_for_once, set_up, tear_down),
         cmocka_unit_test(each_bucket_falls_into_its_share),
         cmocka_unit_test(a_bucket_beyond_all_weights_picks_nothing),
+        cmocka_unit_test(a_cookie_holds_a_bucket_or_nothing),
+        cmocka_unit_test(neighbouring_addresses_are_spread_evenly_and_stay_where_they_are),
     };
 
     return cmocka_run_group_tests_name("contract/route", tests, NULL, NULL);

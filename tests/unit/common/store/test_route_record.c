@@ -48,6 +48,10 @@ static void write_route(struct json_writer *w, const struct route_record *record
     json_write_integer(w, "deadlineMs", record->deadline_ms);
     json_write_integer(w, "maxBodyBytes", (int64_t)record->max_body_bytes);
     json_write_integer(w, "sticky", record->sticky);
+    if (record->previews)
+        json_write_bool(w, "previews", true);
+    if (record->version_header)
+        json_write_bool(w, "versionHeader", true);
 }
 
 static void write_domain(struct json_writer *w, const struct domain_record *record)
@@ -226,8 +230,8 @@ static void the_kept_records_decode_as_they_always_did(void **state)
 static void the_records_of_this_release_encode_to_the_kept_bytes(void **state)
 {
     static const char *const names[] = {
-        "route-v1.hex",           "route-v1-full.hex", "route-v1-empty.hex", "domain-v1.hex",
-        "domain-v1-wildcard.hex", "settings-v1.hex",   "meta-v1.hex"};
+        "route-v1.hex",  "route-v1-full.hex",      "route-v1-empty.hex", "route-v1-previews.hex",
+        "domain-v1.hex", "domain-v1-wildcard.hex", "settings-v1.hex",    "meta-v1.hex"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
