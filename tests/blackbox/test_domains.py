@@ -305,3 +305,15 @@ def test_a_version_is_asked_for_by_header_where_the_app_allows_it(versions):
     assert many(versions, "v3--many.apps.example.com").status == 404
     allow(versions, versionHeader=False)
     assert many(versions, X_Orchestrator_Version="3").text == "v1"
+
+
+def test_a_streamed_answer_tells_its_version_and_sets_the_bucket_too(domains):
+    domains.deploy("flow", make_zip({"index.js": """exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+        stream = awslambda.HttpResponseStream.from(stream, {statusCode: 200, cookies: ['own=1']});
+        stream.write('a'); stream.write('b'); stream.end(); });"""}), responseMode="stream")
+    answer = call(domains, "PUT", "/v1/apps/flow/traffic", {"sticky": "cookie", "versions": [{"version": 1, "percent": 100}]})
+    assert answer.status == 200, answer.text
+    answer = ask(domains, "flow.apps.example.com")
+    assert (answer.status, answer.text, answer.header("X-Orchestrator-Version")) == (200, "ab", "1")
+    cookies = answer.headers.get_all("Set-Cookie")
+    assert len(cookies) == 2 and cookies[0] == "own=1" and cookies[1].startswith("orchestrator_bucket="), "both are kept"

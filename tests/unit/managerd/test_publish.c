@@ -221,6 +221,54 @@ static void a_start_publishes_only_differences(void **state)
     arena_release(&arena);
 }
 
+static void set_version_state(const char *name, int64_t number, const char *wanted)
+{
+    struct record version;
+    struct key key = key_version(view_of(name), number);
+    assert_int_equal(record_read(scene.state, key.text, &version), ERROR_NONE);
+    json_set_string(version.json, "state", view_of(wanted));
+    scene_put(&scene, key, version.json);
+    record_release(&version);
+}
+
+static void allow_previews(const char *name)
+{
+    struct record app;
+    struct key key = key_app(view_of(name));
+    assert_int_equal(record_read(scene.state, key.text, &app), ERROR_NONE);
+    json_set_bool(app.json, "previewUrls", true);
+    scene_put(&scene, key, app.json);
+    record_release(&app);
+}
+
+static void previews_add_the_ready_versions_the_newest_first(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct route_record route;
+    arena_init(&arena, 1u << 20);
+    for (int number = 1; number <= 105; number++) {
+        put_version("hello", number, "17");
+        set_version_state("hello", number, number == 104 ? "deleting" : "ready");
+    }
+    put_app("hello", 2, true, NULL);
+    publish("hello");
+    assert_true(read_route("hello", &arena, &route));
+    assert_false(route.previews);
+    assert_int_equal(route.version_count, 1);
+    allow_previews("hello");
+    publish("hello");
+    assert_true(read_route("hello", &arena, &route));
+    assert_true(route.previews && !route.version_header);
+    assert_int_equal(route.version_count, ROUTE_MAX_VERSIONS);
+    assert_int_equal(route.versions[0].number, 2); /* what has traffic is never left out */
+    assert_int_equal(route.versions[0].weight, ROUTE_WEIGHT_TOTAL);
+    assert_int_equal(route.versions[1].number, 105);
+    assert_int_equal(route.versions[1].weight, 0);
+    assert_int_equal(route.versions[2].number, 103);
+    arena_release(&arena);
+}
+
 static void put_domain(const char *host, const char *prefix)
 {
     struct json *domain = json_new_object(), *paths = json_new_array(), *path = json_new_object();
@@ -320,6 +368,7 @@ int main(void)
         TEST(without_traffic_or_on_its_way_out_an_app_has_no_route),
         TEST(a_route_that_cannot_be_made_leaves_the_old_one),
         TEST(a_start_publishes_only_differences),
+        TEST(previews_add_the_ready_versions_the_newest_first),
         TEST(a_domain_follows_state_and_a_start_mends_what_differs),
         TEST(a_domain_that_cannot_be_published_leaves_the_old_one),
         TEST(changes_that_come_at_once_are_all_answered),
