@@ -581,6 +581,7 @@ void incoming_free(struct incoming *incoming)
     incoming->freeing = true;
     incoming->connections.listener = NULL;
     listener_free(incoming->listener);
+    incoming_request_cut_streams(&incoming->requests);
     connection_set_settle(&incoming->connections);
     evhttp_free(incoming->http);
     while ((request = TAILQ_FIRST(&incoming->requests.all)) != NULL)

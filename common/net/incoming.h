@@ -87,8 +87,8 @@ unsigned incoming_pending(const struct incoming *incoming);
 uint64_t incoming_disagreements(const struct incoming *incoming);
 /* Connections closed at once, over max_connections_per_address. */
 uint64_t incoming_turned_away(const struct incoming *incoming);
-/* Ends all connections; requests still pending are dropped (their on_gone is not called, their
- * handles die). */
+/* Ends all connections, those of unfinished streams by a reset; requests still pending are dropped
+ * (their on_gone is not called, their handles die). */
 void incoming_free(struct incoming *incoming);
 
 /* Reading a request; views are borrowed until it is answered. */

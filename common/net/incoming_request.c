@@ -119,6 +119,17 @@ void incoming_request_orphan(struct incoming_request *request)
     request->connection = NULL;
 }
 
+void incoming_request_cut_streams(struct incoming_request_set *set)
+{
+    struct incoming_request *request;
+
+    TAILQ_FOREACH(request, &set->all, all)
+    {
+        if (request->connection && request->streaming)
+            connection_close(request->connection, true);
+    }
+}
+
 /* ---- reading a request ---- */
 
 struct view incoming_method(const struct incoming_request *request)

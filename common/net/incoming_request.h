@@ -57,5 +57,8 @@ void incoming_request_orphan(struct incoming_request *request);
 void incoming_request_notice(struct incoming_request *request);
 /* At once, when something was written since the last time. */
 void incoming_request_tell_writable(struct incoming_request *request);
+/* Streams that are not written out: their connections are to be reset, as a close in order would be
+ * the body's end where it has no framing (HTTP/1.0). */
+void incoming_request_cut_streams(struct incoming_request_set *set);
 
 #endif
