@@ -425,12 +425,16 @@ void incoming_stream_write(struct incoming_request *request, struct view bytes)
     REQUIRE(request->streaming && !request->answered);
     if (!request->connection || bytes.length == 0)
         return;
+    bool added = false;
+    bool good = request->bodiless || incoming_request_add_small(request, bytes, &added);
     request->wants_writable = true;
     if (request->bodiless) {
         incoming_request_notice(request);
         return;
     }
-    if (!fill_out(incoming, bytes, NULL, NULL)) {
+    if (added && good)
+        return;
+    if (!good || !fill_out(incoming, bytes, NULL, NULL)) {
         connection_close(request->connection, true);
         return;
     }

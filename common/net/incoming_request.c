@@ -5,9 +5,13 @@
 #include "common/net/tls.h"
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SMALL_PIECE_BYTES 2048
 
 void incoming_request_tell_writable(struct incoming_request *request)
 {
@@ -117,6 +121,22 @@ void incoming_request_orphan(struct incoming_request *request)
 {
     request->guard = connection_take_guard(request->connection);
     request->connection = NULL;
+}
+
+bool incoming_request_add_small(struct incoming_request *request, struct view bytes, bool *added)
+{
+    struct evbuffer *output = bufferevent_get_output(request->connection->bufferevent);
+    bool chunked = !request->guard->http_1_0;
+    char size[16];
+
+    *added = request->wants_writable && bytes.length <= SMALL_PIECE_BYTES &&
+             evbuffer_get_length(output) > 0;
+    if (!*added)
+        return true;
+    int length = snprintf(size, sizeof(size), "%zx\r\n", bytes.length);
+    return (!chunked || evbuffer_add(output, size, (size_t)length) == 0) &&
+           evbuffer_add(output, bytes.data, bytes.length) == 0 &&
+           (!chunked || evbuffer_add(output, "\r\n", 2) == 0);
 }
 
 void incoming_request_cut_streams(struct incoming_request_set *set)

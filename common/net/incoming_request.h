@@ -57,6 +57,13 @@ void incoming_request_orphan(struct incoming_request *request);
 void incoming_request_notice(struct incoming_request *request);
 /* At once, when something was written since the last time. */
 void incoming_request_tell_writable(struct incoming_request *request);
+/*
+ * A small piece behind others of the stream that still wait (and whose callback evhttp has), not
+ * bodiless: evhttp would give it a buffer chain of its own, half a KiB of memory for each byte that a
+ * slow reader lets wait. False when memory ran out: the connection must be cut.
+ */
+bool incoming_request_add_small(struct incoming_request *request, struct view bytes,
+                                bool *added) MUST_CHECK;
 /* Streams that are not written out: their connections are to be reset, as a close in order would be
  * the body's end where it has no framing (HTTP/1.0). */
 void incoming_request_cut_streams(struct incoming_request_set *set);

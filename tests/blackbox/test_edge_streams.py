@@ -269,3 +269,33 @@ def test_a_stream_goes_on_while_its_routes_change(start, aws, secure):
 def test_a_prelude_with_a_status_that_is_no_answer_is_a_fault(start, aws, status):
     aws.script["s"] = script(chunk(prelude(statusCode=status)), chunk(b"x"), complete())
     assert start().app("s").status == 502
+
+
+@BOTH
+def test_tiny_pieces_for_a_reader_that_stands_still_cost_little(start, aws, secure):
+    """Half a KiB of bookkeeping for each byte would be tens of megabytes before Lambda is held back."""
+    sent = []
+
+    def behave(call):
+        stream = Stream(call).send(chunk(prelude()), chunk(b"x" * 1_000_000))
+        pieces = chunk(b"y") * 10
+        try:
+            for _ in range(6000):
+                stream.send(pieces)
+                sent.append(10)
+            stream.send(complete()).end()
+        except OSError:
+            pass
+        return False
+    aws.script["s"] = behave
+    proxyd = start(ASAN_OPTIONS="detect_leaks=1:exitcode=99:quarantine_size_mb=1", PROXYD_STREAM_IDLE_TIMEOUT="20s")
+    before = anonymous_kb(proxyd)
+    client = SecureClient(proxyd, secure, receive_buffer=1 << 14)
+    steady = -1
+    while steady != len(sent):
+        steady = len(sent)
+        pause(0.5)
+    assert anonymous_kb(proxyd) - before < 6 * 1024
+    data, whole = client.rest()
+    assert whole and len(data) == 1_000_000 + sum(sent)
+    client.close()
