@@ -11,7 +11,8 @@
 /* Lives as the call's data. */
 struct stream {
     struct call *call;
-    unsigned count; /* events sent */
+    unsigned count;    /* events sent */
+    uint64_t revision; /* of the operation that was sent last */
     bool gone, ended;
 };
 
@@ -66,20 +67,34 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     evtimer_add(stream->call->timer, &later);
 }
 
-static void on_changed(void *context)
+/* Sends the operation as it is now, unless just that was sent: a commit can be read before its watch
+ * is told. False when it cannot be read. */
+static bool send_present(struct stream *stream)
 {
-    struct stream *stream = context;
     struct call *call = stream->call;
     struct record record;
     struct key key = key_operation(text_of(call->operation, "id"));
-    if (stream->ended || record_read(call->server->state, key.text, &record))
-        return;
+    if (record_read(call->server->state, key.text, &record))
+        return false;
+    if (record.revision == stream->revision) {
+        record_release(&record);
+        return true;
+    }
     json_free(call->operation);
     call->operation = record.json;
+    stream->revision = record.revision;
     stream->ended = operation_finished(record.json);
     send_event(stream, stream->ended ? "done" : "step");
     if (stream->ended || stream->gone)
         event_active(call->timer, 0, 0);
+    return true;
+}
+
+static void on_changed(void *context)
+{
+    struct stream *stream = context;
+    if (!stream->ended)
+        (void)send_present(stream);
 }
 
 static void on_gone(void *context)
@@ -109,11 +124,10 @@ enum progress events_stream(struct call *call)
     incoming_watch(call->incoming, on_gone, stream);
     incoming_stream_begin(call->incoming, 200, headers, sizeof headers / sizeof headers[0], NULL,
                           NULL);
-    stream->ended = operation_finished(call->operation);
-    send_event(stream, stream->ended ? "done" : "step");
-    if (stream->ended)
+    evtimer_add(call->timer, &later);
+    if (!send_present(stream)) {
+        stream->gone = true;
         event_active(call->timer, 0, 0);
-    else
-        evtimer_add(call->timer, &later);
+    }
     return PROGRESS_WAIT;
 }
