@@ -57,6 +57,8 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
       "The proxy has no routes yet.")                                                              \
     X(NO_CREDENTIALS, "no-credentials", 503, NOT_STARTED, false, 5, "Service Unavailable",         \
       "The proxy cannot call functions at this moment.")                                           \
+    X(STOPPED, "stopped", 503, UNKNOWN, false, 0, "Service Unavailable",                           \
+      "The proxy ended before the request did.")                                                   \
     X(INTERNAL, "internal", 500, NOT_STARTED, false, 0, "Internal Server Error",                   \
       "The proxy could not handle this request.")
 

@@ -36,6 +36,7 @@ enum metrics_outcome metrics_outcome_of(enum fault fault)
     case FAULT_DEADLINE:
         return METRICS_DEADLINE;
     case FAULT_LAMBDA_FAILED:
+    case FAULT_STOPPED:
     case FAULT_BAD_REPLY:
         return METRICS_BROKEN;
     case FAULT_FUNCTION_ERROR:

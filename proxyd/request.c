@@ -171,6 +171,18 @@ void request_body_returned(struct request *request)
     }
 }
 
+/* There is nobody to respond to any more, but the request is logged and counted as every other. */
+static void record_cut(struct request *request)
+{
+    if (request->fault == FAULT_NONE) {
+        request->fault = FAULT_STOPPED;
+        request->log_detail = "the time to drain was over";
+    }
+    if (request->status == 0)
+        request->status = fault_row(request->fault)->status;
+    (void)record_request(request);
+}
+
 void request_drop_all(struct worker *worker)
 {
     struct request *request;
@@ -179,6 +191,8 @@ void request_drop_all(struct worker *worker)
         TAILQ_REMOVE(&worker->requests, request, link);
         request->call = NULL;
         leave(request);
+        if (request->step < STEP_RECORD) /* one that waits there was recorded when it came */
+            record_cut(request);
         request_free(request);
     }
     request_reap(worker);

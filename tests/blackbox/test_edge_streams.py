@@ -238,6 +238,8 @@ def test_a_stream_that_outlasts_the_drain_time_is_cut_and_seen_to_be(start, aws,
             got += piece
     proxyd.wait(0)
     assert time.monotonic() - began < 5
+    line = proxyd.access_lines()[-1]
+    assert (line["status"], line["fault"], line["stream"]) == (200, "stopped", "cut")
     peer.close()
 
 

@@ -218,6 +218,8 @@ def test_a_drain_is_bounded(aws):
         assert time.monotonic() - started < 5
         thread.join()
         assert proxyd.events("drain-cut")
+        line = proxyd.access_lines()[-1]
+        assert (line["status"], line["fault"], line["invocation"], line["app"]) == (503, "stopped", "unknown", "hello")
 
 
 def test_a_second_signal_ends_it_at_once(aws):
