@@ -9,7 +9,8 @@
  * dropped). Not thread-safe: all calls come from the loop's thread.
  *
  * Refusals by the guard end through on_refused, so that the user can log and count them; the answer
- * is ours. All limits are on by default. Only incoming.c (and its gate) include event2/http.h.
+ * is ours. All limits are on by default. Only incoming.c and
+ * incoming_answer.c include event2/http.h.
  */
 #ifndef COMMON_NET_INCOMING_H
 #define COMMON_NET_INCOMING_H

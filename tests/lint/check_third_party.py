@@ -4,7 +4,7 @@ import re
 ONLY = {
     "lmdb.h": ["common/store/store_lmdb.h"],
     "curl/": ["common/net/outgoing.c"],
-    "event2/http": ["common/net/incoming.c", "common/net/gate.c"],
+    "event2/http": ["common/net/incoming.c", "common/net/incoming_answer.c"],
     "cjson/": ["common/base/json.c"],
     "zip.h": ["common/base/archive.c"],
     "zlib.h": ["common/contract/event_stream.c", "managerd/"],
