@@ -7,6 +7,7 @@
 #include "common/store/layout.h"
 #include "common/store/route_record.h"
 #include "common/store/store.h"
+#include "managerd/access.h"
 #include "managerd/domains.h"
 #include "managerd/jobs.h"
 #include "managerd/records.h"
@@ -203,6 +204,8 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
                           &route.versions[route.version_count++]))
             error = ERROR_DAMAGED;
     }
+    if (!error)
+        error = access_route(app, &arena, &route.access);
     if (!error && (route.previews || route.version_header))
         error = add_previews(publisher, &arena, &route);
     if (!error)

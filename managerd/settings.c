@@ -2,6 +2,7 @@
 #include "managerd/resources.h"
 
 #include "common/contract/host.h"
+#include "managerd/access.h"
 
 #include <string.h>
 
@@ -256,6 +257,11 @@ static const struct shape_field app_fields[] = {
      .default_json = "false",
      .description =
          "Whether clients may ask for a version by X-Orchestrator-Version. Acts at once."},
+    {.name = "access",
+     .kind = SHAPE_OBJECT,
+     .of = &access_shape,
+     .default_json = "{}",
+     .description = "Who may call. Acts at once."},
     {.name = "domains",
      .kind = SHAPE_LIST,
      .flags = SHAPE_READ_ONLY,

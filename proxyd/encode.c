@@ -4,7 +4,7 @@
 #include "common/contract/event.h"
 #include "common/contract/host.h"
 
-#define ADDED_HEADERS 8
+#define ADDED_HEADERS 9
 
 /* What the proxy writes itself, or keeps from functions. */
 static bool own_header(struct view name)
@@ -20,6 +20,12 @@ static bool own_header(struct view name)
             return true;
     }
     return view_equal_nocase(view_slice(name, 0, reserved.length), reserved);
+}
+
+/* The key opens the app to whoever reads it, and functions log their events. */
+static bool is_api_key(const struct request *request, struct view name)
+{
+    return request->api_key && view_equal_nocase(name, request->route.access.api_key_header);
 }
 
 /* All values of one header, joined with ", "; NULL data when there is none. */
@@ -64,6 +70,9 @@ static size_t add_own(struct request *request, struct event_header *headers, boo
         headers[count++] =
             (struct event_header){VIEW("X-Amzn-Tls-Cipher-Suite"), request->tls_cipher};
     }
+    if (request->api_key)
+        headers[count++] =
+            (struct event_header){VIEW("X-Orchestrator-Api-Key-Id"), request->api_key->id};
     if (!has_length && request->body_bytes > 0) /* it came chunked */
         headers[count++] = (struct event_header){
             VIEW("Content-Length"), view_of(arena_format(arena, "%zu", request->body_bytes))};
@@ -84,7 +93,7 @@ static struct event_header *collect(struct request *request, size_t *count)
         return NULL;
     *count = 0;
     for (size_t i = 0; incoming_header_at(request->incoming, i, &name, &value); i++) {
-        if (own_header(name) || !event_header_passes(name, connection))
+        if (own_header(name) || is_api_key(request, name) || !event_header_passes(name, connection))
             continue;
         has_length |= view_equal_nocase(name, VIEW("Content-Length"));
         headers[(*count)++] = (struct event_header){name, value};
@@ -122,6 +131,7 @@ enum progress encode_request(struct request *request)
         .request_id = view_of(request->id),
         .time_ms = request->time_ms,
         .app = request->route.app,
+        .api_key_id = request->api_key ? request->api_key->id : VIEW(""),
         .multi_value = request->version->multi_value,
     };
 

@@ -24,6 +24,10 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
       "This address is served over HTTPS only.")                                                   \
     X(UNKNOWN_APP, "unknown-app", 404, NONE, false, 0, "Not Found",                                \
       "No app answers at this address.")                                                           \
+    X(UNAUTHORIZED, "unauthorized", 401, NOT_STARTED, false, 0, "Unauthorized",                    \
+      "The app answers only to callers that say who they are.")                                    \
+    X(FORBIDDEN, "forbidden", 403, NOT_STARTED, false, 0, "Forbidden",                             \
+      "The caller may not do this.")                                                               \
     X(APP_BUSY, "app-busy", 429, NOT_STARTED, false, 1, "Too Many Requests",                       \
       "The app has as many requests in flight as it may have.")                                    \
     X(APP_RATE, "app-rate", 429, NOT_STARTED, false, 1, "Too Many Requests",                       \

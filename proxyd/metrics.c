@@ -48,6 +48,8 @@ enum metrics_outcome metrics_outcome_of(enum fault fault)
     case FAULT_BAD_TARGET:
     case FAULT_HTTPS_REQUIRED:
     case FAULT_UNKNOWN_APP:
+    case FAULT_UNAUTHORIZED:
+    case FAULT_FORBIDDEN:
     case FAULT_APP_BUSY:
     case FAULT_APP_RATE:
     case FAULT_PROXY_BUSY:

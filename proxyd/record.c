@@ -34,6 +34,8 @@ static void write_what_became_of_it(struct json_writer *w, const struct request 
         json_write_string(w, "app", request->route.app);
     if (request->version)
         json_write_integer(w, "version", request->version->number);
+    if (request->api_key)
+        json_write_string(w, "api_key", request->api_key->id);
     json_write_integer(w, "bytes_in", (int64_t)request->body_bytes);
     json_write_integer(w, "bytes_out", (int64_t)request->response_bytes);
     json_write_integer(w, "duration_us", (int64_t)total_us);

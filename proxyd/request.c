@@ -12,11 +12,17 @@ static const struct {
     const char *name;
     enum progress (*run)(struct request *request);
 } steps[STEP_COUNT] = {
-    [STEP_ACCEPT] = {"accept", accept_request},    [STEP_ROUTE] = {"route", route_request},
-    [STEP_ADMIT] = {"admit", admit_request},       [STEP_ENCODE] = {"encode", encode_request},
-    [STEP_SIGN] = {"sign", sign_request},          [STEP_INVOKE] = {"invoke", invoke_request},
-    [STEP_DECODE] = {"decode", decode_request},    [STEP_RESPOND] = {"respond", respond_request},
-    [STEP_FORWARD] = {"forward", forward_request}, [STEP_RECORD] = {"record", record_request},
+    [STEP_ACCEPT] = {"accept", accept_request},
+    [STEP_ROUTE] = {"route", route_request},
+    [STEP_AUTHORIZE] = {"authorize", authorize_request},
+    [STEP_ADMIT] = {"admit", admit_request},
+    [STEP_ENCODE] = {"encode", encode_request},
+    [STEP_SIGN] = {"sign", sign_request},
+    [STEP_INVOKE] = {"invoke", invoke_request},
+    [STEP_DECODE] = {"decode", decode_request},
+    [STEP_RESPOND] = {"respond", respond_request},
+    [STEP_FORWARD] = {"forward", forward_request},
+    [STEP_RECORD] = {"record", record_request},
 };
 
 /* The one place where a request goes from one step to another. */

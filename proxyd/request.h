@@ -36,6 +36,7 @@ enum progress { PROGRESS_NEXT, PROGRESS_WAIT, PROGRESS_FAIL, PROGRESS_SIGN_AGAIN
 enum step {
     STEP_ACCEPT,
     STEP_ROUTE,
+    STEP_AUTHORIZE,
     STEP_ADMIT,
     STEP_ENCODE,
     STEP_SIGN,
@@ -78,6 +79,10 @@ struct request {
     const struct route_version *version;
     bool new_bucket; /* the client is to keep it, by cookie */
     uint32_t bucket;
+
+    /* authorize */
+    const struct route_api_key *api_key; /* of the route: the caller's; NULL: none was asked for */
+    struct view challenge;               /* of a 401: WWW-Authenticate; empty: none */
 
     /* admit */
     bool admitted;

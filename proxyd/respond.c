@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define LEND_FROM_BYTES 16384 /* smaller bodies are copied: cheaper than keeping the request */
-#define OWN_HEADERS     9
+#define OWN_HEADERS     10
 
 static void on_body_sent(const void *data, size_t length, void *context)
 {
@@ -129,6 +129,8 @@ static void send_fault(struct request *request)
         snprintf(seconds, sizeof seconds, "%u", retry_after_s);
         headers[count++] = (struct incoming_header){VIEW("Retry-After"), view_of(seconds)};
     }
+    if (request->challenge.length)
+        headers[count++] = (struct incoming_header){VIEW("WWW-Authenticate"), request->challenge};
     if (request->location.length)
         headers[count++] = (struct incoming_header){VIEW("Location"), request->location};
     count = add_version(request, headers, count);

@@ -8,6 +8,8 @@
 enum progress accept_request(struct request *request);
 /* ROUTE: host and path -> app, record, version. */
 enum progress route_request(struct request *request);
+/* AUTHORIZE: whether the caller may call this app. Before admit: who may not takes no place. */
+enum progress authorize_request(struct request *request);
 /* ADMIT: size, in-flight and rate limits. Counted out when the request is reaped. */
 enum progress admit_request(struct request *request);
 /* ENCODE: request -> event. */

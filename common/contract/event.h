@@ -30,6 +30,7 @@ struct event_request {
     int64_t time_ms;
     struct view app;              /* stands for apiId / url id */
     struct view account_id;       /* "anonymous" for 2.0 when unknown */
+    struct view api_key_id;       /* 1.0 has a place for it; empty: none */
     bool multi_value;             /* alb only */
     struct view target_group_arn; /* alb only */
 };

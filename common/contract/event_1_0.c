@@ -15,13 +15,12 @@ static struct view resource_of(const struct event_request *request)
     return is_root(request) ? VIEW("/") : VIEW("/{proxy+}");
 }
 
-/* Who calls is known by address only: no keys, no users, no certificates. */
+/* Who calls is known by address, and by the id of an API key (the key itself is not ours to pass on). */
 static void write_identity(struct json_writer *w, const struct event_request *request)
 {
     static const char *const unknown[] = {"accessKey",
                                           "accountId",
                                           "apiKey",
-                                          "apiKeyId",
                                           "caller",
                                           "clientCert",
                                           "cognitoAuthenticationProvider",
@@ -36,6 +35,10 @@ static void write_identity(struct json_writer *w, const struct event_request *re
     json_open_object(w, "identity");
     for (size_t i = 0; i < sizeof(unknown) / sizeof(*unknown); i++)
         json_write_null(w, unknown[i]);
+    if (request->api_key_id.length)
+        json_write_string(w, "apiKeyId", request->api_key_id);
+    else
+        json_write_null(w, "apiKeyId");
     json_write_string(w, "sourceIp", request->source_ip);
     if (user_agent.data)
         json_write_string(w, "userAgent", user_agent);

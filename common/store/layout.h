@@ -50,6 +50,24 @@ enum layout_route_tag {
     ROUTE_REVISION = 11,       /* u64: of the app's record in state */
     ROUTE_PREVIEWS = 12,       /* u8: v{n}--{app} hosts reach each version; absent: no */
     ROUTE_VERSION_HEADER = 13, /* u8: clients may ask for a version by header; absent: no */
+    ROUTE_ACCESS =
+        0x8001, /* nested: who may call; absent: everybody. 0x8000 stays free, for tests */
+};
+
+/* Each is a rule of its own, and critical: a proxy that does not know it must not let callers by. */
+enum layout_access_tag {
+    ACCESS_API_KEYS = 0x8001, /* nested: enum layout_api_keys_tag; absent: no key is asked for */
+};
+
+enum layout_api_keys_tag {
+    API_KEYS_HEADER = 1, /* text: the header that carries the key */
+    API_KEYS_KEY = 2,    /* nested, repeats: enum layout_api_key_tag; none: nobody has one */
+};
+
+enum layout_api_key_tag {
+    API_KEY_ID = 1,         /* text */
+    API_KEY_HASH = 2,       /* 32 bytes: SHA-256 of the key */
+    API_KEY_EXPIRES_AT = 3, /* u64: ms since 1970; absent: never */
 };
 
 enum layout_version_tag {

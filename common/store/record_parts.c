@@ -1,6 +1,7 @@
 /* Holds what the published records share: one copy of the bytes, strict fields, lawful names. */
 #include "common/store/record_parts.h"
 
+#include "common/store/layout.h"
 #include "common/store/route_record.h"
 
 #include <stdarg.h>
@@ -52,12 +53,17 @@ enum error record_count(const struct codec_reader *reader, uint16_t wanted, size
 /* Unknown tags may repeat: what they mean is not ours to say. */
 bool record_seen(struct record_seen *seen, uint16_t tag)
 {
+    uint32_t *tags = &seen->tags;
     bool before;
 
+    if (tag >= LAYOUT_CRITICAL_TAG) {
+        tag -= LAYOUT_CRITICAL_TAG;
+        tags = &seen->critical;
+    }
     if (tag >= 32)
         return false;
-    before = (seen->tags & RECORD_TAG(tag)) != 0;
-    seen->tags |= RECORD_TAG(tag);
+    before = (*tags & RECORD_TAG(tag)) != 0;
+    *tags |= RECORD_TAG(tag);
     return before;
 }
 
@@ -133,6 +139,11 @@ bool record_graphic(struct view text, size_t max)
         if (text.data[i] <= ' ' || text.data[i] > '~')
             return false;
     return text.length > 0 && text.length <= max;
+}
+
+bool record_token(struct view text, size_t max)
+{
+    return record_made_of(text, max, "!#$%&'*+-.^_`|~");
 }
 
 bool record_made_of(struct view text, size_t max, const char *more)

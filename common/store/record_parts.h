@@ -8,7 +8,8 @@
 
 /* Tags seen so far in one row of fields. */
 struct record_seen {
-    uint32_t tags; /* a bit per tag; all of ours are below 32 */
+    uint32_t tags;     /* a bit per tag; all of ours are below 32 */
+    uint32_t critical; /* the same for those from LAYOUT_CRITICAL_TAG on */
 };
 #define RECORD_TAG(tag) (UINT32_C(1) << (tag))
 
@@ -30,12 +31,23 @@ bool record_bool(struct codec_reader *reader, struct view field);
 unsigned record_choice(struct codec_reader *reader, struct view field, unsigned lowest,
                        unsigned highest);
 
+/* The part of a route that says who may call (access_record.c). Nothing is encoded when there is no
+ * rule. */
+struct route_access;
+void record_access_encode(struct buffer *out, const struct route_access *access);
+void record_access_decode(struct codec_reader *outer, struct arena *arena, struct view field,
+                          struct route_access *access);
+enum error record_access_check(const struct route_access *access,
+                               struct buffer *problem) MUST_CHECK;
+
 /* An app's name: ^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$ without "--". */
 bool record_app_lawful(struct view app);
 /* A host in lower case; with `wildcard` also "*." in front of one. */
 bool record_host_lawful(struct view host, bool wildcard);
 /* Printable ASCII without blanks, at least one byte. */
 bool record_graphic(struct view text, size_t max);
+/* RFC 9110 section 5.6.2: a header's name. */
+bool record_token(struct view text, size_t max);
 /* Letters, digits and what is in `more`, at least one byte. */
 bool record_made_of(struct view text, size_t max, const char *more);
 

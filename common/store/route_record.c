@@ -8,8 +8,8 @@
 #define QUALIFIER_MAX 128
 #define TIMEOUT_MAX_S 900
 
-static void decode_route_field(struct codec_reader *reader, uint16_t tag, struct view field,
-                               struct route_record *record);
+static void decode_route_field(struct codec_reader *reader, struct arena *arena, uint16_t tag,
+                               struct view field, struct route_record *record);
 static void decode_version(struct codec_reader *outer, struct view field,
                            struct route_version *version);
 static enum error check_version(const struct route_record *record, size_t index,
@@ -50,6 +50,8 @@ void route_record_encode(struct buffer *out, const struct route_record *record)
         codec_put_u64(out, ROUTE_MAX_BODY_BYTES, record->max_body_bytes);
     if (record->sticky != ROUTE_STICKY_NONE)
         codec_put_u8(out, ROUTE_STICKY, (uint8_t)record->sticky);
+    /* Before a field that must be there, so that no cut record looks like one without rules. */
+    record_access_encode(out, &record->access);
     codec_put_u64(out, ROUTE_REVISION, record->revision);
     if (record->previews)
         codec_put_u8(out, ROUTE_PREVIEWS, 1);
@@ -82,7 +84,7 @@ enum error route_record_decode(struct arena *arena, struct view bytes, struct ro
     while (codec_next(&reader, &tag, &field)) {
         if (tag != ROUTE_VERSION && record_seen(&seen, tag))
             return ERROR_DAMAGED;
-        decode_route_field(&reader, tag, field, record);
+        decode_route_field(&reader, arena, tag, field, record);
     }
     if (reader.error != ERROR_NONE)
         return reader.error;
@@ -92,8 +94,8 @@ enum error route_record_decode(struct arena *arena, struct view bytes, struct ro
     return route_record_validate(record, NULL) == ERROR_NONE ? ERROR_NONE : ERROR_DAMAGED;
 }
 
-static void decode_route_field(struct codec_reader *reader, uint16_t tag, struct view field,
-                               struct route_record *record)
+static void decode_route_field(struct codec_reader *reader, struct arena *arena, uint16_t tag,
+                               struct view field, struct route_record *record)
 {
     switch (tag) {
     case ROUTE_APP:
@@ -134,6 +136,9 @@ static void decode_route_field(struct codec_reader *reader, uint16_t tag, struct
         break;
     case ROUTE_VERSION_HEADER:
         record->version_header = record_bool(reader, field);
+        break;
+    case ROUTE_ACCESS:
+        record_access_decode(reader, arena, field, &record->access);
         break;
     default:
         codec_unknown(reader, tag);
@@ -212,7 +217,7 @@ enum error route_record_validate(const struct route_record *record, struct buffe
     if (record->version_count && total != ROUTE_WEIGHT_TOTAL)
         return record_refuse(problem, "The weights of the route's versions add up to %llu of %d.",
                              (unsigned long long)total, ROUTE_WEIGHT_TOTAL);
-    return ERROR_NONE;
+    return record_access_check(&record->access, problem);
 }
 
 static enum error check_version(const struct route_record *record, size_t index,

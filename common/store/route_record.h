@@ -16,6 +16,8 @@
 #define ROUTE_WEIGHT_TOTAL        10000
 #define ROUTE_MAX_VERSIONS        100
 #define ROUTE_MAX_RECORD          65536
+#define ROUTE_MAX_API_KEYS        100
+#define ROUTE_API_KEY_HASH_BYTES  32
 #define DOMAIN_MAX_PATHS          256
 #define SETTINGS_MAX_BASE_DOMAINS 16
 
@@ -32,6 +34,20 @@ struct route_version {
     enum route_response_mode response_mode;
     bool multi_value;
     uint32_t timeout_s;
+};
+
+struct route_api_key {
+    struct view id;
+    struct view hash;       /* SHA-256 of the key: ROUTE_API_KEY_HASH_BYTES */
+    uint64_t expires_at_ms; /* since 1970; 0: never */
+};
+
+/* Who may call. Each rule that is there must be met. */
+struct route_access {
+    /* API keys */
+    struct view api_key_header; /* the header that carries the key; empty: no key is asked for */
+    struct route_api_key *api_keys;
+    size_t api_key_count;
 };
 
 struct route_record {
@@ -51,6 +67,7 @@ struct route_record {
     enum route_sticky sticky;
     bool previews;       /* a preview host reaches any of the versions */
     bool version_header; /* so does the version asked for by header */
+    struct route_access access;
 };
 
 void route_record_encode(struct buffer *out, const struct route_record *record);

@@ -55,6 +55,29 @@ static void put(struct store_write *write, const char *database, const struct js
         need(store_put(write, database, key, buffer_view(record)), "put");
 }
 
+/* "access": {"api_keys": {"header", "keys": [{"id", "hash" (hex), "expires_at_ms"}]}} */
+static void read_access(const struct json *object, struct arena *arena, struct route_access *access)
+{
+    static struct route_api_key keys[ROUTE_MAX_API_KEYS];
+    const struct json *api_keys = json_get(object, "api_keys");
+    const struct json *one = json_first(json_get(api_keys, "keys"));
+
+    if (!api_keys)
+        return;
+    access->api_key_header = text(api_keys, "header");
+    access->api_keys = keys;
+    for (; one && access->api_key_count < ROUTE_MAX_API_KEYS; one = json_next(one)) {
+        struct buffer hash;
+
+        buffer_init(&hash, ROUTE_API_KEY_HASH_BYTES);
+        need(hex_decode(&hash, text(one, "hash")), "hash");
+        keys[access->api_key_count++] =
+            (struct route_api_key){text(one, "id"), arena_copy(arena, buffer_view(&hash)),
+                                   number(one, "expires_at_ms", 0)};
+        buffer_release(&hash);
+    }
+}
+
 static void put_route(struct store_write *write, const struct json *object)
 {
     struct route_version versions[ROUTE_MAX_VERSIONS];
@@ -72,7 +95,10 @@ static void put_route(struct store_write *write, const struct json *object)
     };
     const struct json *one = json_first(json_get(object, "versions"));
     struct buffer bytes, problem;
+    struct arena arena;
 
+    arena_init(&arena, 1 << 20);
+    read_access(json_get(object, "access"), &arena, &record.access);
     for (; one && record.version_count < ROUTE_MAX_VERSIONS; one = json_next(one)) {
         versions[record.version_count++] = (struct route_version){
             .number = (uint32_t)number(one, "number", 1),
@@ -93,6 +119,7 @@ static void put_route(struct store_write *write, const struct json *object)
     }
     route_record_encode(&bytes, &record);
     put(write, LAYOUT_ROUTES, object, record.app, &bytes);
+    arena_release(&arena);
     buffer_release(&bytes);
     buffer_release(&problem);
 }

@@ -20,6 +20,27 @@ static enum error decode(const char *kind, struct arena *arena, struct view byte
 
 /* ---- records as JSON ---- */
 
+static void write_access(struct json_writer *w, const struct route_access *access)
+{
+    if (access->api_key_header.length == 0)
+        return;
+    json_open_object(w, "apiKeys");
+    json_write_string(w, "header", access->api_key_header);
+    json_open_array(w, "keys");
+    for (size_t i = 0; i < access->api_key_count; i++) {
+        char hash[2 * ROUTE_API_KEY_HASH_BYTES];
+
+        hex_write(hash, access->api_keys[i].hash.data, access->api_keys[i].hash.length);
+        json_open_object(w, NULL);
+        json_write_string(w, "id", access->api_keys[i].id);
+        json_write_string(w, "hash", view_from(hash, sizeof hash));
+        json_write_integer(w, "expiresAtMs", (int64_t)access->api_keys[i].expires_at_ms);
+        json_close_object(w);
+    }
+    json_close_array(w);
+    json_close_object(w);
+}
+
 static void write_route(struct json_writer *w, const struct route_record *record)
 {
     json_write_string(w, "app", record->app);
@@ -52,6 +73,7 @@ static void write_route(struct json_writer *w, const struct route_record *record
         json_write_bool(w, "previews", true);
     if (record->version_header)
         json_write_bool(w, "versionHeader", true);
+    write_access(w, &record->access);
 }
 
 static void write_domain(struct json_writer *w, const struct domain_record *record)
@@ -229,9 +251,11 @@ static void the_kept_records_decode_as_they_always_did(void **state)
 
 static void the_records_of_this_release_encode_to_the_kept_bytes(void **state)
 {
-    static const char *const names[] = {
-        "route-v1.hex",  "route-v1-full.hex",      "route-v1-empty.hex", "route-v1-previews.hex",
-        "domain-v1.hex", "domain-v1-wildcard.hex", "settings-v1.hex",    "meta-v1.hex"};
+    static const char *const names[] = {"route-v1.hex",          "route-v1-full.hex",
+                                        "route-v1-empty.hex",    "route-v1-previews.hex",
+                                        "route-v1-api-keys.hex", "route-v1-api-keys-none.hex",
+                                        "domain-v1.hex",         "domain-v1-wildcard.hex",
+                                        "settings-v1.hex",       "meta-v1.hex"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

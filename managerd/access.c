@@ -1,0 +1,102 @@
+/* Says what may be set about who may call an app, and makes the rules of its route. */
+#include "managerd/access.h"
+
+#include "common/base/clock.h"
+#include "common/base/escape.h"
+#include "managerd/records.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* RFC 9110 section 5.6.2. */
+static bool is_token(struct view text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.data[i];
+        bool alphanumeric =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alphanumeric && view_find(VIEW("!#$%&'*+-.^_`|~"), c) == SIZE_MAX)
+            return false;
+    }
+    return text.length > 0;
+}
+
+static bool starts_with_nocase(struct view text, struct view start)
+{
+    return view_equal_nocase(view_slice(text, 0, start.length), start);
+}
+
+/* Headers that mean something to HTTP, to the proxy or to browsers carry no key. */
+static bool key_header_valid(struct view name)
+{
+    static const char *const taken[] = {
+        "Authorization", "Connection", "Cookie",     "Date",   "Expect",      "Forwarded",
+        "Host",          "Keep-Alive", "Origin",     "Prefer", "Referer",     "TE",
+        "Trailer",       "Upgrade",    "User-Agent", "Via",    "X-Request-Id"};
+    static const char *const taken_starts[] = {
+        "Accept", "Access-Control-", "Content-", "If-",          "Proxy-",
+        "Sec-",   "Transfer-",       "X-Amzn-",  "X-Forwarded-", "X-Orchestrator-"};
+    for (size_t i = 0; i < COUNT(taken); i++)
+        if (view_equal_nocase(name, view_of(taken[i])))
+            return false;
+    for (size_t i = 0; i < COUNT(taken_starts); i++)
+        if (starts_with_nocase(name, view_of(taken_starts[i])))
+            return false;
+    return is_token(name);
+}
+
+static const struct shape_field api_keys_fields[] = {
+    {.name = "header",
+     .kind = SHAPE_STRING,
+     .min = 1,
+     .max = 64,
+     .check = key_header_valid,
+     .wants = "must be the name of a header that has no other meaning",
+     .default_json = "\"X-Api-Key\"",
+     .description = "The header in which callers send their key; functions do not get it."},
+};
+static const struct shape api_keys_shape = {
+    .name = "ApiKeys", .fields = api_keys_fields, .count = COUNT(api_keys_fields)};
+
+static const struct shape_field access_fields[] = {
+    {.name = "apiKeys",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_NULLABLE,
+     .of = &api_keys_shape,
+     .default_json = "null",
+     .description = "Callers must have one of the app's API keys; null: they need none."},
+};
+const struct shape access_shape = {
+    .name = "Access", .fields = access_fields, .count = COUNT(access_fields)};
+
+/* One key of internal.apiKeys; false: it cannot be read. */
+static bool read_key(const struct json *stored, struct arena *arena, struct route_api_key *key)
+{
+    struct view expires;
+    struct buffer hash;
+    int64_t expires_at_ms = 0;
+    buffer_init(&hash, ROUTE_API_KEY_HASH_BYTES);
+    bool good = hex_decode(&hash, text_of(stored, "sha256")) == ERROR_NONE;
+    if (good && json_get_string(stored, "expiresAt", &expires))
+        good = !clock_parse_rfc3339(expires, &expires_at_ms) && expires_at_ms > 0;
+    key->id = arena_copy(arena, text_of(stored, "id"));
+    key->hash = arena_copy(arena, buffer_view(&hash));
+    key->expires_at_ms = (uint64_t)expires_at_ms;
+    buffer_release(&hash);
+    return good;
+}
+
+enum error access_route(const struct json *app, struct arena *arena, struct route_access *access)
+{
+    const struct json *rule = json_get(json_get(app, "access"), "apiKeys");
+    const struct json *keys = json_get(internal_of(app), "apiKeys");
+    if (json_type_of(rule) != JSON_OBJECT)
+        return ERROR_NONE;
+    access->api_key_header = arena_copy(arena, text_of(rule, "header"));
+    access->api_keys = arena_alloc(arena, (json_count(keys) + 1) * sizeof *access->api_keys);
+    if (arena->error)
+        return arena->error;
+    for (const struct json *key = json_first(keys); key; key = json_next(key))
+        if (!read_key(key, arena, &access->api_keys[access->api_key_count++]))
+            return ERROR_DAMAGED;
+    return arena->error;
+}

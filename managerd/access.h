@@ -1,0 +1,21 @@
+/*
+ * Access: who may call an app. The shape of the app's member `access`, and what of it proxyd gets.
+ * Acts at once; it is not a version's. The keys themselves are in the app's record, internal.apiKeys:
+ * [{"id", "name", "sha256" (hex), "createdAt", "createdBy", "expiresAt" | null}].
+ */
+#ifndef MANAGERD_ACCESS_H
+#define MANAGERD_ACCESS_H
+
+#include "common/store/route_record.h"
+#include "managerd/shape.h"
+
+#define ACCESS_MAX_API_KEYS 50 /* per app; a route must hold them beside its versions */
+
+extern const struct shape access_shape;
+
+/* The rules of an app (its record) for its route; views live in the arena. ERROR_DAMAGED: a key that
+ * cannot be read, so that there is no route rather than one with a rule less. */
+enum error access_route(const struct json *app, struct arena *arena,
+                        struct route_access *access) MUST_CHECK;
+
+#endif
