@@ -1,13 +1,17 @@
-/* Lists the certificate files, and has them loaded at the start and at each reload. */
+/* Lists the certificate files, and has them loaded at the start and whenever they have changed. */
 #include "proxyd/certificates.h"
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#define SUFFIX "pem"
+#define SUFFIX          "pem"
+#define LIST_MAX_BYTES  (16u * 1024 * 1024)
+#define WHOLE_LOOK_EACH 4 /* ticks */
 
 struct list {
     const struct config *config;
@@ -15,7 +19,54 @@ struct list {
     struct tls_source *sources;
     size_t count;
     bool too_many;
+    enum error error; /* of the folder */
+    uint64_t stamp;   /* of all of it */
 };
+
+/* A file that could not be used, as it was then. */
+struct told {
+    char *path;
+    uint64_t stamp;
+};
+
+struct certificates {
+    const struct config *config;
+    struct tls *tls;
+    uint64_t seen;       /* the list's stamp at the latest load */
+    uint64_t folder;     /* the folder's own */
+    uint64_t by_default; /* the default's files' */
+    unsigned ticks;
+    bool folder_was_there, folder_gone;
+    struct told told[TLS_MAX_CERTIFICATES];
+    size_t told_count;
+};
+
+/* ---- what there is ---- */
+
+#define HASH_START UINT64_C(14695981039346656037) /* FNV-1a */
+
+static uint64_t hash(uint64_t state, const void *data, size_t length)
+{
+    const unsigned char *bytes = data;
+
+    for (size_t i = 0; i < length; i++)
+        state = (state ^ bytes[i]) * UINT64_C(1099511628211);
+    return state;
+}
+
+/* Never 0. Links are followed: what is renewed behind a link is new. */
+static uint64_t stamp_of(uint64_t state, const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0)
+        return hash(state, "absent", 6) | 1;
+    uint64_t facts[] = {(uint64_t)status.st_dev,          (uint64_t)status.st_ino,
+                        (uint64_t)status.st_size,         (uint64_t)status.st_mtim.tv_sec,
+                        (uint64_t)status.st_mtim.tv_nsec, (uint64_t)status.st_ctim.tv_sec,
+                        (uint64_t)status.st_ctim.tv_nsec};
+    return hash(state, facts, sizeof facts) | 1;
+}
 
 static bool add_source(struct list *list, const char *certificate, const char *key, bool by_default)
 {
@@ -23,7 +74,15 @@ static bool add_source(struct list *list, const char *certificate, const char *k
         list->too_many = true;
         return false;
     }
-    list->sources[list->count++] = (struct tls_source){certificate, key, by_default};
+    struct tls_source *source = &list->sources[list->count++];
+    *source = (struct tls_source){.certificate_path = certificate,
+                                  .key_path = key,
+                                  .is_default = by_default,
+                                  .stamp = stamp_of(HASH_START, certificate)};
+    if (strcmp(certificate, key) != 0)
+        source->stamp = stamp_of(source->stamp, key);
+    list->stamp = hash(list->stamp, certificate, strlen(certificate));
+    list->stamp = hash(list->stamp, &source->stamp, sizeof source->stamp);
     return true;
 }
 
@@ -45,77 +104,194 @@ static bool visit_file(const char *name, void *context)
 
 static void list_sources(struct list *list, const struct config *config)
 {
-    *list = (struct list){.config = config};
-    arena_init(&list->arena, 16 * 1024 * 1024);
+    *list = (struct list){.config = config, .stamp = HASH_START};
+    arena_init(&list->arena, LIST_MAX_BYTES);
     list->sources = arena_alloc(&list->arena, TLS_MAX_CERTIFICATES * sizeof *list->sources);
     REQUIRE(list->sources != NULL);
     if (config->tls_certificate_file)
         add_source(list, config->tls_certificate_file, config->tls_key_file, true);
-    enum error error = folder_list(config->certificates_dir, visit_file, list);
-    if (error != ERROR_NONE && error != ERROR_NOT_FOUND)
-        log_write(LOG_ERROR, "certificates-not-listed",
-                  LOG_STRING("folder", config->certificates_dir),
-                  LOG_STRING("problem", error_text(error)));
-    if (list->too_many)
-        log_write(LOG_ERROR, "certificates-too-many", LOG_INTEGER("most", TLS_MAX_CERTIFICATES));
+    list->error = folder_list(config->certificates_dir, visit_file, list);
 }
 
-static void log_certificate(const struct tls_certificate *certificate, void *context)
+static uint64_t stamp_of_default(const struct config *config)
+{
+    if (!config->tls_certificate_file)
+        return 0;
+    return stamp_of(stamp_of(HASH_START, config->tls_certificate_file), config->tls_key_file);
+}
+
+/* ---- loading ---- */
+
+static void log_certificate(const struct tls_certificate *certificate)
 {
     bool expired = certificate->not_after_s <= clock_wall_ms() / 1000;
     char end[CLOCK_RFC3339_SIZE];
 
-    (void)context;
     clock_format_rfc3339(certificate->not_after_s * 1000, end);
     log_write(expired ? LOG_WARN : LOG_INFO, expired ? "certificate-expired" : "certificate",
               LOG_STRING("name", certificate->name), LOG_STRING("file", certificate->path),
               LOG_STRING("fingerprint", certificate->fingerprint), LOG_STRING("not_after", end));
 }
 
-void certificates_log(struct tls *tls)
+static void log_any(const struct tls_certificate *certificate, void *context)
 {
-    if (tls)
-        tls_each_certificate(tls, log_certificate, NULL);
+    (void)context;
+    log_certificate(certificate);
 }
 
-static void note_problem(const char *sentence, void *context)
+static void log_new(const struct tls_certificate *certificate, void *context)
+{
+    (void)context;
+    if (certificate->is_new)
+        log_certificate(certificate);
+}
+
+void certificates_log(struct certificates *certificates)
+{
+    if (certificates)
+        tls_each_certificate(certificates->tls, log_any, NULL);
+}
+
+/* Whether this file was told of as it is now. */
+static bool told_already(struct certificates *certificates, const struct tls_source *source)
+{
+    for (size_t i = 0; i < certificates->told_count; i++)
+        if (strcmp(certificates->told[i].path, source->certificate_path) == 0) {
+            bool same = certificates->told[i].stamp == source->stamp;
+
+            certificates->told[i].stamp = source->stamp;
+            return same;
+        }
+    if (certificates->told_count < TLS_MAX_CERTIFICATES)
+        certificates->told[certificates->told_count++] =
+            (struct told){view_duplicate(view_of(source->certificate_path)), source->stamp};
+    return false;
+}
+
+static void forget_told(struct certificates *certificates)
+{
+    for (size_t i = 0; i < certificates->told_count; i++)
+        free(certificates->told[i].path);
+    certificates->told_count = 0;
+}
+
+static void log_problem(const struct tls_source *source, const char *sentence, void *context)
+{
+    if (!told_already(context, source))
+        log_write(LOG_ERROR, "certificate-not-used", LOG_STRING("problem", sentence));
+}
+
+static void log_list(const struct list *list)
+{
+    if (list->error != ERROR_NONE && list->error != ERROR_NOT_FOUND)
+        log_write(LOG_ERROR, "certificates-not-listed",
+                  LOG_STRING("folder", list->config->certificates_dir),
+                  LOG_STRING("problem", error_text(list->error)));
+    if (list->too_many)
+        log_write(LOG_ERROR, "certificates-too-many", LOG_INTEGER("most", TLS_MAX_CERTIFICATES));
+}
+
+static void load(struct certificates *certificates, const struct list *list)
+{
+    certificates->seen = list->stamp;
+    certificates->folder_was_there = list->error == ERROR_NONE;
+    log_list(list);
+    tls_load(certificates->tls, list->sources, list->count, log_problem, certificates);
+    tls_each_certificate(certificates->tls, log_new, NULL);
+}
+
+void certificates_reload(struct certificates *certificates)
+{
+    struct list list;
+
+    if (!certificates)
+        return;
+    forget_told(certificates);
+    list_sources(&list, certificates->config);
+    for (size_t i = 0; i < list.count; i++)
+        list.sources[i].anew = true;
+    load(certificates, &list);
+    arena_release(&list.arena);
+}
+
+/* ---- watching ---- */
+
+/* The folder was there, and cannot be looked into now: nobody meant to remove every certificate. */
+static bool folder_is_lost(struct certificates *certificates, const struct list *list)
+{
+    bool lost = list->error != ERROR_NONE && certificates->folder_was_there;
+
+    if (lost && !certificates->folder_gone)
+        log_write(LOG_ERROR, "certificates-not-listed",
+                  LOG_STRING("folder", certificates->config->certificates_dir),
+                  LOG_STRING("problem", error_text(list->error)));
+    certificates->folder_gone = lost;
+    return lost;
+}
+
+void certificates_tend(struct certificates *certificates)
+{
+    struct list list;
+
+    if (!certificates)
+        return;
+    uint64_t folder = stamp_of(HASH_START, certificates->config->certificates_dir);
+    uint64_t by_default = stamp_of_default(certificates->config);
+    bool changed = folder != certificates->folder || by_default != certificates->by_default;
+    /* What is written in place shows on the files alone; looking at each costs more. */
+    if (!changed && ++certificates->ticks % WHOLE_LOOK_EACH != 0)
+        return;
+    certificates->folder = folder;
+    certificates->by_default = by_default;
+    list_sources(&list, certificates->config);
+    if (list.stamp != certificates->seen && !folder_is_lost(certificates, &list))
+        load(certificates, &list);
+    arena_release(&list.arena);
+}
+
+/* ---- life ---- */
+
+static void note_problem(const struct tls_source *source, const char *sentence, void *context)
 {
     struct buffer *problem = context;
 
+    (void)source;
     if (problem->length == 0)
         buffer_append_string(problem, sentence);
 }
 
-struct tls *certificates_open(const struct config *config, struct buffer *problem)
+struct certificates *certificates_open(const struct config *config, struct buffer *problem)
 {
     struct list list;
 
     if (!config->tls_listen)
         return NULL;
-    struct tls *tls = tls_new();
+    struct certificates *certificates = calloc(1, sizeof *certificates);
+    REQUIRE(certificates != NULL);
+    certificates->config = config;
+    certificates->tls = tls_new();
     list_sources(&list, config);
-    if (tls_load(tls, list.sources, list.count, note_problem, problem) > 0) {
-        tls_free(tls);
-        tls = NULL;
+    log_list(&list);
+    certificates->seen = list.stamp;
+    certificates->folder_was_there = list.error == ERROR_NONE;
+    if (tls_load(certificates->tls, list.sources, list.count, note_problem, problem) > 0) {
+        certificates_free(certificates);
+        certificates = NULL;
     }
     arena_release(&list.arena);
-    return tls;
+    return certificates;
 }
 
-static void log_problem(const char *sentence, void *context)
+void certificates_free(struct certificates *certificates)
 {
-    (void)context;
-    log_write(LOG_ERROR, "certificate-not-used", LOG_STRING("problem", sentence));
-}
-
-void certificates_reload(struct tls *tls, const struct config *config)
-{
-    struct list list;
-
-    if (!tls)
+    if (!certificates)
         return;
-    list_sources(&list, config);
-    tls_load(tls, list.sources, list.count, log_problem, NULL);
-    certificates_log(tls);
-    arena_release(&list.arena);
+    forget_told(certificates);
+    tls_free(certificates->tls);
+    free(certificates);
+}
+
+struct tls *certificates_tls(struct certificates *certificates)
+{
+    return certificates ? certificates->tls : NULL;
 }

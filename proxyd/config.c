@@ -22,7 +22,7 @@ static const struct option_row rows[] = {
      NULL,
      "PEM file of the certificate, with its chain, for clients that name no host, or an unknown "
      "one; "
-     "others are in secrets/tls/*.pem. SIGHUP reads all of them anew."},
+     "others are in secrets/tls/*.pem. All of them are watched."},
     {"tls-key-file", OPTION_STRING, FIELD(tls_key_file), NULL, 0, 0, false, NULL, NULL,
      "PEM file of that certificate's key. Unset: it is in the certificate's file."},
     {"https-redirect", OPTION_BOOL, FIELD(https_redirect), "false", 0, 0, false, NULL, NULL,

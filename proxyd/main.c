@@ -69,7 +69,7 @@ static void check_descriptors(const struct config *config)
 
 static int check_certificates(const struct config *config, struct buffer *problem)
 {
-    tls_free(certificates_open(config, problem));
+    certificates_free(certificates_open(config, problem));
     if (problem->length == 0) {
         puts("proxyd: the configuration is fine");
         return EXIT_FINE;
@@ -87,13 +87,13 @@ static int run(const struct config *config)
     log_start("proxyd", config->log_level);
     check_descriptors(config);
     buffer_init(&problem, 4096);
-    struct tls *tls = certificates_open(config, &problem);
-    certificates_log(tls);
+    struct certificates *certificates = certificates_open(config, &problem);
+    certificates_log(certificates);
     if (problem.length == 0)
-        exit_code = server_run(config, tls);
+        exit_code = server_run(config, certificates);
     else
         fprintf(stderr, "proxyd: %.*s\n", VIEW_FORMAT(buffer_view(&problem)));
-    tls_free(tls);
+    certificates_free(certificates);
     buffer_release(&problem);
     log_write(LOG_INFO, "stopped", LOG_INTEGER("exit_code", exit_code));
     log_stop();

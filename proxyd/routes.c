@@ -6,7 +6,11 @@
 #include "common/store/store.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define HOST_MAX_BYTES 253
 
 /* One opened store and who uses it: `routes` itself and each reader that took it. */
 struct epoch {
@@ -278,6 +282,47 @@ enum error routes_find(struct routes_reader *reader, const struct route_query *q
     reader->arena = NULL;
     store_end(reader->store);
     return error;
+}
+
+/* Whether the domain of exactly this key names a certificate. */
+static bool certificate_of(struct routes_reader *reader, struct view key,
+                           char fingerprint[ROUTES_FINGERPRINT_SIZE])
+{
+    struct domain_record domain;
+    struct arena arena;
+    bool found = false;
+
+    if (store_get(reader->store, LAYOUT_DOMAINS, key, &reader->value) != ERROR_NONE)
+        return false;
+    arena_init(&arena, ROUTE_MAX_RECORD * 4);
+    if (domain_record_decode(&arena, buffer_view(&reader->value), &domain) == ERROR_NONE &&
+        domain.tls_fingerprint.length == ROUTES_FINGERPRINT_SIZE - 1) {
+        memcpy(fingerprint, domain.tls_fingerprint.data, ROUTES_FINGERPRINT_SIZE - 1);
+        fingerprint[ROUTES_FINGERPRINT_SIZE - 1] = '\0';
+        found = true;
+    }
+    arena_release(&arena);
+    return found;
+}
+
+bool routes_certificate(struct routes_reader *reader, struct view host,
+                        char fingerprint[ROUTES_FINGERPRINT_SIZE])
+{
+    char wildcard[HOST_MAX_BYTES + 2];
+    bool found;
+
+    if (!reader->store || host.length > HOST_MAX_BYTES || store_begin(reader->store) != ERROR_NONE)
+        return false;
+    found = certificate_of(reader, host, fingerprint);
+    for (size_t i = 0; i < host.length && !found; i++) {
+        if (host.data[i] != '.')
+            continue;
+        int length = snprintf(wildcard, sizeof wildcard, "*%.*s",
+                              VIEW_FORMAT(view_slice(host, i, SIZE_MAX)));
+        found = certificate_of(reader, view_from(wildcard, (size_t)length), fingerprint);
+    }
+    store_end(reader->store);
+    return found;
 }
 
 uint64_t routes_generation(struct routes_reader *reader)

@@ -13,7 +13,8 @@
 #include "common/store/route_record.h"
 #include "proxyd/config.h"
 
-#define ROUTES_TICK_MS 250
+#define ROUTES_TICK_MS          250
+#define ROUTES_FINGERPRINT_SIZE 65 /* SHA-256 in hex */
 
 struct routes;
 struct routes_reader;
@@ -36,6 +37,10 @@ void routes_reader_tend(struct routes_reader *reader);
 enum error routes_find(struct routes_reader *reader, const struct route_query *query,
                        struct arena *arena, struct route_found *found,
                        struct route_record *record) MUST_CHECK;
+/* The fingerprint of the certificate of the host's domain, else of the longest wildcard domain that has
+ * one; false: there is none. */
+bool routes_certificate(struct routes_reader *reader, struct view host,
+                        char fingerprint[ROUTES_FINGERPRINT_SIZE]);
 /* The generation in force; 0 when nothing was published yet. */
 uint64_t routes_generation(struct routes_reader *reader);
 

@@ -4,7 +4,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "proxyd/admin.h"
-#include "proxyd/certificates.h"
 #include "proxyd/worker.h"
 
 #include <event2/event.h>
@@ -19,6 +18,7 @@
 struct server {
     const struct config *config;
     struct shared shared;
+    struct certificates *certificates;
     struct event_base *base;
     struct event *signals[3];
     struct event *tick, *drain_timer, *end_timer, *ending_tick;
@@ -34,6 +34,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     (void)fd;
     (void)events;
     routes_tend(server->shared.routes);
+    certificates_tend(server->certificates);
 }
 
 static void on_ending_tick(evutil_socket_t fd, short events, void *context)
@@ -90,7 +91,7 @@ static void on_signal(evutil_socket_t number, short events, void *context)
         log_write(LOG_INFO, "reload");
         for (size_t i = 0; i < server->worker_count; i++)
             worker_reload(server->workers[i]);
-        certificates_reload(server->shared.tls, server->config);
+        certificates_reload(server->certificates);
         return;
     }
     if (atomic_exchange(&server->shared.draining, true)) {
@@ -187,7 +188,7 @@ static void log_ready(const struct server *server)
                   LOG_INTEGER("workers", server->worker_count));
 }
 
-int server_run(const struct config *config, struct tls *tls)
+int server_run(const struct config *config, struct certificates *certificates)
 {
     struct server server = {.config = config};
     struct buffer problem;
@@ -197,7 +198,8 @@ int server_run(const struct config *config, struct tls *tls)
     server.base = event_base_new();
     REQUIRE(server.base != NULL);
     server.shared.config = config;
-    server.shared.tls = tls;
+    server.certificates = certificates;
+    server.shared.tls = certificates_tls(certificates);
     server.shared.limits = limits_new((uint32_t)config->max_in_flight);
     server.shared.routes = routes_new(config);
     routes_tend(server.shared.routes);

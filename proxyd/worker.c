@@ -198,6 +198,14 @@ static void make_events(struct worker *worker)
     event_add(worker->tick, &tick);
 }
 
+static bool choose_certificate(struct view host, char fingerprint[TLS_FINGERPRINT_HEX_SIZE],
+                               void *context)
+{
+    struct worker *worker = context;
+
+    return routes_certificate(worker->routes, host, fingerprint);
+}
+
 static enum error listen_all(struct worker *worker, const struct incoming_limits *limits)
 {
     enum error error = incoming_listen(worker->incoming, worker->wish, true, worker->problem);
@@ -207,6 +215,7 @@ static enum error listen_all(struct worker *worker, const struct incoming_limits
     snprintf(worker->address, sizeof worker->address, "%s", incoming_address(worker->incoming));
     if (!worker->shared->tls)
         return ERROR_NONE;
+    tls_thread_begin(worker->shared->tls, choose_certificate, worker);
     worker->secure = incoming_new(worker->base, limits, &handlers, worker);
     incoming_use_tls(worker->secure, worker->shared->tls);
     error = incoming_listen(worker->secure, worker->tls_wish, true, worker->problem);
@@ -250,6 +259,7 @@ static void release(struct worker *worker)
     incoming_free(worker->incoming);
     incoming_free(worker->secure);
     request_reap(worker);
+    tls_thread_end();
     routes_reader_free(worker->routes);
     sigv4_signer_free(worker->signer);
     credentials_provider_free(worker->credentials);

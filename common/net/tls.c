@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -33,13 +34,16 @@ struct snapshot {
     size_t certificate_count;
     struct named *names; /* sorted; of equal ones the longest-lived first */
     size_t name_count;
-    struct certificate *by_default; /* one of them, or NULL */
-    SSL_CTX *front;                 /* sessions begin with it: the default's, or a bare one */
+    struct certificate **by_fingerprint; /* the certificates, sorted */
+    bool *read;                          /* of each certificate: by this load */
+    struct certificate *by_default;      /* one of them, or NULL */
+    SSL_CTX *front;                      /* sessions begin with it: the default's, or a bare one */
 };
 
 struct tls {
     pthread_mutex_t mutex; /* guards `present` */
     struct snapshot *present;
+    atomic_uint_fast64_t loads; /* rises when `present` changes */
     struct tickets *tickets;
     atomic_uint_fast64_t results[TLS_RESULT_COUNT];
 };
@@ -50,6 +54,16 @@ struct session {
     bool done; /* the first handshake */
 };
 
+/* What a thread keeps at hand. */
+struct thread {
+    struct tls *tls; /* NULL: nothing */
+    tls_choose choose;
+    void *context;
+    struct snapshot *snapshot;
+    uint_fast64_t load;
+};
+
+static _Thread_local struct thread here;
 static pthread_once_t index_once = PTHREAD_ONCE_INIT;
 static int session_index;
 
@@ -62,20 +76,38 @@ static void release_snapshot(struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->certificate_count; i++)
         certificate_release(snapshot->certificates[i]);
     SSL_CTX_free(snapshot->front);
+    free(snapshot->by_fingerprint);
+    free(snapshot->read);
     free(snapshot->certificates);
     free(snapshot->names);
     free(snapshot);
 }
 
-static struct snapshot *present(struct tls *tls)
+static struct snapshot *take_present(struct tls *tls, uint_fast64_t *load)
 {
     struct snapshot *snapshot;
 
     pthread_mutex_lock(&tls->mutex);
     snapshot = tls->present;
+    *load = atomic_load(&tls->loads);
     atomic_fetch_add(&snapshot->references, 1);
     pthread_mutex_unlock(&tls->mutex);
     return snapshot;
+}
+
+/* A reference to the set in force: the thread's own copy while nothing was loaded since. */
+static struct snapshot *present(struct tls *tls)
+{
+    uint_fast64_t load;
+
+    if (here.tls != tls)
+        return take_present(tls, &load);
+    if (atomic_load(&tls->loads) != here.load) {
+        release_snapshot(here.snapshot);
+        here.snapshot = take_present(tls, &here.load);
+    }
+    atomic_fetch_add(&here.snapshot->references, 1);
+    return here.snapshot;
 }
 
 static void publish(struct tls *tls, struct snapshot *snapshot)
@@ -85,6 +117,7 @@ static void publish(struct tls *tls, struct snapshot *snapshot)
     pthread_mutex_lock(&tls->mutex);
     before = tls->present;
     tls->present = snapshot;
+    atomic_fetch_add(&tls->loads, 1);
     pthread_mutex_unlock(&tls->mutex);
     release_snapshot(before);
 }
@@ -116,27 +149,97 @@ static struct certificate *find_name(const struct snapshot *snapshot, const char
     return NULL;
 }
 
-/* Exact before wildcard, which stands for one label (RFC 6125 section 6.4.3). */
-static struct certificate *find_certificate(const struct snapshot *snapshot, const char *host)
+static int compare_fingerprints(const void *left, const void *right)
 {
-    char name[HOST_MAX_BYTES + 2];
+    const struct certificate *const *a = left, *const *b = right;
+
+    return strcmp((*a)->facts.fingerprint, (*b)->facts.fingerprint);
+}
+
+static struct certificate *find_fingerprint(const struct snapshot *snapshot,
+                                            const char *fingerprint)
+{
+    size_t low = 0, high = snapshot->certificate_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(snapshot->by_fingerprint[middle]->facts.fingerprint, fingerprint);
+
+        if (order == 0)
+            return snapshot->by_fingerprint[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+/* What clients send, as names are written in certificates; false: no host. */
+static bool normal_name(const char *host, char name[HOST_MAX_BYTES + 1])
+{
     size_t length = host ? strlen(host) : 0;
-    struct certificate *found;
-    char *dot;
 
     if (length > 0 && host[length - 1] == '.')
         length--;
     if (length == 0 || length > HOST_MAX_BYTES)
-        return snapshot->by_default;
+        return false;
     for (size_t i = 0; i < length; i++)
         name[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
     name[length] = '\0';
-    found = find_name(snapshot, name);
-    dot = strchr(name, '.');
-    if (!found && dot && dot > name) {
-        dot[-1] = '*';
-        found = find_name(snapshot, dot - 1);
+    return true;
+}
+
+static bool covers(const struct certificate *certificate, const char *name)
+{
+    const char *dot = strchr(name, '.');
+
+    for (size_t i = 0; i < certificate->name_count; i++) {
+        const char *one = certificate->names[i];
+
+        if (strcmp(one, name) == 0 ||
+            (dot && dot > name && one[0] == '*' && strcmp(one + 1, dot) == 0))
+            return true;
     }
+    return false;
+}
+
+/* The one that is meant for this host, if somebody says so. */
+static struct certificate *find_chosen(const struct snapshot *snapshot, const char *name)
+{
+    char fingerprint[TLS_FINGERPRINT_HEX_SIZE];
+    struct certificate *certificate;
+
+    if (here.tls != snapshot->tls || !here.choose ||
+        !here.choose(view_of(name), fingerprint, here.context))
+        return NULL;
+    certificate = find_fingerprint(snapshot, fingerprint);
+    return certificate && covers(certificate, name) ? certificate : NULL;
+}
+
+/* Exact before wildcard, which stands for one label (RFC 6125 section 6.4.3). */
+static struct certificate *find_named(const struct snapshot *snapshot, const char *name)
+{
+    struct certificate *found = find_name(snapshot, name);
+    const char *dot = strchr(name, '.');
+    char wildcard[HOST_MAX_BYTES + 2];
+
+    if (found || !dot || dot == name)
+        return found;
+    snprintf(wildcard, sizeof(wildcard), "*%s", dot);
+    return find_name(snapshot, wildcard);
+}
+
+static struct certificate *find_certificate(const struct snapshot *snapshot, const char *host)
+{
+    char name[HOST_MAX_BYTES + 1];
+    struct certificate *found;
+
+    if (!normal_name(host, name))
+        return snapshot->by_default;
+    found = find_chosen(snapshot, name);
+    if (!found)
+        found = find_named(snapshot, name);
     return found ? found : snapshot->by_default;
 }
 
@@ -287,7 +390,9 @@ static struct snapshot *new_snapshot(struct tls *tls, size_t room)
     atomic_init(&snapshot->references, 1);
     snapshot->tls = tls;
     snapshot->certificates = calloc(room + 1, sizeof(struct certificate *));
-    REQUIRE(snapshot->certificates);
+    snapshot->by_fingerprint = calloc(room + 1, sizeof(struct certificate *));
+    snapshot->read = calloc(room + 1, sizeof(bool));
+    REQUIRE(snapshot->certificates && snapshot->by_fingerprint && snapshot->read);
     return snapshot;
 }
 
@@ -295,6 +400,10 @@ static struct snapshot *new_snapshot(struct tls *tls, size_t room)
 static void finish_snapshot(struct snapshot *snapshot)
 {
     index_names(snapshot);
+    memcpy(snapshot->by_fingerprint, snapshot->certificates,
+           snapshot->certificate_count * sizeof(struct certificate *));
+    qsort(snapshot->by_fingerprint, snapshot->certificate_count, sizeof(struct certificate *),
+          compare_fingerprints);
     snapshot->front = snapshot->by_default ? snapshot->by_default->context : NULL;
     if (snapshot->front)
         SSL_CTX_up_ref(snapshot->front);
@@ -302,8 +411,27 @@ static void finish_snapshot(struct snapshot *snapshot)
         snapshot->front = make_context();
 }
 
+/* Reads one source, unless it is as it was; what cannot be read stays as it was. */
+static struct certificate *load_source(struct snapshot *before, const struct tls_source *source,
+                                       bool *read, struct buffer *problem)
+{
+    struct certificate *known = find_path(before, source->certificate_path), *certificate = NULL;
+
+    *read = false;
+    if (known && !source->anew && source->stamp && known->stamp == source->stamp)
+        return known;
+    if (certificate_read(source, make_context(), &certificate, problem) != ERROR_NONE)
+        return known;
+    *read = true;
+    if (known)
+        certificate_release(known);
+    return certificate;
+}
+
 size_t tls_load(struct tls *tls, const struct tls_source *sources, size_t source_count,
-                void (*on_problem)(const char *sentence, void *context), void *context)
+                void (*on_problem)(const struct tls_source *source, const char *sentence,
+                                   void *context),
+                void *context)
 {
     struct snapshot *before = present(tls), *snapshot;
     size_t problems = 0;
@@ -313,16 +441,18 @@ size_t tls_load(struct tls *tls, const struct tls_source *sources, size_t source
     snapshot = new_snapshot(tls, source_count);
     buffer_init(&problem, PROBLEM_MAX_BYTES);
     for (size_t i = 0; i < source_count; i++) {
-        struct certificate *certificate = NULL;
+        struct certificate *certificate;
+        bool read;
 
         buffer_clear(&problem);
-        if (certificate_read(&sources[i], make_context(), &certificate, &problem) != ERROR_NONE) {
+        certificate = load_source(before, &sources[i], &read, &problem);
+        if (problem.length) {
             problems++;
-            on_problem(problem.length ? problem.data : sources[i].certificate_path, context);
-            certificate = find_path(before, sources[i].certificate_path);
+            on_problem(&sources[i], problem.data, context);
         }
         if (!certificate)
             continue;
+        snapshot->read[snapshot->certificate_count] = read;
         snapshot->certificates[snapshot->certificate_count++] = certificate;
         if (sources[i].is_default)
             snapshot->by_default = certificate;
@@ -340,9 +470,26 @@ void tls_each_certificate(struct tls *tls,
 {
     struct snapshot *snapshot = present(tls);
 
-    for (size_t i = 0; i < snapshot->certificate_count; i++)
-        visit(&snapshot->certificates[i]->facts, context);
+    for (size_t i = 0; i < snapshot->certificate_count; i++) {
+        struct tls_certificate facts = snapshot->certificates[i]->facts;
+
+        facts.is_new = snapshot->read[i];
+        visit(&facts, context);
+    }
     release_snapshot(snapshot);
+}
+
+void tls_thread_begin(struct tls *tls, tls_choose choose, void *context)
+{
+    REQUIRE(!here.tls);
+    here = (struct thread){.tls = tls, .choose = choose, .context = context};
+    here.snapshot = take_present(tls, &here.load);
+}
+
+void tls_thread_end(void)
+{
+    release_snapshot(here.snapshot);
+    here = (struct thread){0};
 }
 
 uint64_t tls_count(const struct tls *tls, enum tls_result result)

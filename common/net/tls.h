@@ -7,6 +7,7 @@
  * get. TLS 1.2 with forward secrecy and AEAD ciphers, and 1.3; no renegotiation, no early data; ALPN
  * is http/1.1 (a client that offers protocols, and not this one, is refused: RFC 7301). A client that
  * names no host, or an unknown one, gets the default certificate; without one it is refused.
+ * A handshake takes no lock on a thread that has said tls_thread_begin, but for a moment after a load.
  * Everything here is thread-safe, but the calls on one session, which belong to its loop's thread.
  */
 #ifndef COMMON_NET_TLS_H
@@ -27,6 +28,10 @@ struct ssl_st; /* OpenSSL's SSL: one connection's session */
 struct tls_source {
     const char *certificate_path, *key_path;
     bool is_default; /* at most one: for clients that name no host that we know */
+    /* Of the files as they are now, by the caller's choice; 0: unknown. While it stays as it was at
+     * the load before, the files are not read again. */
+    uint64_t stamp;
+    bool anew; /* read them all the same */
 };
 
 /* What is known of a loaded certificate. */
@@ -35,6 +40,7 @@ struct tls_certificate {
     const char *path;
     char fingerprint[TLS_FINGERPRINT_HEX_SIZE]; /* SHA-256 of its DER form, lower case */
     int64_t not_after_s;                        /* since 1970 */
+    bool is_new;                                /* read by the latest load */
 };
 
 enum tls_result {
@@ -56,12 +62,24 @@ void tls_free(struct tls *tls);
  * calls must not overlap.
  */
 size_t tls_load(struct tls *tls, const struct tls_source *sources, size_t count,
-                void (*on_problem)(const char *sentence, void *context), void *context);
+                void (*on_problem)(const struct tls_source *source, const char *sentence,
+                                   void *context),
+                void *context);
 /* Visits the certificates in force; what is shown is borrowed during the call. */
 void tls_each_certificate(struct tls *tls,
                           void (*visit)(const struct tls_certificate *certificate, void *context),
                           void *context);
 uint64_t tls_count(const struct tls *tls, enum tls_result result);
+
+/* The fingerprint of the certificate that is meant for a host (lower case, without a dot at its end),
+ * or false. It is taken when it is loaded and one of its names covers the host; else the names
+ * decide. */
+typedef bool (*tls_choose)(struct view host, char fingerprint[TLS_FINGERPRINT_HEX_SIZE],
+                           void *context);
+/* From now on `choose` (may be NULL) is asked in the handshakes of this thread, and the set in force
+ * is kept at hand. End it before the thread, and before tls_free. */
+void tls_thread_begin(struct tls *tls, tls_choose choose, void *context);
+void tls_thread_end(void);
 
 /* A session for a connection that was accepted. Its owner frees it with SSL_free (a bufferevent with
  * BEV_OPT_CLOSE_ON_FREE does). */

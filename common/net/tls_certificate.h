@@ -15,6 +15,7 @@ struct certificate {
     char **names; /* lower case, "*." in front of wildcards; may be none */
     size_t name_count;
     SSL_CTX *context;
+    uint64_t stamp; /* of its source */
 };
 
 /* `context` is taken, also on failure: a fresh one with all settings but the certificate. On failure

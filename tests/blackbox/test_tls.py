@@ -1,7 +1,4 @@
-"""TLS on proxyd's own port, seen by Python's ssl: certificates by host, rotation under load, redirects, bad files, drain."""
-import http.client
-import os
-import signal
+"""TLS on proxyd's own port, seen by Python's ssl: certificates by host, files that come and go, redirects, bad files, drain."""
 import socket
 import ssl
 import subprocess
@@ -11,7 +8,8 @@ import time
 import pytest
 
 import harness
-from fake_lambda import FakeLambda, Proxy, app, pause
+from fake_lambda import FakeLambda, app, pause
+from secure_proxy import Secure, lenient, make_certificate
 
 
 @pytest.fixture(scope="module")
@@ -21,73 +19,11 @@ def aws():
 
 
 @pytest.fixture(scope="module")
-def certificates():
-    """A factory of self-signed certificates in one PEM file with their key: certificates(path, "name", ...)."""
-    def make(path, *names, days=30):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new, key = path.parent / f".{path.name}.new", path.parent / f".{path.name}.key"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
-                        "-out", new, "-days", str(days), "-subj", f"/CN={names[0]}",
-                        "-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)],
-                       check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
-        new.write_text(new.read_text() + key.read_text())
-        key.unlink()
-        os.rename(new, path)
-        return path
-    return make
-
-
-class Secure(Proxy):
-    """proxyd with TLS on, a default certificate for *.localhost, and others below secrets/tls."""
-
-    def __init__(self, aws, certificates, options=None, **published):
-        directory = harness.scratch("tls.")
-        self.default = certificates(directory / "default.pem", "default.test", "*.localhost")
-        super().__init__(aws, options={"PROXYD_TLS_LISTEN": "127.0.0.1:0", "PROXYD_TLS_CERTIFICATE_FILE": str(self.default),
-                                       **(options or {})}, routes=[app("hello")], **published)
-        self.folder = self.data / "secrets" / "tls"
-
-    def start(self):
-        super().start()
-        self.tls_address = harness.split_address(self.ready_line["tlsListen"])
-        return self
-
-    def dial(self, host="hello.localhost", context=None, timeout=10, session=None):
-        raw = socket.create_connection(self.tls_address, timeout)
-        return (context or lenient()).wrap_socket(raw, server_hostname=host, session=session)
-
-    def connection(self, timeout=20):
-        made = http.client.HTTPSConnection(*self.tls_address, timeout=timeout, context=lenient())
-        made.connect()
-        return made
-
-    def names_shown(self, host):
-        with self.dial(host) as peer:
-            text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=peer.getpeercert(True),
-                                  stdout=subprocess.PIPE, check=True, timeout=30).stdout.decode()
-        return text.split("CN = ")[1].strip()
-
-    def reload(self):
-        before = len(self.events("reload"))
-        self.signal(signal.SIGHUP)
-        harness.wait_for(lambda: len(self.events("reload")) > before, 5, "the reload is logged")
-
-
-def lenient(**settings):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    for name, value in settings.items():
-        setattr(context, name, value)
-    return context
-
-
-@pytest.fixture(scope="module")
-def proxyd(aws, certificates):
-    made = Secure(aws, certificates, options={"PROXYD_HEAD_TIMEOUT": "1s", "PROXYD_HSTS_MAX_AGE_S": "3600",
-                                              "PROXYD_HTTPS_REDIRECT": "true", "PROXYD_HTTPS_PORT": "8443"})
-    certificates(made.folder / "exact.pem", "shop.example")
-    certificates(made.folder / "wildcard.pem", "*.shop.example")
+def proxyd(aws):
+    made = Secure(aws, options={"PROXYD_HEAD_TIMEOUT": "1s", "PROXYD_HSTS_MAX_AGE_S": "3600",
+                                "PROXYD_HTTPS_REDIRECT": "true", "PROXYD_HTTPS_PORT": "8443"})
+    make_certificate(made.folder / "exact.pem", "shop.example")
+    make_certificate(made.folder / "wildcard.pem", "*.shop.example")
     with made:
         yield made
 
@@ -200,62 +136,84 @@ def test_refusals_over_tls_are_answers(proxyd):
     assert answer.startswith(b"HTTP/1.1 400 ") and b"urn:app-orchestrator:fault:refused" in answer
 
 
-@pytest.mark.threads
-def test_rotation_under_load_fails_no_request(aws, certificates):
-    with Secure(aws, certificates) as proxyd:
-        failed, done, stop = [], [], threading.Event()
-
-        def load(keep):
-            try:
-                connection = proxyd.connection()
-                while not stop.is_set():
-                    assert get(connection).status == 200
-                    done.append(1)
-                    if not keep:
-                        connection.close()
-                        connection = proxyd.connection()
-                connection.close()
-            except Exception as problem:
-                failed.append(repr(problem))
-
-        threads = [threading.Thread(target=load, args=(n % 2 == 0,)) for n in range(6)]
-        for thread in threads:
-            thread.start()
-        for n in range(6):
-            certificates(proxyd.default, f"round-{n}.test", "*.localhost")
-            certificates(proxyd.folder / f"more-{n}.pem", f"more-{n}.example")
-            proxyd.reload()
-            pause(0.1)
-            assert proxyd.names_shown("hello.localhost") == f"round-{n}.test"
-            assert proxyd.names_shown(f"more-{n}.example") == f"more-{n}.example"
-        stop.set()
-        for thread in threads:
-            thread.join(20)
-        assert not failed and len(done) > 50, (failed, len(done))
+def test_files_take_effect_without_a_signal(aws):
+    with Secure(aws) as proxyd:
+        first = make_certificate(proxyd.folder / "first.pem", "first.example")
+        proxyd.until_shown("first.example", "first.example")
+        make_certificate(first, "second.example")
+        proxyd.until_shown("second.example", "second.example")
+        assert proxyd.names_shown("first.example") == "default.test"
+        (proxyd.folder / ".second.pem.new").write_text(make_certificate(proxyd.folder / "third.pem", "third.example").read_text())
+        first.write_text((proxyd.folder / ".second.pem.new").read_text())  # in place: no rename tells of it
+        proxyd.until_shown("second.example", "default.test")
+        make_certificate(proxyd.default, "other.test")
+        proxyd.until_shown("hello.localhost", "other.test")
+        first.unlink()
+        (proxyd.folder / "third.pem").unlink()
+        proxyd.until_shown("third.example", "other.test")
+        assert not proxyd.events("reload") and not proxyd.events("certificate-not-used")
+        seen = [line["name"] for line in proxyd.events("certificate")]
+        assert sorted(seen) == ["default.test", "first.example", "other.test", "second.example", "third.example", "third.example"], "told when new"
 
 
-def test_a_bad_file_at_a_reload_keeps_the_old_one(aws, certificates):
-    with Secure(aws, certificates) as proxyd:
+def test_certificates_outlive_their_folder(aws):
+    with Secure(aws) as proxyd:
+        make_certificate(proxyd.folder / "one.pem", "one.example")
+        proxyd.until_shown("one.example", "one.example")
+        proxyd.folder.rename(proxyd.folder.parent / "away")
+        harness.wait_for(lambda: proxyd.events("certificates-not-listed"), 5, "it is told")
+        assert proxyd.names_shown("one.example") == "one.example"
+        pause(1.5)
+        assert len(proxyd.events("certificates-not-listed")) == 1
+        (proxyd.folder.parent / "away").rename(proxyd.folder)
+        make_certificate(proxyd.folder / "two.pem", "two.example")
+        proxyd.until_shown("two.example", "two.example")
+
+
+def test_the_certificate_of_a_domain_comes_first(aws):
+    domains = [{"host": host, "paths": [{"prefix": "/", "app": "hello"}]} for host in ("a.shop.example", "b.shop.example", "*.shop.example", "c.d.shop.example")]
+    with Secure(aws, domains=domains) as proxyd:
+        names = ("*.shop.example", "a.shop.example", "c.d.shop.example")
+        for name, days in (("short", 5), ("middle", 6), ("long", 50)):
+            make_certificate(proxyd.folder / f"{name}.pem", f"{name}.test", *names, days=days)
+        proxyd.until_shown("a.shop.example", "long.test")
+        prints = {line["name"]: line["fingerprint"] for line in proxyd.events("certificate")}
+        domains[0]["tls"], domains[2]["tls"], domains[3]["tls"] = prints["short.test"], prints["middle.test"], "0" * 64
+        proxyd.publish(routes=[app("hello")], domains=domains)
+        shown = {host: proxyd.names_shown(host) for host in ("a.shop.example", "b.shop.example", "other.shop.example", "c.d.shop.example", "x.d.shop.example")}
+        assert shown == {"a.shop.example": "short.test", "b.shop.example": "middle.test", "other.shop.example": "middle.test",
+                         "c.d.shop.example": "long.test", "x.d.shop.example": "default.test"}, "covered, loaded, else by name, else the default"
+
+
+def test_a_bad_file_keeps_the_old_one_and_is_told_once(aws):
+    with Secure(aws) as proxyd:
         good = proxyd.default.read_text()
+        proxyd.folder.mkdir(parents=True, exist_ok=True)
         for text in ("", "nonsense", good.split("-----BEGIN PRIVATE")[0]):
             proxyd.default.write_text(text)
-            proxyd.folder.mkdir(parents=True, exist_ok=True)
             (proxyd.folder / "bad.pem").write_text("nonsense")
             before = len(proxyd.events("certificate-not-used"))
             proxyd.reload()
-            lines = harness.wait_for(lambda: proxyd.events("certificate-not-used")[before:before + 2] if
-                                     len(proxyd.events("certificate-not-used")) >= before + 2 else None, 5, "both are logged")
-            assert str(proxyd.default) in lines[0]["problem"] and "bad.pem" in lines[1]["problem"]
+            harness.wait_for(lambda: all(any(word in line["problem"] for line in proxyd.events("certificate-not-used")[before:])
+                                         for word in (str(proxyd.default), "bad.pem")), 5, "both are logged")
             assert proxyd.names_shown("hello.localhost") == "default.test"
             connection = proxyd.connection()
             assert get(connection).status == 200
             connection.close()
+        pause(1.3)  # it is looked at again, without a signal
+        told = len(proxyd.events("certificate-not-used"))
+        make_certificate(proxyd.folder / "good.pem", "good.example")
+        proxyd.until_shown("good.example", "good.example")
+        pause(1.3)
+        assert len(proxyd.events("certificate-not-used")) == told
+        make_certificate(proxyd.default, "repaired.test")
+        proxyd.until_shown("hello.localhost", "repaired.test")
 
 
-def test_bad_files_at_the_start_are_one_sentence_and_2(aws, certificates):
+def test_bad_files_at_the_start_are_one_sentence_and_2(aws):
     directory = harness.scratch("tls.")
-    one = certificates(directory / "one.pem", "one.test")
-    other = certificates(directory / "other.pem", "other.test")
+    one = make_certificate(directory / "one.pem", "one.test")
+    other = make_certificate(directory / "other.pem", "other.test")
     certificate_only = directory / "certificate.pem"
     certificate_only.write_text(one.read_text().split("-----BEGIN PRIVATE")[0])
     nothing = directory / "nothing.pem"
@@ -280,9 +238,9 @@ def test_bad_files_at_the_start_are_one_sentence_and_2(aws, certificates):
 
 
 @pytest.mark.threads
-def test_drain_with_tls_clients_fails_no_request(aws, certificates):
+def test_drain_with_tls_clients_fails_no_request(aws):
     aws.script["hello"] = lambda call: (pause(0.05), call.reply({"statusCode": 200, "body": "ok"}))[1]
-    with Secure(aws, certificates, options={"PROXYD_DRAIN_DELAY": "300ms"}) as proxyd:
+    with Secure(aws, options={"PROXYD_DRAIN_DELAY": "300ms"}) as proxyd:
         failed, ended = [], []
 
         def load():

@@ -127,7 +127,8 @@ static void put_route(struct store_write *write, const struct json *object)
 static void put_domain(struct store_write *write, const struct json *object)
 {
     struct domain_path paths[16];
-    struct domain_record record = {.host = text(object, "host"), .paths = paths};
+    struct domain_record record = {
+        .host = text(object, "host"), .paths = paths, .tls_fingerprint = text(object, "tls")};
     const struct json *one = json_first(json_get(object, "paths"));
     struct buffer bytes;
 

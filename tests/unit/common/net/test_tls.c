@@ -86,10 +86,11 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
     server->reason = refusal->reason;
 }
 
-static void on_problem(const char *sentence, void *context)
+static void on_problem(const struct tls_source *source, const char *sentence, void *context)
 {
     struct server *server = context;
 
+    (void)source;
     buffer_append_string(&server->problems, sentence);
     buffer_append_byte(&server->problems, '\n');
 }
@@ -123,7 +124,8 @@ static void add(struct server *server, const char *name, const char *alternative
 
     snprintf(path, sizeof(server->paths[0]), "%s/%zu.pem", server->folder, server->source_count);
     write_certificate(path, path, name, alternatives, days, NULL);
-    server->sources[server->source_count++] = (struct tls_source){path, path, is_default};
+    server->sources[server->source_count++] =
+        (struct tls_source){.certificate_path = path, .key_path = path, .is_default = is_default};
 }
 
 static int set_up(void **state)
@@ -440,6 +442,89 @@ static void a_bad_file_keeps_no_other_from_use(void **state)
     assert_shown(server, "bad.test", "default");
 }
 
+struct meant {
+    char fingerprint[TLS_FINGERPRINT_HEX_SIZE];
+    struct buffer asked;
+    bool none;
+};
+
+static bool choose_meant(struct view host, char fingerprint[TLS_FINGERPRINT_HEX_SIZE],
+                         void *context)
+{
+    struct meant *meant = context;
+
+    buffer_append_view(&meant->asked, host);
+    buffer_append_byte(&meant->asked, ' ');
+    memcpy(fingerprint, meant->fingerprint, sizeof(meant->fingerprint));
+    return !meant->none;
+}
+
+/* The fingerprint of the one that was listed first. */
+static void note_first(const struct tls_certificate *certificate, void *context)
+{
+    struct meant *meant = context;
+
+    if (!meant->fingerprint[0])
+        memcpy(meant->fingerprint, certificate->fingerprint, sizeof(meant->fingerprint));
+}
+
+static void the_certificate_that_is_meant_comes_before_what_names_say(void **state)
+{
+    struct server *server = *state;
+    struct meant meant = {0};
+
+    server->source_count = 0;
+    add(server, "meant", "DNS:*.shop.test", 5, false);
+    add(server, "longer", "DNS:a.shop.test,DNS:*.shop.test,DNS:else.test", 50, false);
+    assert_int_equal(load(server), 0);
+    tls_each_certificate(server->tls, note_first, &meant);
+    buffer_init(&meant.asked, 1000);
+    assert_shown(server, "a.shop.test", "longer");
+    tls_thread_begin(server->tls, choose_meant, &meant);
+    assert_shown(server, "A.Shop.Test.", "meant");
+    assert_shown(server, "b.shop.test", "meant");
+    assert_true(view_equal(buffer_view(&meant.asked), VIEW("a.shop.test b.shop.test ")));
+    assert_shown(server, "else.test", "longer"); /* the one that is meant does not cover it */
+    meant.fingerprint[0] ^= 1;
+    assert_shown(server, "a.shop.test", "longer"); /* not loaded */
+    meant.fingerprint[0] ^= 1;
+    meant.none = true;
+    assert_shown(server, "a.shop.test", "longer");
+    meant.none = false;
+    server->source_count = 1; /* a thread that keeps the set at hand gets the next one */
+    assert_int_equal(load(server), 0);
+    assert_shown(server, "a.shop.test", "meant");
+    tls_thread_end();
+    buffer_release(&meant.asked);
+}
+
+static void count_new(const struct tls_certificate *certificate, void *context)
+{
+    *(unsigned *)context += certificate->is_new;
+}
+
+static void files_that_are_as_they_were_are_not_read_again(void **state)
+{
+    struct server *server = *state;
+    unsigned new = 0;
+
+    server->sources[0].stamp = 7;
+    assert_int_equal(load(server), 0);
+    unlink(server->paths[0]);
+    assert_int_equal(load(server), 0);
+    tls_each_certificate(server->tls, count_new, &new);
+    assert_int_equal(new, 0);
+    assert_shown(server, "default.test", "default");
+    server->sources[0].stamp = 8;
+    assert_int_equal(load(server), 1);
+    assert_shown(server, "default.test", "default");
+    write_certificate(server->paths[0], server->paths[0], "next", "DNS:default.test", 30, NULL);
+    assert_int_equal(load(server), 0);
+    tls_each_certificate(server->tls, count_new, &new);
+    assert_int_equal(new, 1);
+    assert_shown(server, "default.test", "next");
+}
+
 static void connections_live_through_a_reload(void **state)
 {
     struct server *server = *state;
@@ -644,6 +729,8 @@ int main(void)
         TEST(a_slow_handshake_is_cut_and_one_in_time_is_not),
         TEST(a_bad_file_is_named_and_the_old_certificate_stays),
         TEST(a_bad_file_keeps_no_other_from_use),
+        TEST(the_certificate_that_is_meant_comes_before_what_names_say),
+        TEST(files_that_are_as_they_were_are_not_read_again),
         TEST(connections_live_through_a_reload),
         TEST(an_ended_answer_is_told_from_a_cut_one),
         TEST(a_client_in_the_middle_of_an_upload_reads_the_refusal),

@@ -1,0 +1,124 @@
+"""Certificates and credentials are replaced while 500 requests a second run: none fails, each sees the old or the new."""
+import hashlib
+import http.client
+import itertools
+import os
+import ssl
+import threading
+import time
+
+import pytest
+
+import harness
+from fake_lambda import FakeLambda, pause
+from secure_proxy import Secure, lenient, make_certificate
+
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+RATE = 500       # requests a second that are asked for
+CLIENTS = 10
+FRESH = 3        # of the clients: these shake hands for each request
+NEW_WITHIN = 2   # seconds
+
+
+class Load:
+    """Paced clients; each request must be answered with 200. shown: (begun, SHA-256 of the certificate) of fresh handshakes."""
+
+    def __init__(self, connect, rate=RATE, fresh=FRESH):
+        self.connect, self.pause = connect, CLIENTS / rate
+        self.failed, self.shown, self.done, self.stopped = [], [], itertools.count(), threading.Event()
+        self.threads = [threading.Thread(target=self._client, args=(n < fresh, n)) for n in range(CLIENTS)]
+
+    def _client(self, fresh, number):
+        connection, due = None, time.monotonic() + number * self.pause / CLIENTS
+        try:
+            while not self.stopped.is_set():
+                if connection is None:
+                    begun = time.monotonic()
+                    connection = self.connect()
+                    if fresh:
+                        self.shown.append((begun, hashlib.sha256(connection.sock.getpeercert(True)).hexdigest()))
+                answer = harness.send(connection, "GET", "/", host="hello.localhost")
+                if answer.status != 200:
+                    self.failed.append((answer.status, answer.text))
+                next(self.done)
+                if fresh:
+                    connection.close()
+                    connection = None
+                due = max(due + self.pause, time.monotonic() - 1)
+                time.sleep(max(0, due - time.monotonic()))
+        except Exception as problem:  # a thread's own end would go unseen
+            self.failed.append(repr(problem))
+        finally:
+            if connection:
+                connection.close()
+
+    def __enter__(self):
+        self.begun = time.monotonic()
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join(30)
+        self.count = next(self.done)
+        self.rate = self.count / (time.monotonic() - self.begun)
+        print(f"{self.count} requests, {self.rate:.0f} a second, {len(self.shown)} of them with a handshake, {len(self.failed)} failed")
+
+
+@pytest.fixture()
+def aws():
+    with FakeLambda() as made:
+        made.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "ok"})
+        yield made
+
+
+def secure_connection(proxyd):
+    context = lenient()
+
+    def connect():
+        made = http.client.HTTPConnection(*proxyd.tls_address)
+        made.sock = proxyd.dial(context=context, timeout=30)
+        return made
+    return connect
+
+
+def fingerprint(path):
+    certificate = ssl.PEM_cert_to_DER_cert(path.read_text().split("-----BEGIN PRIVATE")[0])
+    return hashlib.sha256(certificate).hexdigest()
+
+
+def rotate_certificates(aws, seconds):
+    with Secure(aws) as proxyd:
+        put = [(0.0, fingerprint(proxyd.default))]  # when each was there, in order
+        with Load(secure_connection(proxyd)) as load:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                due = time.monotonic() + 0.2
+                make_certificate(proxyd.default, f"round-{len(put)}.test", "*.localhost")
+                put.append((time.monotonic(), fingerprint(proxyd.default)))
+                pause(max(0, due - time.monotonic()))
+        assert not load.failed, load.failed[:5]
+        assert load.count > RATE * seconds / 2 / PATIENCE, "no load"
+        order = {seen: number for number, (_, seen) in enumerate(put)}
+        numbers, late = [], []
+        for begun, seen in load.shown:
+            assert seen in order, "a certificate that never was"
+            numbers.append(order[seen])
+            if order[seen] + 1 < len(put):
+                late.append(begun - put[order[seen] + 1][0])
+        print(f"{len(put)} certificates, {len(set(numbers))} of them seen; the new one came within {max(late):.2f} s")
+        assert max(late) < NEW_WITHIN * PATIENCE, "the new one comes within two seconds"
+        assert len(set(numbers)) > seconds / NEW_WITHIN / PATIENCE, "it was rotated"
+        proxyd.until_shown("hello.localhost", f"round-{len(put) - 1}.test")
+
+
+@pytest.mark.threads
+def test_certificates_rotate_under_load(aws):
+    rotate_certificates(aws, 6)
+
+
+@pytest.mark.long
+def test_certificates_rotate_under_load_for_a_minute(aws):
+    rotate_certificates(aws, 60)
