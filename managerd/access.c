@@ -2,8 +2,15 @@
 #include "managerd/access.h"
 
 #include "common/base/clock.h"
+#include "common/base/crypto.h"
 #include "common/base/escape.h"
 #include "managerd/records.h"
+
+#include <string.h>
+
+#define KEY_PREFIX       "aok_"
+#define KEY_RANDOM_BYTES 20
+#define KEY_CHECK_BYTES  4
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -67,6 +74,61 @@ static const struct shape_field access_fields[] = {
 };
 const struct shape access_shape = {
     .name = "Access", .fields = access_fields, .count = COUNT(access_fields)};
+
+static bool is_time(struct view text)
+{
+    int64_t wall_ms;
+    return clock_parse_rfc3339(text, &wall_ms) == ERROR_NONE;
+}
+
+#define READ_ONLY_STRING(NAME, TEXT)                                                               \
+    {                                                                                              \
+        .name = NAME, .kind = SHAPE_STRING, .flags = SHAPE_READ_ONLY, .description = TEXT          \
+    }
+
+static const struct shape_field api_key_fields[] = {
+    READ_ONLY_STRING("id", "Sorts by time; access lines and events name the key by it."),
+    {.name = "name",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_REQUIRED,
+     .min = 1,
+     .max = 100,
+     .description = "Whose it is, or what for."},
+    {.name = "expiresAt",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_NULLABLE,
+     .check = is_time,
+     .wants = "must be a time by RFC 3339",
+     .default_json = "null",
+     .description = "RFC 3339: counts from then on as if it were not there; null: never."},
+    READ_ONLY_STRING("hint", "How the key begins."),
+    {.name = "secret",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE | SHAPE_SHOWN_ONCE,
+     .description = "The key itself, in the answer that makes it; it is kept nowhere."},
+    READ_ONLY_STRING("createdAt", "RFC 3339."),
+    READ_ONLY_STRING("createdBy", "Who made it."),
+    READ_ONLY_STRING("revision", "The strong ETag, without quotes: that of the app."),
+};
+const struct shape api_key_shape = {.name = "ApiKey",
+                                    .description = "Opens an app that asks for API keys.",
+                                    .fields = api_key_fields,
+                                    .count = COUNT(api_key_fields),
+                                    .example =
+                                        "{\"name\":\"the shop\'s backend\",\"expiresAt\":null}"};
+
+void access_key_make(char out[ACCESS_KEY_SIZE])
+{
+    uint8_t random[KEY_RANDOM_BYTES], digest[SHA256_BYTES];
+    size_t check_at = sizeof KEY_PREFIX - 1 + 2 * (size_t)KEY_RANDOM_BYTES;
+    random_bytes(random, sizeof random);
+    memcpy(out, KEY_PREFIX, sizeof KEY_PREFIX);
+    hex_write(out + sizeof KEY_PREFIX - 1, random, sizeof random);
+    sha256(view_from(out, check_at), digest);
+    hex_write(out + check_at, digest, KEY_CHECK_BYTES);
+    out[ACCESS_KEY_SIZE - 1] = 0;
+    wipe(random, sizeof random);
+}
 
 /* One key of internal.apiKeys; false: it cannot be read. */
 static bool read_key(const struct json *stored, struct arena *arena, struct route_api_key *key)

@@ -1,6 +1,7 @@
 /* Lists every call of the API, and finds the one that a request is for. */
 #include "managerd/endpoint.h"
 
+#include "managerd/access.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/resources.h"
 
@@ -49,6 +50,15 @@ const struct endpoint endpoints[] = {
      "Serves the app.", activate_post},
     {"POST", APP "/deactivate", ROLE_DEPLOYER, 0, NULL, &app_shape, 200, NULL, "deactivate",
      "Answers 404 for the app.", deactivate_post},
+    {"GET", APP "/keys", ROLE_VIEWER, ENDPOINT_LIST, NULL, &api_key_shape, 200, "limit cursor",
+     "listKeys", "Lists the API keys of an app, without their secrets.", key_list},
+    {"POST", APP "/keys", ROLE_DEPLOYER, ENDPOINT_BODY, &api_key_shape, &api_key_shape, 201, NULL,
+     "createKey", "Makes an API key, whose secret is shown once; in force when it answers.",
+     key_post},
+    {"GET", APP "/keys/{id}", ROLE_VIEWER, 0, NULL, &api_key_shape, 200, NULL, "getKey",
+     "Reads an API key, without its secret.", key_get},
+    {"DELETE", APP "/keys/{id}", ROLE_DEPLOYER, 0, NULL, NULL, 204, NULL, "deleteKey",
+     "Revokes an API key; in force when it answers.", key_delete},
     {"GET", "/v1/domains", ROLE_VIEWER, ENDPOINT_LIST, NULL, &domain_shape, 200, "limit cursor app",
      "listDomains", "Lists the domains.", domain_list},
     {"GET", "/v1/domains/{host}", ROLE_VIEWER, 0, NULL, &domain_shape, 200, NULL, "getDomain",

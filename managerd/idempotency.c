@@ -103,6 +103,17 @@ enum progress idempotency_begin(struct call *call)
     return verdict;
 }
 
+/* What may be seen once is not kept: an answer that is given again has null in its place. */
+static struct json *without_secrets(const struct call *call, const struct json *result)
+{
+    const struct shape *shape = call->endpoint->gives;
+    struct json *kept = json_copy(result);
+    for (size_t i = 0; shape && i < shape->count; i++)
+        if (shape->fields[i].flags & SHAPE_SHOWN_ONCE && json_get(kept, shape->fields[i].name))
+            json_set_null(kept, shape->fields[i].name);
+    return kept;
+}
+
 void idempotency_keep(struct call *call, int status, const struct json *result)
 {
     if (!call->idempotency_key[0])
@@ -115,7 +126,7 @@ void idempotency_keep(struct call *call, int status, const struct json *result)
     if (call->operation)
         json_set_string(kept, "operation", text_of(call->operation, "id"));
     if (result) {
-        json_set(kept, "result", json_copy(result));
+        json_set(kept, "result", without_secrets(call, result));
         json_set_bool(kept, "tagged", call->tagged);
         if (call->unchanged)
             json_set_integer(kept, "revision", (int64_t)call->unchanged);

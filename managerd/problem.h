@@ -27,6 +27,8 @@
       "Create the app with PUT, or deploy to it.")                                                 \
     X(DOMAIN_NOT_FOUND, "domain-not-found", 404, "There is no such domain",                        \
       "GET /v1/domains lists the domains; create one with PUT.")                                   \
+    X(KEY_NOT_FOUND, "key-not-found", 404, "There is no such API key",                             \
+      "GET /v1/apps/NAME/keys lists the API keys of an app.")                                      \
     X(VERSION_NOT_FOUND, "version-not-found", 404, "There is no such version",                     \
       "GET /v1/apps/NAME/versions lists the versions of an app.")                                  \
     X(OPERATION_NOT_FOUND, "operation-not-found", 404, "There is no such operation",               \

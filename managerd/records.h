@@ -17,7 +17,7 @@
  * internal of an app: {"slot", "lastVersion", "traffic", "previousTraffic" | null,
  * "trafficChangedAt" (ms), "noTrafficThrough" (version), "environment": {"names", "sealed"},
  * "functionClaimed" (a function of ours may exist), "adopted", "deleting" (operation id) | null,
- * "domains" (hosts that lead to it, in order; absent: none)}
+ * "domains" (hosts that lead to it, in order; absent: none), "apiKeys" (access.h; absent: none)}
  */
 #ifndef MANAGERD_RECORDS_H
 #define MANAGERD_RECORDS_H

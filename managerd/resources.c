@@ -2,6 +2,7 @@
 #include "managerd/resources.h"
 
 #include "common/contract/host.h"
+#include "managerd/access.h"
 #include "managerd/domains.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -316,6 +317,7 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &version_shape,
                                                &traffic_shape,
                                                &domain_shape,
+                                               &api_key_shape,
                                                &rollback_shape,
                                                &operation_shape,
                                                &status_shape,

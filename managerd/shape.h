@@ -27,7 +27,8 @@ enum shape_flag {
     SHAPE_REQUIRED = 1,
     SHAPE_READ_ONLY = 2, /* accepted in requests, whatever it holds, and dropped */
     SHAPE_NULLABLE = 4,
-    SHAPE_SECRET = 8, /* writeOnly */
+    SHAPE_SECRET = 8,      /* writeOnly */
+    SHAPE_SHOWN_ONCE = 16, /* a secret in the first answer; null when that is given again */
 };
 
 struct shape;

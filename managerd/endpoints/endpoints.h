@@ -27,6 +27,10 @@
     X(domain_get)                                                                                  \
     X(domain_put)                                                                                  \
     X(domain_delete)                                                                               \
+    X(key_list)                                                                                    \
+    X(key_get)                                                                                     \
+    X(key_post)                                                                                    \
+    X(key_delete)                                                                                  \
     X(operation_list)                                                                              \
     X(operation_get)                                                                               \
     X(operation_events)                                                                            \

@@ -1,12 +1,14 @@
 """Who may call: the rules of an app's route, with hand-made routes and on the whole stack."""
+import datetime
 import hashlib
 import pathlib
+import re
 import time
 
 import pytest
 
 from fake_lambda import FakeLambda, Proxy, app, expect_fault, version
-from harness import raw, request
+from harness import Stack, make_zip, raw, request
 
 RECORD = pathlib.Path(__file__).parent.parent / "vectors/records/route-access-unknown-rule.hex"
 
@@ -107,3 +109,166 @@ def test_a_rule_from_a_newer_release_refuses_the_app_and_no_other(edge):
     aws, proxyd = edge
     expect_fault(proxyd, ask(proxyd, "future", {"X-Api-Key": GOOD}), "record-unreadable", 503, "not-started", 5)
     assert ask(proxyd, "open").status == 200
+
+
+# -- keys, on the whole stack ---------------------------------------------------------------------------------------------
+
+ECHO = make_zip({"index.js": "exports.handler = async (event) => ({statusCode: 200, headers: {'content-type': 'application/json'},"
+                             "body: JSON.stringify(event)});"})
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with Stack(managerd={"MANAGERD_DRAIN_MS": "0"}) as running:
+        for name in ("shop", "other"):
+            running.deploy(name, ECHO)
+        yield running
+
+
+def call(stack, method, path, body=None, **headers):
+    return stack.managerd.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})
+
+
+def rule(stack, name, access):
+    answer = call(stack, "PATCH", f"/v1/apps/{name}", {"access": access})
+    assert answer.status == 200, answer.text
+    return answer.json()["access"]
+
+
+def make_key(stack, name="shop", body=None, **headers):
+    answer = call(stack, "POST", f"/v1/apps/{name}/keys", body or {"name": "tests"}, **headers)
+    assert answer.status == 201, answer.text
+    return answer.json()
+
+
+def use(stack, secret, name="shop", header="X-Api-Key", **headers):
+    return stack.app(name, headers={header: secret, **{name.replace("_", "-"): text for name, text in headers.items()}})
+
+
+def test_a_key_opens_the_next_request_and_its_end_closes_the_one_after(stack):
+    assert stack.app("shop").status == 200, "off by default"
+    assert rule(stack, "shop", {"apiKeys": {}})["apiKeys"] == {"header": "X-Api-Key"}
+    assert stack.app("shop").status == 401, "nobody has a key yet"
+    for _ in range(10):
+        key = make_key(stack)
+        assert use(stack, key["secret"]).status == 200
+        assert call(stack, "DELETE", f"/v1/apps/shop/keys/{key['id']}").status == 204
+        assert use(stack, key["secret"]).status == 401
+        assert call(stack, "DELETE", f"/v1/apps/shop/keys/{key['id']}").json()["type"] == "/problems/key-not-found"
+    rule(stack, "shop", {"apiKeys": None})
+    assert stack.app("shop").status == 200
+
+
+def test_a_key_is_long_recognisable_and_shown_once(stack):
+    made = call(stack, "POST", "/v1/apps/shop/keys", {"name": "the backend", "expiresAt": "2999-01-01T00:00:00Z"})
+    key = made.json()
+    assert made.status == 201 and made.header("Location") == f"/v1/apps/shop/keys/{key['id']}"
+    assert re.fullmatch("aok_[0-9a-f]{48}", key["secret"]) and key["secret"].startswith(key["hint"])
+    assert hashlib.sha256(key["secret"][:44].encode()).hexdigest()[:8] == key["secret"][44:], "scanners can check it"
+    assert (key["name"], key["expiresAt"], key["createdBy"]) == ("the backend", "2999-01-01T00:00:00.000Z", "local")
+    read = call(stack, "GET", made.header("Location"))
+    assert read.json() == {name: value for name, value in key.items() if name != "secret"}
+    assert read.header("ETag") == made.header("ETag") == call(stack, "GET", "/v1/apps/shop").header("ETag")
+    listed = call(stack, "GET", "/v1/apps/shop/keys").json()["items"]
+    assert [item["hint"] for item in listed if item["id"] == key["id"]] == [key["hint"]]
+    assert "secret" not in str(listed) and "sha256" not in str(listed)
+    assert "apiKeys" not in str(call(stack, "GET", "/v1/apps/shop").json().get("internal", ""))
+    assert call(stack, "DELETE", made.header("Location"), If_Match='"1"').status == 412
+    assert call(stack, "DELETE", made.header("Location"), If_Match=made.header("ETag")).status == 204
+
+
+def test_an_answer_that_is_given_again_has_no_secret(stack):
+    first = call(stack, "POST", "/v1/apps/shop/keys", {"name": "once"}, Idempotency_Key="make-a-key")
+    again = call(stack, "POST", "/v1/apps/shop/keys", {"name": "once"}, Idempotency_Key="make-a-key")
+    assert (again.status, again.header("Idempotency-Replayed")) == (201, "true")
+    assert again.json() == {**first.json(), "secret": None}
+    assert call(stack, "DELETE", f"/v1/apps/shop/keys/{first.json()['id']}").status == 204
+
+
+def test_two_keys_work_while_one_takes_over_and_only_for_their_app(stack):
+    rule(stack, "shop", {"apiKeys": {"header": "X-Shop-Key"}})
+    rule(stack, "other", {"apiKeys": {}})
+    old, new = make_key(stack), make_key(stack)
+    for key in (old, new):
+        answer = use(stack, key["secret"], header="x-shop-key")
+        event = answer.json()
+        assert event["headers"]["x-orchestrator-api-key-id"] == key["id"] and key["secret"] not in answer.text
+        assert stack.proxyd.access_lines and use(stack, key["secret"]).status == 401, "the header is the other one"
+        assert use(stack, key["secret"], name="other").status == 401
+    assert call(stack, "DELETE", f"/v1/apps/shop/keys/{old['id']}").status == 204
+    assert [use(stack, key["secret"], header="X-Shop-Key").status for key in (old, new)] == [401, 200]
+    for name in ("shop", "other"):
+        rule(stack, name, None)
+    assert call(stack, "GET", "/v1/apps/shop").json()["access"]["apiKeys"] is None
+
+
+def test_a_key_ends_by_the_clock(stack):
+    rule(stack, "other", {"apiKeys": {}})
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1.5)
+    key = make_key(stack, "other", {"name": "short", "expiresAt": soon.isoformat()})
+    assert use(stack, key["secret"], "other").status == 200
+    while datetime.datetime.now(datetime.timezone.utc) <= soon:
+        time.sleep(0.05)
+    assert use(stack, key["secret"], "other").status == 401
+    assert any(key["id"] in line.get("detail", "") for line in stack.proxyd.access_lines())
+    rule(stack, "other", None)
+
+
+def test_previews_and_versions_asked_for_obey_the_same_rule(stack):
+    assert call(stack, "PATCH", "/v1/apps/shop", {"previewUrls": True, "versionHeader": True,
+                                                  "access": {"apiKeys": {}}}).status == 200
+    key = make_key(stack)
+    for host, headers in (("v1--shop.localhost", {}), ("shop.localhost", {"X-Orchestrator-Version": "1"})):
+        assert request(stack.proxyd.url + "/", host=host, headers=headers).status == 401
+        assert request(stack.proxyd.url + "/", host=host, headers={**headers, "X-Api-Key": key["secret"]}).status == 200
+    stack.deploy("shop", ECHO)
+    assert stack.app("shop").status == 401, "a deployment's probe needs no key, callers still do"
+    assert call(stack, "PATCH", "/v1/apps/shop", {"previewUrls": False, "versionHeader": False, "access": None}).status == 200
+
+
+def test_each_fault_of_a_key_or_a_rule_has_its_pointer(stack):
+    def pointers(answer):
+        assert answer.status == 422, answer.text
+        return sorted(error.get("pointer", error.get("parameter")) for error in answer.json()["errors"])
+
+    keys, shop = "/v1/apps/shop/keys", "/v1/apps/shop"
+    assert pointers(call(stack, "POST", keys, {})) == ["/name"]
+    assert pointers(call(stack, "POST", keys, {"name": "", "expiresAt": "tomorrow", "x": 1})) == ["/expiresAt", "/name", "/x"]
+    assert pointers(call(stack, "POST", keys, {"name": "a", "expiresAt": "2020-01-01T00:00:00Z"})) == ["/expiresAt"]
+    assert pointers(call(stack, "GET", keys + "?limit=0&cursor=x")) == ["cursor", "limit"]
+    assert pointers(call(stack, "PATCH", shop, {"access": {"keys": {}}})) == ["/access/keys"]
+    for header in ("", "Authorization", "cookie", "X Key", "Host", "X-Forwarded-For", "x-orchestrator-key", "a" * 65, "Content-Type"):
+        assert pointers(call(stack, "PATCH", shop, {"access": {"apiKeys": {"header": header}}})) == ["/access/apiKeys/header"]
+    assert call(stack, "POST", "/v1/apps/none/keys", {"name": "a"}).status == 404
+    assert call(stack, "GET", keys + "/none").status == 404
+
+
+def test_keys_are_limited_in_number_and_listed_in_pages(stack):
+    ids = [make_key(stack, "other")["id"] for _ in range(49 - len(call(stack, "GET", "/v1/apps/other/keys").json()["items"]))]
+    make_key(stack, "other")
+    full = call(stack, "POST", "/v1/apps/other/keys", {"name": "one more"})
+    assert (full.status, full.json()["type"]) == (409, "/problems/conflict")
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = call(stack, "GET", f"/v1/apps/other/keys?limit=7{cursor and '&cursor=' + cursor}").json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["nextCursor"]
+    assert len(seen) == 50 and seen == sorted(seen) and set(ids) <= set(seen)
+    rule(stack, "other", {"apiKeys": {}})
+    assert stack.app("other").status == 401
+    rule(stack, "other", None)
+
+
+def test_no_secret_is_written_anywhere(stack):
+    rule(stack, "shop", {"apiKeys": {}})
+    key = make_key(stack, **{"Idempotency-Key": "written-nowhere"})
+    assert use(stack, key["secret"]).status == 200
+    assert use(stack, key["secret"] + "0").status == 401
+    for daemon in (stack.managerd, stack.proxyd):
+        assert key["secret"][8:] not in daemon.log_text(all_starts=True)
+    for path in pathlib.Path(stack.managerd.data).rglob("*"):
+        if path.is_file():
+            assert key["secret"][8:].encode() not in path.read_bytes(), path
+    stack.managerd.restart()
+    assert use(stack, key["secret"]).status == 200, "a rebuild of the routes keeps it"
+    assert use(stack, "").status == 401
