@@ -283,6 +283,155 @@ static void the_next_message_begins_afresh(void **state)
     buffer_release(&outcome.body);
 }
 
+/* What comes of the bytes, whole and byte by byte; both must be the same. */
+static enum guard_reason judge(struct view raw, enum guard_event *event)
+{
+    enum guard_reason reason = GUARD_NONE;
+
+    for (int way = 0; way < 2; way++) {
+        struct outcome outcome = {0};
+        struct guard guard;
+        size_t step = way == 0 ? raw.length : 1;
+        bool final = false;
+
+        guard_init(&guard, &guard_default_limits);
+        buffer_init(&outcome.body, MESSAGE_MAX);
+        for (size_t at = 0; !final && at < raw.length; at += step)
+            final = feed(&guard, view_slice(raw, at, step), &outcome);
+        if (way == 1) {
+            assert_int_equal(outcome.event, *event);
+            assert_int_equal(outcome.reason, reason);
+        }
+        *event = outcome.event;
+        reason = outcome.reason;
+        guard_release(&guard);
+        buffer_release(&outcome.body);
+    }
+    return reason;
+}
+
+/* `insert` goes in front of text[at]. */
+static enum guard_event judge_inserted(const char *text, size_t at, struct view insert,
+                                       enum guard_reason *reason)
+{
+    struct buffer raw;
+    enum guard_event event;
+
+    buffer_init(&raw, MESSAGE_MAX);
+    buffer_append(&raw, text, at);
+    buffer_append_view(&raw, insert);
+    buffer_append(&raw, text + at, strlen(text) - at);
+    *reason = judge(buffer_view(&raw), &event);
+    buffer_release(&raw);
+    return event;
+}
+
+static const char *const lawful_head = "POST /p?q=1 HTTP/1.1\r\nHost: a\r\nX-One: v w\r\n"
+                                       "X-Two:\r\nContent-Length: 3\r\n\r\n";
+
+/* In the value of a header, and around it: from behind the colon to the line's end. */
+static bool in_value(const char *text, size_t at)
+{
+    size_t start = at;
+
+    while (start > 0 && text[start - 1] != '\n')
+        start--;
+    return start > 0 && memchr(text + start, ':', at - start) != NULL && text[at] != '\n';
+}
+
+static void a_control_byte_is_refused_at_every_place_of_a_head(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < strlen(lawful_head); at++) {
+        for (int c = 0; c <= 127; c = c == 31 ? 127 : c + 1) {
+            enum guard_reason reason;
+            char byte = (char)c;
+            enum guard_event event = judge_inserted(lawful_head, at, view_from(&byte, 1), &reason);
+
+            bool behind_it = c == '\n' && at + 1 == strlen(lawful_head); /* then it is the body's */
+            if (behind_it || (c == '\t' && in_value(lawful_head, at)))
+                assert_int_not_equal(event, GUARD_EVENT_REFUSED);
+            else if (event != GUARD_EVENT_REFUSED)
+                fail_msg("byte %d before place %zu is let through", c, at);
+        }
+    }
+}
+
+static void a_bad_line_is_refused_wherever_it_stands(void **state)
+{
+    static const struct {
+        const char *line;
+        enum guard_reason reason;
+    } lines[] = {
+        {"Host: b\r\n", GUARD_HOST_REPEATED},
+        {"host: a\r\n", GUARD_HOST_REPEATED},
+        {"Content-Length: 3\r\n", GUARD_CONTENT_LENGTH},
+        {"content-LENGTH: +3\r\n", GUARD_CONTENT_LENGTH},
+        {"Transfer-Encoding: chunked\r\n", GUARD_LENGTH_AND_CODING},
+        {"No-Colon\r\n", GUARD_HEADER_NAME},
+        {"Space : x\r\n", GUARD_HEADER_NAME},
+        {": x\r\n", GUARD_HEADER_NAME},
+        {"X\xc3\xa9: x\r\n", GUARD_HEADER_NAME},
+        {"Content_Length: 3\r\n", GUARD_HEADER_NAME},
+        {" folded\r\n", GUARD_HEADER_FOLDED},
+        {"\tfolded\r\n", GUARD_HEADER_FOLDED},
+        {"X: a\x0b\r\n", GUARD_HEADER_VALUE},
+        {"X: a\x7f\r\n", GUARD_HEADER_VALUE},
+        {"X: a\n", GUARD_LINE_END},
+        {"X: a\r\r\n", GUARD_LINE_END},
+        {"Expect: more\r\n", GUARD_EXPECTATION},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        size_t places = 0;
+
+        for (const char *at = lawful_head; (at = strstr(at, "\r\n")) && at[2]; at += 2, places++) {
+            enum guard_reason reason;
+            enum guard_event event = judge_inserted(lawful_head, (size_t)(at + 2 - lawful_head),
+                                                    view_of(lines[i].line), &reason);
+
+            assert_int_equal(event, GUARD_EVENT_REFUSED);
+            if (reason != lines[i].reason)
+                fail_msg("%s at place %zu is refused for %s", lines[i].line, places,
+                         guard_reason_name(reason));
+        }
+        assert_int_equal(places, 5);
+    }
+}
+
+static void a_bad_chunk_is_refused_wherever_it_stands(void **state)
+{
+    static const char *const chunks[] = {
+        "\r\n",        " 1\r\nx\r\n",       "1 \r\nx\r\n",   "1;a=b\r\nx\r\n", "0x1\r\nx\r\n",
+        "+1\r\nx\r\n", "-1\r\nx\r\n",       "g\r\nx\r\n",    "1\nx\r\n",       "1\rx\r\n",
+        "1\r\nx\n",    "1\r\nxy\r\n",       "1\r\nx\ry\r\n", "2\r\nx\r\n0",    "100000001\r\nx\r\n",
+        "1\r\nx1\r\n", "0\r\nX: y\r\n\r\n", "0\r\nx",
+    };
+    const char *head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char *const good[] = {"5\r\nhello\r\n", "A\r\n0123456789\r\n", "0\r\n\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
+        for (size_t place = 0; place < 3; place++) {
+            struct buffer raw;
+            enum guard_event event;
+
+            buffer_init(&raw, MESSAGE_MAX);
+            buffer_append_view(&raw, view_of(head));
+            for (size_t k = 0; k < 3; k++) {
+                if (k == place)
+                    buffer_append_view(&raw, view_of(chunks[i]));
+                buffer_append_view(&raw, view_of(good[k]));
+            }
+            judge(buffer_view(&raw), &event);
+            if (event != GUARD_EVENT_REFUSED)
+                fail_msg("chunk %zu at place %zu is let through", i, place);
+            buffer_release(&raw);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +444,9 @@ int main(void)
         cmocka_unit_test(a_policy_can_restrict_the_body_at_the_head),
         cmocka_unit_test(headers_are_read_in_order_and_in_any_case),
         cmocka_unit_test(the_next_message_begins_afresh),
+        cmocka_unit_test(a_control_byte_is_refused_at_every_place_of_a_head),
+        cmocka_unit_test(a_bad_line_is_refused_wherever_it_stands),
+        cmocka_unit_test(a_bad_chunk_is_refused_wherever_it_stands),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
