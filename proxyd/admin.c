@@ -91,6 +91,7 @@ static void write_metrics(struct admin *admin, struct answer *answer)
         .tls = admin->shared->tls,
     };
 
+    breakers_count(admin->shared->breakers, clock_monotonic_us(), &process.breakers);
     REQUIRE(all != NULL);
     for (size_t i = 0; i < admin->worker_count; i++)
         all[i] = &admin->workers[i]->metrics;

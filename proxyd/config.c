@@ -68,6 +68,13 @@ static const struct option_row rows[] = {
      NULL, "Most requests in flight of one app that sets no limit of its own; beyond: 429."},
     {"attempts", OPTION_INTEGER, FIELD(attempts), "3", 1, 10, false, NULL, NULL,
      "Most attempts to invoke for one request; only what certainly did not start is tried again."},
+    {"breaker-failures", OPTION_INTEGER, FIELD(breaker_failures), "10", 0, 1000, false, NULL, NULL,
+     "Failures to start a version, in a row, after which it is not called for a moment: 503. 0: "
+     "never."},
+    {"breaker-pause", OPTION_DURATION, FIELD(breaker_pause_ms), "500ms", 10, HOUR_MS, false, NULL,
+     NULL, "Most time before one request is let through to see; doubles each time that it fails."},
+    {"breaker-pause-most", OPTION_DURATION, FIELD(breaker_pause_most_ms), "30s", 10, HOUR_MS, false,
+     NULL, NULL, "The ceiling of that."},
     {"head-timeout", OPTION_DURATION, FIELD(head_timeout_ms), "10s", 100, HOUR_MS, false, NULL,
      NULL, "Longest time for a request's head to come in whole; beyond: 408."},
     {"idle-timeout", OPTION_DURATION, FIELD(idle_timeout_ms), "75s", 100, HOUR_MS, false, NULL,

@@ -26,6 +26,7 @@ struct config {
     int64_t max_connections, max_connections_per_address;
     int64_t max_in_flight, app_max_in_flight;
     int64_t attempts;
+    int64_t breaker_failures, breaker_pause_ms, breaker_pause_most_ms;
     int64_t head_timeout_ms, idle_timeout_ms, body_timeout_ms, write_timeout_ms;
     int64_t stream_idle_timeout_ms;
     int64_t connect_timeout_ms, upstream_idle_ms, upstream_connections;

@@ -34,6 +34,8 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
       "The app gets requests faster than it may.")                                                 \
     X(PROXY_BUSY, "proxy-busy", 503, NOT_STARTED, false, 1, "Service Unavailable",                 \
       "The proxy has as many requests in flight as it may have.")                                  \
+    X(BREAKER_OPEN, "breaker-open", 503, NOT_STARTED, false, 1, "Service Unavailable",             \
+      "The function keeps failing to start, and is not called for a moment.")                      \
     X(BODY_TOO_LARGE, "body-too-large", 413, NOT_STARTED, false, 0, "Content Too Large",           \
       "The body of the request is larger than the app takes.")                                     \
     X(EVENT_TOO_LARGE, "event-too-large", 413, NOT_STARTED, false, 0, "Content Too Large",         \

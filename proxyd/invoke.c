@@ -6,10 +6,8 @@
 
 #include <event2/event.h>
 
-#define BACKOFF_MS          50  /* most before the second attempt; doubles with each */
-#define BACKOFF_THROTTLE_MS 250 /* the same after a throttle */
-#define RETRY_AFTER_MOST_S  1   /* Lambda asks for a longer pause: the client may as well wait */
-#define RETRY_AFTER_MAX_S   3600
+#define BACKOFF_MS          50    /* most before the second attempt; doubles with each */
+#define BACKOFF_THROTTLE_MS 250   /* the same after a throttle */
 #define SKEW_MS             60000 /* clocks that differ by less agree */
 
 static bool on_bytes(struct view bytes, const struct outgoing_result *so_far, void *context);
@@ -49,19 +47,85 @@ static void attempt(struct request *request, bool fresh_connection)
                     request->version->response_mode == ROUTE_AUTO ? PRELUDE_AUTO : PRELUDE_OPTIONAL,
                     &request->arena);
     }
+    request->breaker_told = false;
     request->attempts++;
     request->attempted_us = clock_monotonic_us();
     request->call = outgoing_send(request->worker->outgoing, &call);
 }
 
+/* ---- the version's breaker ---- */
+
+/* False: not now, and `retry_after_s` says how long that may last. */
+static bool breaker_lets_through(struct request *request, const char **why)
+{
+    struct breaker_answer answer;
+
+    if (request->probe) /* still the same: signed again, or on a fresh connection */
+        return true;
+    answer = breaker_ask(request->worker->shared->breakers, request->route.slot,
+                         request->version->number, clock_monotonic_us());
+    request->probe = answer.verdict == BREAKER_PROBE;
+    if (answer.verdict != BREAKER_REFUSED)
+        return true;
+    request->retry_after_s = (unsigned)((answer.wait_ms + 999) / 1000);
+    *why = breaker_reason_name(answer.reason);
+    return false;
+}
+
+static enum breaker_finding finding_of(enum fault fault)
+{
+    enum fault_class class = fault_row(fault)->class;
+
+    if (fault == FAULT_UNREACHABLE)
+        return FINDING_UNREACHABLE;
+    if (fault == FAULT_LAMBDA_NOT_READY)
+        return FINDING_NOT_READY;
+    return fault == FAULT_NONE || class == CLASS_RAN ? FINDING_STARTED : FINDING_UNCLEAR;
+}
+
+static void log_change(const struct request *request, enum breaker_change change, const char *why)
+{
+    if (change == BREAKER_OPENED)
+        log_write(LOG_WARN, "breaker-opened", LOG_VIEW("app", request->route.app),
+                  LOG_INTEGER("version", request->version->number), LOG_STRING("reason", why));
+    else if (change == BREAKER_CLOSED)
+        log_write(LOG_INFO, "breaker-closed", LOG_VIEW("app", request->route.app),
+                  LOG_INTEGER("version", request->version->number), LOG_STRING("reason", why));
+}
+
+/* Once for each attempt: as soon as it is known that the function started, or at the end. */
+static void tell_breaker(struct request *request, enum fault fault)
+{
+    struct breaker_report report = {
+        .slot = request->route.slot,
+        .version = request->version->number,
+        .finding = finding_of(fault),
+        .probe = request->probe,
+        .now_us = clock_monotonic_us(),
+    };
+
+    if (request->breaker_told)
+        return;
+    request->breaker_told = true;
+    request->probe = false;
+    log_change(request, breaker_tell(request->worker->shared->breakers, &report),
+               fault == FAULT_NONE ? "started" : fault_row(fault)->name);
+}
+
+/* ---- the attempts ---- */
+
 enum progress invoke_request(struct request *request)
 {
+    const char *why;
+
     uint64_t deadline_ms = request->route.deadline_ms
                                ? request->route.deadline_ms
                                : (uint64_t)request->version->timeout_s * 1000 + 1000;
 
     if (request->deadline_us == 0) /* it holds for all attempts */
         request->deadline_us = clock_monotonic_us() + deadline_ms * 1000;
+    if (!breaker_lets_through(request, &why))
+        return request_fail(request, FAULT_BREAKER_OPEN, why);
     attempt(request, false);
     return PROGRESS_WAIT;
 }
@@ -69,26 +133,38 @@ enum progress invoke_request(struct request *request)
 static void on_backoff(evutil_socket_t fd, short events, void *context)
 {
     struct request *request = context;
+    const char *why;
 
     (void)fd;
     (void)events;
-    if (request->client_gone || left_ms(request) <= 0)
+    if (request->client_gone || left_ms(request) <= 0 || !breaker_lets_through(request, &why))
         request_resume(request, PROGRESS_FAIL);
     else
         attempt(request, false);
 }
 
-/* A random part of a doubling pause; -1 when there is no time for it. */
+/* A random part of a doubling pause, but as long as Lambda asks for; -1 when that would leave the
+ * attempt less time than the pause took: what is certain not to have run would end as a call that was
+ * cut. */
 static int64_t backoff_ms(struct request *request)
 {
     uint32_t most = request->fault == FAULT_THROTTLED ? BACKOFF_THROTTLE_MS : BACKOFF_MS;
     int64_t pause = worker_random(request->worker, (most << (request->attempts - 1)) + 1);
 
-    if (request->retry_after_s > RETRY_AFTER_MOST_S)
-        return -1;
     if (pause < (int64_t)request->retry_after_s * 1000)
         pause = (int64_t)request->retry_after_s * 1000;
-    return pause < left_ms(request) ? pause : -1;
+    return pause * 2 <= left_ms(request) ? pause : -1;
+}
+
+/* The attempt never met Lambda, only what was left of a connection to it. */
+static bool try_fresh(struct request *request, const struct outcome *outcome)
+{
+    if (!outcome->stale || request->stale_seen || left_ms(request) <= 0)
+        return false;
+    request->stale_seen = true;
+    metrics_add(&request->worker->metrics.stale_connections, 1);
+    attempt(request, true);
+    return true;
 }
 
 static bool try_again(struct request *request, const struct outcome *outcome)
@@ -96,12 +172,6 @@ static bool try_again(struct request *request, const struct outcome *outcome)
     struct worker *worker = request->worker;
     int64_t pause;
 
-    if (outcome->stale && !request->stale_seen && left_ms(request) > 0) {
-        request->stale_seen = true;
-        metrics_add(&worker->metrics.stale_connections, 1);
-        attempt(request, true);
-        return true;
-    }
     if (!fault_row(outcome->fault)->retried || !outcome->may_heal || request->client_gone ||
         request->attempts >= worker->shared->config->attempts + request->stale_seen)
         return false;
@@ -143,18 +213,17 @@ static struct outcome judge(struct request *request, const struct outgoing_resul
         .reach = result->reach,
         .status = result->status,
         .on_kept_connection = result->connected_us == 0,
+        .now_ms = clock_wall_ms() + request->worker->clock_offset_ms,
     };
     struct view value;
-    uint64_t seconds;
 
     outgoing_header(result->call, "x-amzn-ErrorType", &input.error_type);
+    outgoing_header(result->call, "Retry-After", &input.retry_after);
+    outgoing_header(result->call, "Date", &input.date);
     struct outcome outcome = outcome_of(&input);
     request->function_error =
         !streams(request) && outgoing_header(result->call, "X-Amz-Function-Error", &value);
-    request->retry_after_s = 0;
-    if (outgoing_header(result->call, "Retry-After", &value) &&
-        view_to_u64(value, RETRY_AFTER_MAX_S, &seconds) == ERROR_NONE)
-        request->retry_after_s = (unsigned)seconds;
+    request->retry_after_s = outcome.retry_after_s;
     return outcome;
 }
 
@@ -172,6 +241,8 @@ static void count(struct request *request, const struct outgoing_result *result,
 
 static bool on_bytes(struct view bytes, const struct outgoing_result *so_far, void *context)
 {
+    if (so_far->status == 200)
+        tell_breaker(context, FAULT_NONE);
     return so_far->status != 200 || forward_bytes(context, bytes);
 }
 
@@ -201,6 +272,8 @@ static void on_done(const struct outgoing_result *result, void *context)
     struct outcome outcome = judge(request, result);
 
     request->call = NULL;
+    if (outcome.fault == FAULT_NONE)
+        tell_breaker(request, FAULT_NONE);
     /* What a stream said at its end counts as the outcome, too. */
     count(request, result, outcome.fault == FAULT_NONE ? request->stream.fault : outcome.fault);
     if (outcome.fault == FAULT_NONE) {
@@ -219,7 +292,12 @@ static void on_done(const struct outgoing_result *result, void *context)
     if (outcome.clock_doubted && !request->signed_again && clock_was_wrong(request, result)) {
         request->signed_again = true;
         request_resume(request, PROGRESS_SIGN_AGAIN);
-    } else if (!try_again(request, &outcome)) {
-        request_resume(request, PROGRESS_FAIL);
+        return;
     }
+    if (try_fresh(request, &outcome))
+        return;
+    bool probe = request->probe; /* one that fails opens the breaker again */
+    tell_breaker(request, outcome.fault);
+    if (probe || !try_again(request, &outcome))
+        request_resume(request, PROGRESS_FAIL);
 }

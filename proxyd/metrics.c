@@ -53,6 +53,7 @@ enum metrics_outcome metrics_outcome_of(enum fault fault)
     case FAULT_APP_BUSY:
     case FAULT_APP_RATE:
     case FAULT_PROXY_BUSY:
+    case FAULT_BREAKER_OPEN:
     case FAULT_BODY_TOO_LARGE:
     case FAULT_RECORD_UNREADABLE:
     case FAULT_NO_ROUTES:
@@ -189,6 +190,31 @@ static void write_process(struct buffer *out, const struct metrics_process *proc
     exposition_count(out, "proxyd_build_info", &version, 1, 1);
 }
 
+static void write_breakers(struct buffer *out, const struct breaker_counts *counts)
+{
+    const struct {
+        const char *state;
+        uint64_t now, entered;
+    } rows[] = {{"open", counts->open, counts->opened},
+                {"half-open", counts->half_open, counts->probes},
+                {"closed", 0, counts->closed}};
+    const char *name = "proxyd_breakers";
+
+    exposition_family(out, name, "gauge",
+                      "Versions whose circuit breaker is not closed, by state.");
+    for (size_t i = 0; i < 2; i++) {
+        struct exposition_label label = {"state", view_of(rows[i].state)};
+        exposition_count(out, name, &label, 1, rows[i].now);
+    }
+    name = "proxyd_breaker_transitions_total";
+    exposition_family(out, name, "counter",
+                      "Circuit breakers that opened, let a probe through, or closed again.");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct exposition_label label = {"to", view_of(rows[i].state)};
+        exposition_count(out, name, &label, 1, rows[i].entered);
+    }
+}
+
 static void write_certificate(const struct tls_certificate *certificate, void *context)
 {
     struct exposition_label labels[] = {{"name", view_of(certificate->name)},
@@ -240,5 +266,6 @@ void metrics_write(struct buffer *out, const struct metrics *const *workers, siz
                     "From sending an invocation to its whole answer.");
     write_scalars(out, all);
     write_process(out, process);
+    write_breakers(out, &process->breakers);
     write_tls(out, process->tls);
 }

@@ -11,6 +11,7 @@
 #include "common/base/bytes.h"
 #include "common/net/guard.h"
 #include "common/net/tls.h"
+#include "proxyd/breaker.h"
 #include "proxyd/fault.h"
 
 #include <stdatomic.h>
@@ -96,6 +97,7 @@ struct metrics_process {
     unsigned workers;
     double started_at_s;
     struct tls *tls; /* NULL without TLS */
+    struct breaker_counts breakers;
 };
 
 /* Appends all families; each sample is the sum over the workers. */

@@ -1,6 +1,10 @@
 /* Tells from Lambda's answer, or the lack of one, whether the function ran. */
 #include "proxyd/outcome.h"
 
+#include "common/base/clock.h"
+
+#define RETRY_AFTER_MOST_S 86400
+
 /* Codes by which Lambda says that it did not start the function. */
 static const struct {
     const char *code;
@@ -29,6 +33,13 @@ static const struct {
     {"SnapStartTimeoutException", 408, true},
     {"SnapStartNotReadyException", 409, true},
     {"CodeArtifactUserPendingException", 409, true},
+    {"CodeArtifactUserFailedException", 409, false},
+    {"CodeArtifactUserDeletedException", 409, false},
+    {"SnapStartRegenerationFailureException", 409, false},
+    {"ResourceConflictException", 409, true}, /* the function is pending, or being changed */
+    {"SnapStartException", 400, false},
+    {"EFSMountFailureException", 403, false},
+    {"S3FilesMountFailureException", 403, false},
 };
 
 /* "Namespace#CodeException:http://…" -> "CodeException". */
@@ -55,6 +66,12 @@ static bool doubts_clock(struct view code)
     return false;
 }
 
+/* The file system failed while code of the function read or wrote it. */
+static bool may_have_run(int status, struct view code)
+{
+    return status == 410 && view_equal_string(code, "EFSIOException");
+}
+
 static void judge_status(int status, struct outcome *outcome)
 {
     for (size_t i = 0; i < sizeof not_started / sizeof not_started[0]; i++) {
@@ -70,7 +87,7 @@ static void judge_status(int status, struct outcome *outcome)
         outcome->may_heal = true;
     } else if (status == 413) {
         outcome->fault = FAULT_EVENT_TOO_LARGE;
-    } else if (status >= 400 && status < 500) {
+    } else if (status >= 400 && status < 500 && !may_have_run(status, outcome->code)) {
         outcome->fault = FAULT_LAMBDA_REFUSED;
         outcome->clock_doubted = doubts_clock(outcome->code);
     } else {
@@ -89,6 +106,24 @@ static enum fault fault_of_reach(const struct outcome_input *input)
     return FAULT_LAMBDA_FAILED;
 }
 
+/* Seconds, or a date by the sender's own clock. What is neither says nothing. */
+static unsigned seconds_to_wait(const struct outcome_input *input)
+{
+    int64_t then_ms, now_ms;
+    uint64_t seconds;
+
+    if (view_to_u64(input->retry_after, UINT64_MAX, &seconds) == ERROR_NONE)
+        return seconds < RETRY_AFTER_MOST_S ? (unsigned)seconds : RETRY_AFTER_MOST_S;
+    if (clock_parse_http(input->retry_after, &then_ms) != ERROR_NONE)
+        return 0;
+    if (clock_parse_http(input->date, &now_ms) != ERROR_NONE)
+        now_ms = input->now_ms;
+    if (then_ms <= now_ms)
+        return 0;
+    seconds = ((uint64_t)(then_ms - now_ms) + 999) / 1000;
+    return seconds < RETRY_AFTER_MOST_S ? (unsigned)seconds : RETRY_AFTER_MOST_S;
+}
+
 struct outcome outcome_of(const struct outcome_input *input)
 {
     struct outcome outcome = {.fault = FAULT_NONE, .code = code_of(input->error_type)};
@@ -102,6 +137,7 @@ struct outcome outcome_of(const struct outcome_input *input)
                         input->on_kept_connection;
     } else if (input->status != 200) {
         judge_status(input->status, &outcome);
+        outcome.retry_after_s = seconds_to_wait(input);
     }
     return outcome;
 }

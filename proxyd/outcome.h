@@ -12,9 +12,11 @@
 struct outcome_input {
     enum error error; /* of the call out */
     enum outgoing_reach reach;
-    int status;              /* of Lambda's answer; 0 without one */
-    struct view error_type;  /* x-amzn-ErrorType, as received */
-    bool on_kept_connection; /* not a new one */
+    int status;                    /* of Lambda's answer; 0 without one */
+    struct view error_type;        /* x-amzn-ErrorType, as received */
+    bool on_kept_connection;       /* not a new one */
+    struct view retry_after, date; /* Retry-After and Date, as received; empty: none */
+    int64_t now_ms;                /* wall time, for when there is no Date */
 };
 
 struct outcome {
@@ -23,7 +25,8 @@ struct outcome {
     bool stale;    /* a kept connection was dead: try again at once, on a fresh one */
     bool
         clock_doubted; /* Lambda refused the signature by a code that it also uses for a wrong time */
-    struct view code; /* the error type without namespace and URI; empty when none */
+    struct view code;       /* the error type without namespace and URI; empty when none */
+    unsigned retry_after_s; /* RFC 9110 section 10.2.3, seconds or a date; at most a day; 0: none */
 };
 
 struct outcome outcome_of(const struct outcome_input *input);

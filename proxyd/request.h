@@ -103,6 +103,8 @@ struct request {
     unsigned attempts;
     bool signed_again;
     bool stale_seen;       /* one dead kept connection is forgiven without budget */
+    bool probe;            /* the call is the one that the version's open breaker let through */
+    bool breaker_told;     /* the breaker knows how this attempt went */
     uint64_t attempted_us; /* monotonic: the attempt under way began */
     uint64_t upstream_us;
     char *payload; /* the reply's bytes */

@@ -170,6 +170,7 @@ static void release(struct server *server)
     event_base_free(server->base);
     routes_free(server->shared.routes);
     limits_free(server->shared.limits);
+    breakers_free(server->shared.breakers);
 }
 
 static void log_ready(const struct server *server)
@@ -188,6 +189,17 @@ static void log_ready(const struct server *server)
                   LOG_INTEGER("workers", server->worker_count));
 }
 
+static struct breakers *make_breakers(const struct config *config)
+{
+    struct breakers_options options = {
+        .failures = (uint32_t)config->breaker_failures,
+        .pause_ms = (uint32_t)config->breaker_pause_ms,
+        .pause_most_ms = (uint32_t)config->breaker_pause_most_ms,
+    };
+
+    return options.failures ? breakers_new(&options) : NULL;
+}
+
 int server_run(const struct config *config, struct certificates *certificates)
 {
     struct server server = {.config = config};
@@ -201,6 +213,7 @@ int server_run(const struct config *config, struct certificates *certificates)
     server.certificates = certificates;
     server.shared.tls = certificates_tls(certificates);
     server.shared.limits = limits_new((uint32_t)config->max_in_flight);
+    server.shared.breakers = make_breakers(config);
     server.shared.routes = routes_new(config);
     routes_tend(server.shared.routes);
     make_events(&server);

@@ -10,6 +10,7 @@
 #include "common/net/incoming.h"
 #include "common/net/outgoing.h"
 #include "common/net/tls.h"
+#include "proxyd/breaker.h"
 #include "proxyd/config.h"
 #include "proxyd/limits.h"
 #include "proxyd/metrics.h"
@@ -29,6 +30,7 @@ TAILQ_HEAD(request_list, request);
 struct shared {
     const struct config *config;
     struct limits *limits;
+    struct breakers *breakers; /* NULL: they are off */
     struct routes *routes;
     struct tls *tls; /* NULL without TLS */
     atomic_bool draining;

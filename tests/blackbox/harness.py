@@ -610,9 +610,9 @@ def free_port():
 class RawServer:
     """A server that does to each connection what `behave(peer, number)` says: for faults on the wire."""
 
-    def __init__(self, behave):
+    def __init__(self, behave, port=0):
         self.behave = behave
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", port))
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.connections = 0

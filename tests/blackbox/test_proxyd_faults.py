@@ -91,10 +91,56 @@ def test_a_long_retry_after_is_the_clients_to_wait(proxyd, aws):
     assert line["attempts"] == 1
 
 
+def http_date(seconds_from_now):
+    return email.utils.formatdate(time.time() + seconds_from_now, usegmt=True)
+
+
+@pytest.mark.parametrize("status, code", [(429, "TooManyRequestsException"), (502, "ENINotReadyException")])
+def test_a_retry_after_within_the_deadline_is_waited_for(proxyd, aws, status, code):
+    times = []
+
+    def script(call):
+        times.append(time.monotonic())
+        if len(times) < 2:
+            call.service_error(status, code, {"Retry-After": "1"})
+        else:
+            call.reply({"statusCode": 200, "body": "in time"})
+    aws.script["hello"] = script
+    assert proxyd.app("hello").text == "in time"
+    assert 1 <= times[1] - times[0] < 3
+
+
+@pytest.mark.parametrize("headers, seconds", [
+    ({"Retry-After": "4"}, 4), ({"Retry-After": "86401"}, 86400), ({"Retry-After": "soon"}, 1), ({"Retry-After": "-5"}, 1),
+    ({"Retry-After": "99999999999999999999999"}, 1), ({"Retry-After": "Tue, 14 Nov 2023 22:13:30 GMT", "Date": "Tue, 14 Nov 2023 22:13:00 GMT"}, 30),
+    ({"Retry-After": "Tue, 14 Nov 2023 22:13:30 GMT", "Date": "Tue, 14 Nov 2023 22:14:00 GMT"}, 1),
+    ({"Retry-After": "http-date", "Date": None}, (58, 60)),
+])
+@pytest.mark.parametrize("status, code, fault, expected", [(429, "TooManyRequestsException", "throttled", 429),
+                                                            (502, "ENINotReadyException", "lambda-not-ready", 503)])
+def test_a_retry_after_that_is_too_long_is_passed_on(proxyd, aws, status, code, fault, expected, headers, seconds):
+    if headers["Retry-After"] == "http-date":
+        headers = {"Retry-After": http_date(60)}
+    aws.script["hello"] = lambda call: call.service_error(status, code, headers)
+    proxyd.publish(routes=[app("hello", deadline_ms=6000)])
+    response = proxyd.app("hello")
+    line = expect_fault(proxyd, response, fault, expected, "not-started", True)
+    least, most = seconds if isinstance(seconds, tuple) else (seconds, seconds)
+    assert least <= int(response.header("Retry-After")) <= most
+    assert line["attempts"] == aws.count("hello") == (1 if least > 1 else 3)
+
+
+def test_no_attempt_is_made_that_the_deadline_would_cut(proxyd, aws):
+    proxyd.publish(routes=[app("hello", deadline_ms=1500)])
+    aws.script["hello"] = lambda call: call.service_error(429, "TooManyRequestsException", {"Retry-After": "1"})
+    line = expect_fault(proxyd, proxyd.app("hello"), "throttled", 429, "not-started", 1)
+    assert line["attempts"] == 1 and line["duration_us"] < 1000000
+
+
 def test_the_retry_budget_ends(aws):
     aws.script["busy"] = lambda call: call.service_error(502, "ENINotReadyException")
     aws.calls.clear()
-    with Proxy(aws, routes=[app("busy")], options={"PROXYD_WORKERS": "1"}) as proxyd:
+    with Proxy(aws, routes=[app("busy")], options={"PROXYD_WORKERS": "1", "PROXYD_BREAKER_FAILURES": "0"}) as proxyd:
         for _ in range(70):
             assert proxyd.app("busy").status == 503
         assert aws.count("busy") <= 70 + 101

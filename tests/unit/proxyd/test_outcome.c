@@ -65,6 +65,7 @@ static void a_code_is_found_between_namespace_and_address(void **state)
 
 static void other_4xx_are_refusals_and_other_5xx_unknown(void **state)
 {
+    assert_int_equal(answered(410, "EFSIOException").fault, FAULT_LAMBDA_FAILED);
     static const int refusals[] = {400, 401, 402, 403, 404, 408, 409, 410, 415};
     static const int unknown[] = {202, 301, 500, 502, 503, 504, 599};
 
@@ -123,6 +124,38 @@ static void nothing_that_may_have_run_is_ever_retried(void **state)
     }
 }
 
+static unsigned waits(const char *retry_after, const char *date)
+{
+    struct outcome_input input = {.error = ERROR_NONE,
+                                  .reach = OUTGOING_ANSWERED,
+                                  .status = 429,
+                                  .retry_after = view_of(retry_after),
+                                  .date = view_of(date),
+                                  .now_ms = INT64_C(1700000000000)};
+
+    return outcome_of(&input).retry_after_s;
+}
+
+static void a_wait_is_told_in_seconds_or_as_a_date(void **state)
+{
+    const char *then = "Tue, 14 Nov 2023 22:13:30 GMT"; /* 1700000010 */
+
+    (void)state;
+    assert_int_equal(waits("17", NULL), 17);
+    assert_int_equal(waits("0", NULL), 0);
+    assert_int_equal(waits("99999999", NULL), 86400);
+    assert_int_equal(waits("18446744073709551616", NULL), 0);
+    assert_int_equal(waits("1.5", NULL), 0);
+    assert_int_equal(waits("-1", NULL), 0);
+    assert_int_equal(waits("soon", NULL), 0);
+    assert_int_equal(waits(NULL, NULL), 0);
+    assert_int_equal(waits(then, NULL), 10);
+    assert_int_equal(waits(then, "Tue, 14 Nov 2023 22:13:25 GMT"), 5); /* by the sender's clock */
+    assert_int_equal(waits(then, "Tue, 14 Nov 2023 22:13:31 GMT"), 0);
+    assert_int_equal(waits(then, "no date"), 10);
+    assert_int_equal(waits("Tue, 14 Nov 2034 22:13:30 GMT", NULL), 86400);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +168,7 @@ int main(void)
         cmocka_unit_test(only_what_was_surely_not_sent_is_unreachable),
         cmocka_unit_test(only_a_kept_connection_is_stale),
         cmocka_unit_test(nothing_that_may_have_run_is_ever_retried),
+        cmocka_unit_test(a_wait_is_told_in_seconds_or_as_a_date),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
