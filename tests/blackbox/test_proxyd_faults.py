@@ -107,7 +107,7 @@ def test_a_retry_after_within_the_deadline_is_waited_for(proxyd, aws, status, co
             call.reply({"statusCode": 200, "body": "in time"})
     aws.script["hello"] = script
     assert proxyd.app("hello").text == "in time"
-    assert 1 <= times[1] - times[0] < 3
+    assert 0.95 <= times[1] - times[0] < 3  # the loop counts from when its turn began
 
 
 @pytest.mark.parametrize("headers, seconds", [
