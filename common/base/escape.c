@@ -186,6 +186,46 @@ enum error base64_decode(struct buffer *out, struct view text)
     return ERROR_NONE;
 }
 
+/* The digit's value in the alphabet for URLs, or 64. */
+static unsigned base64url_value(unsigned char digit)
+{
+    if (digit == '+' || digit == '/')
+        return 64;
+    digit = digit == '-' ? '+' : digit == '_' ? '/' : digit;
+    return base64_values[digit] == NO ? 64 : base64_values[digit];
+}
+
+enum error base64url_decode(struct buffer *out, struct view text)
+{
+    size_t decoded = text.length / 4 * 3 + (text.length % 4 ? text.length % 4 - 1 : 0);
+    unsigned bits = 0, held = 0;
+    char *to;
+
+    if (text.length % 4 == 1)
+        return ERROR_INVALID;
+    if (text.length == 0)
+        return ERROR_NONE;
+    to = buffer_reserve(out, decoded);
+    if (!to)
+        return out->error;
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned value = base64url_value((unsigned char)text.data[i]);
+
+        if (value > 63)
+            return ERROR_INVALID;
+        bits = (bits << 6 | value) & 0xFFFF;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            *to++ = (char)(bits >> held);
+        }
+    }
+    if (bits & ((1u << held) - 1))
+        return ERROR_INVALID;
+    buffer_commit(out, decoded);
+    return ERROR_NONE;
+}
+
 static bool is_unreserved(char byte)
 {
     return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||

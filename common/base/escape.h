@@ -20,6 +20,9 @@ void base64_encode(struct buffer *out, const void *data, size_t length);
 size_t base64_encoded_length(size_t length);
 /* Strict about alphabet; padding may be absent; line ends are refused. */
 enum error base64_decode(struct buffer *out, struct view text) MUST_CHECK;
+/* RFC 4648 section 5 as RFC 7515 wants it: no padding, no line ends, no bits left over, so that
+ * bytes have one spelling. */
+enum error base64url_decode(struct buffer *out, struct view text) MUST_CHECK;
 
 /* RFC 3986: everything but A-Za-z0-9-._~ becomes %XX (upper case); bytes in `keep` stay as well. */
 void percent_encode(struct buffer *out, struct view text, const char *keep);

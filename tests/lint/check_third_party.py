@@ -8,7 +8,7 @@ ONLY = {
     "cjson/": ["common/base/json.c"],
     "zip.h": ["common/base/archive.c"],
     "zlib.h": ["common/contract/event_stream.c", "managerd/"],
-    "openssl/": ["common/base/crypto.c", "common/aws/sigv4.c", "common/net/tls"],
+    "openssl/": ["common/base/crypto.c", "common/base/signature.c", "common/aws/sigv4.c", "common/net/tls"],
     "event2/": ["common/net/", "proxyd/", "managerd/", "deploy/lambda-local/", "common/aws/"],
 }
 SYSTEM = re.compile(r"^(std\w+|string|strings|ctype|errno|fcntl|inttypes|limits|locale|math|poll|pthread|sched|semaphore|signal|time|unistd"

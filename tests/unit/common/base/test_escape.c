@@ -286,9 +286,47 @@ static void json_escape_stops_at_the_ceiling(void **state)
 
 #define WITH_BUFFER(test) cmocka_unit_test_setup_teardown(test, fresh_buffer, release_buffer)
 
+static void base64url_has_one_spelling_only(void **state)
+{
+    static const struct {
+        const char *text, *meaning; /* NULL: refused */
+    } cases[] = {{"", ""},
+                 {"Zg", "f"},
+                 {"Zm8", "fo"},
+                 {"Zm9v", "foo"},
+                 {"Zm9vYg", "foob"},
+                 {"-_8", "\xfb\xff"},
+                 {"_-_-", "\xff\xef\xfe"},
+                 {"Z", NULL},
+                 {"Zm9vY", NULL},
+                 {"Zg==", NULL},
+                 {"Zh", NULL},
+                 {"Zm9", NULL},
+                 {"+/8", NULL},
+                 {"Zm 9v", NULL},
+                 {"Zm9v\n", NULL},
+                 {"Zm9=", NULL},
+                 {"\xff\xff", NULL}};
+    struct buffer bytes;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buffer_init(&bytes, 100);
+        enum error error = base64url_decode(&bytes, view_of(cases[i].text));
+        assert_int_equal(error, cases[i].meaning ? ERROR_NONE : ERROR_INVALID);
+        if (cases[i].meaning)
+            assert_true(view_equal_string(buffer_view(&bytes), cases[i].meaning));
+        buffer_release(&bytes);
+    }
+    buffer_init(&bytes, 2);
+    assert_int_equal(base64url_decode(&bytes, VIEW("Zm9v")), ERROR_TOO_BIG);
+    buffer_release(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(base64url_has_one_spelling_only),
         WITH_BUFFER(hex_goes_both_ways),
         WITH_BUFFER(hex_of_odd_length_or_foreign_digits_is_refused),
         WITH_BUFFER(base64_matches_the_vectors_of_rfc_4648),
