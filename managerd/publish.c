@@ -191,6 +191,7 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
     const struct json *versions = json_get(traffic, "versions");
     route.previews = truth_of(app, "previewUrls");
     route.version_header = truth_of(app, "versionHeader");
+    route.respond_async = truth_of(app, "respondAsync");
     route.versions =
         arena_alloc(&arena, (json_count(versions) + ROUTE_MAX_VERSIONS) * sizeof *route.versions);
     enum error error = arena.error;

@@ -257,6 +257,11 @@ static const struct shape_field app_fields[] = {
      .default_json = "false",
      .description =
          "Whether clients may ask for a version by X-Orchestrator-Version. Acts at once."},
+    {.name = "respondAsync",
+     .kind = SHAPE_BOOL,
+     .default_json = "false",
+     .description = "Whether Prefer: respond-async is granted: 202 at once, the function runs "
+                    "later. Acts at once."},
     {.name = "access",
      .kind = SHAPE_OBJECT,
      .of = &access_shape,

@@ -2,6 +2,7 @@
 #include "proxyd/steps.h"
 
 #include "common/base/clock.h"
+#include "common/contract/forwarded.h"
 #include "common/contract/path.h"
 
 #include <stdio.h>
@@ -44,6 +45,34 @@ static struct view make_trace_id(struct request *request)
     return view_of(id);
 }
 
+/* Who is behind the peer, when that is a trusted one; what others say of it is for functions only. */
+static void learn_client(struct request *request)
+{
+    const struct config *config = request->worker->shared->config;
+    struct forwarded_ask ask = {
+        .trusted = config->trusted_proxies,
+        .trusted_count = config->trusted_proxy_count,
+        .peer = request->peer,
+    };
+    struct forwarded_sender sender = {0};
+
+    if (ask.trusted_count) {
+        ask.chain = request_header_values(request, "X-Forwarded-For");
+        ask.proto = request_header_values(request, "X-Forwarded-Proto");
+        ask.port = request_header_values(request, "X-Forwarded-Port");
+        forwarded_read(&ask, &sender);
+    }
+    request->client =
+        sender.trusted ? arena_copy(&request->arena, view_of(sender.client)) : request->peer;
+    request->secure = sender.scheme == FORWARDED_SCHEME_UNKNOWN ? incoming_is_tls(request->incoming)
+                                                                : sender.scheme == FORWARDED_HTTPS;
+    request->port = sender.port ? sender.port
+                    : sender.scheme == FORWARDED_SCHEME_UNKNOWN
+                        ? incoming_local_port(request->incoming)
+                    : request->secure ? 443
+                                      : 80;
+}
+
 static void on_gone(void *context)
 {
     struct request *request = context;
@@ -63,7 +92,7 @@ static enum progress accept_refused(struct request *request)
     request->method = arena_copy(&request->arena, refusal->method);
     target_split(refusal->target, &path, &query);
     request->path = arena_copy(&request->arena, path);
-    request->client = arena_copy(&request->arena, refusal->peer_address);
+    request->peer = request->client = arena_copy(&request->arena, refusal->peer_address);
     request->fault_status = refusal->status;
     metrics_add(&request->worker->metrics.refusals[refusal->reason], 1);
     return request_fail(request, refusal_fault(refusal), guard_reason_name(refusal->reason));
@@ -110,7 +139,7 @@ enum progress accept_request(struct request *request)
     request->query = arena_copy(arena, request->query);
     request->method = arena_copy(arena, incoming_method(incoming));
     request->host = arena_copy(arena, incoming_host(incoming));
-    request->client = arena_copy(arena, incoming_peer_address(incoming));
+    request->peer = arena_copy(arena, incoming_peer_address(incoming));
     request->started_us = incoming_started_us(incoming);
     request->received_us = incoming_received_us(incoming);
     request->body_bytes = incoming_body(incoming).length;
@@ -123,10 +152,11 @@ enum progress accept_request(struct request *request)
     metrics_add(&request->worker->metrics.request_bytes, request->body_bytes);
     request->tls_version = incoming_tls_version(incoming);
     request->tls_cipher = incoming_tls_cipher(incoming);
+    learn_client(request);
     incoming_watch(incoming, on_gone, request);
     if (arena->error != ERROR_NONE)
         return request_fail(request, FAULT_INTERNAL, "memory ran out");
-    if (request->worker->shared->config->https_redirect && !incoming_is_tls(incoming))
+    if (request->worker->shared->config->https_redirect && !request->secure)
         return redirect(request);
     return PROGRESS_NEXT;
 }

@@ -41,6 +41,9 @@ static const struct option_row rows[] = {
     {"path-routing", OPTION_STRING, FIELD(path_routing_text), NULL, 0, 0, false, NULL, NULL,
      "true: /{app}/... leads to an app as well; false: it does not. Unset: as published with the "
      "routes."},
+    {"trusted-proxies", OPTION_STRING, FIELD(trusted_proxies_text), NULL, 0, 0, false, NULL, NULL,
+     "Networks of proxies in front, separated by commas (10.0.0.0/8, fd00::/8): their "
+     "X-Forwarded-For, -Proto and -Port say who the client is. Unset: nobody's."},
     {"workers", OPTION_INTEGER, FIELD(workers), "0", 0, 256, false, NULL, NULL,
      "Worker threads; 0: one for each core."},
     {"data-dir", OPTION_STRING, FIELD(data_dir), "/var/lib/app-orchestrator", 0, 0, false,
@@ -156,6 +159,32 @@ static bool read_path_routing(struct config *config, struct buffer *problem)
     return false;
 }
 
+static bool read_trusted(struct config *config, struct buffer *problem)
+{
+    struct view rest = view_of(config->trusted_proxies_text), part;
+    size_t most = 1;
+
+    for (size_t i = 0; i < rest.length; i++)
+        most += rest.data[i] == ',';
+    config->trusted_proxies = arena_alloc(&config->arena, most * sizeof *config->trusted_proxies);
+    REQUIRE(config->trusted_proxies != NULL);
+    while (view_split(&rest, ',', &part)) {
+        part = view_trim(part);
+        if (part.length == 0)
+            continue;
+        if (forwarded_network_parse(part, &config->trusted_proxies[config->trusted_proxy_count]) !=
+            ERROR_NONE) {
+            buffer_append_format(problem,
+                                 "trusted-proxies: \"%.*s\" is no network such as 10.0.0.0/8 or "
+                                 "fd00::/8, nor an address",
+                                 VIEW_FORMAT(view_slice(part, 0, 100)));
+            return false;
+        }
+        config->trusted_proxy_count++;
+    }
+    return true;
+}
+
 static bool check_tls(struct config *config, struct buffer *problem)
 {
     const char *wrong = NULL;
@@ -164,8 +193,8 @@ static bool check_tls(struct config *config, struct buffer *problem)
         wrong = "tls-key-file needs tls-certificate-file";
     else if (config->tls_certificate_file && !config->tls_listen)
         wrong = "tls-certificate-file needs tls-listen";
-    else if (config->https_redirect && !config->tls_listen)
-        wrong = "https-redirect needs tls-listen";
+    else if (config->https_redirect && !config->tls_listen && !config->trusted_proxy_count)
+        wrong = "https-redirect needs tls-listen, or trusted-proxies that speak TLS";
     if (wrong)
         buffer_append_string(problem, wrong);
     if (config->tls_certificate_file && !config->tls_key_file)
@@ -179,7 +208,8 @@ static bool work_out(struct config *config, struct buffer *problem)
         buffer_append_string(problem, "log-level must be debug, info, warn or error");
         return false;
     }
-    if (!read_path_routing(config, problem) || !check_tls(config, problem))
+    if (!read_path_routing(config, problem) || !read_trusted(config, problem) ||
+        !check_tls(config, problem))
         return false;
     if (config->base_domain)
         config->base_domain_count =

@@ -8,6 +8,7 @@
 #include "common/base/arena.h"
 #include "common/base/log.h"
 #include "common/base/option.h"
+#include "common/contract/forwarded.h"
 #include "common/contract/route.h"
 #include "common/net/incoming.h"
 
@@ -19,6 +20,7 @@ struct config {
     int64_t https_port, hsts_max_age_s;
     char *base_domain, *fallback_base_domain;
     char *path_routing_text;
+    char *trusted_proxies_text; /* NULL: none */
     char *data_dir;
     char *log_level_text;
     int64_t workers;
@@ -41,6 +43,8 @@ struct config {
     size_t base_domain_count;
     struct view *fallback_base_domains;
     size_t fallback_base_domain_count;
+    struct forwarded_network *trusted_proxies;
+    size_t trusted_proxy_count;
     enum { PATH_ROUTING_PUBLISHED, PATH_ROUTING_ON, PATH_ROUTING_OFF } path_routing;
 };
 

@@ -3,6 +3,7 @@
 
 #include "common/contract/event.h"
 #include "common/contract/host.h"
+#include "common/contract/preference.h"
 
 #define ADDED_HEADERS 9
 
@@ -28,39 +29,21 @@ static bool is_api_key(const struct request *request, struct view name)
     return request->api_key && view_equal_nocase(name, request->route.access.api_key_header);
 }
 
-/* All values of one header, joined with ", "; NULL data when there is none. */
-static struct view all_of(struct request *request, const char *wanted)
-{
-    struct view name, value, joined = {0};
-
-    for (size_t i = 0; incoming_header_at(request->incoming, i, &name, &value); i++) {
-        if (!view_equal_nocase(name, view_of(wanted)))
-            continue;
-        if (!joined.data)
-            joined = value;
-        else
-            joined = view_of(arena_format(&request->arena, "%.*s, %.*s", VIEW_FORMAT(joined),
-                                          VIEW_FORMAT(value)));
-    }
-    return joined;
-}
-
 static size_t add_own(struct request *request, struct event_header *headers, bool has_length)
 {
     struct arena *arena = &request->arena;
-    struct view before = all_of(request, "X-Forwarded-For");
+    struct view before = request_header_values(request, "X-Forwarded-For");
     size_t count = 0;
 
-    struct view forwarded = request->client;
+    struct view forwarded = request->peer;
     if (before.length)
         forwarded = view_of(
-            arena_format(arena, "%.*s, %.*s", VIEW_FORMAT(before), VIEW_FORMAT(request->client)));
+            arena_format(arena, "%.*s, %.*s", VIEW_FORMAT(before), VIEW_FORMAT(request->peer)));
     headers[count++] = (struct event_header){VIEW("X-Forwarded-For"), forwarded};
-    headers[count++] = (struct event_header){
-        VIEW("X-Forwarded-Proto"), request->tls_version.length ? VIEW("https") : VIEW("http")};
-    headers[count++] = (struct event_header){
-        VIEW("X-Forwarded-Port"),
-        view_of(arena_format(arena, "%u", incoming_local_port(request->incoming)))};
+    headers[count++] = (struct event_header){VIEW("X-Forwarded-Proto"),
+                                             request->secure ? VIEW("https") : VIEW("http")};
+    headers[count++] = (struct event_header){VIEW("X-Forwarded-Port"),
+                                             view_of(arena_format(arena, "%u", request->port))};
     headers[count++] = (struct event_header){VIEW("X-Request-Id"), request->public_id};
     headers[count++] = (struct event_header){VIEW("X-Amzn-Trace-Id"), request->trace_id};
     /* As Function URLs do, whose format this is. */
@@ -81,7 +64,7 @@ static size_t add_own(struct request *request, struct event_header *headers, boo
 
 static struct event_header *collect(struct request *request, size_t *count)
 {
-    struct view connection = all_of(request, "Connection"), name, value;
+    struct view connection = request_header_values(request, "Connection"), name, value;
     size_t sent = 0;
     bool has_length = false;
 
@@ -114,6 +97,27 @@ static struct view domain_name(struct request *request)
     return name;
 }
 
+/* RFC 7240 section 4.1: a preference that the app does not grant is ignored. */
+static bool wants_async(const struct request *request)
+{
+    struct view name, value;
+
+    if (!request->route.respond_async)
+        return false;
+    for (size_t i = 0; incoming_header_at(request->incoming, i, &name, &value); i++)
+        if (view_equal_nocase(name, VIEW("Prefer")) && preference_asked(value, "respond-async"))
+            return true;
+    return false;
+}
+
+static enum progress fail_too_large(struct request *request)
+{
+    if (request->asynchronous)
+        request->detail = "The request, as an event for a function that is to answer later, is "
+                          "larger than 1 MB (1048576 bytes).";
+    return request_fail(request, FAULT_EVENT_TOO_LARGE, NULL);
+}
+
 enum progress encode_request(struct request *request)
 {
     size_t count = 0;
@@ -137,10 +141,13 @@ enum progress encode_request(struct request *request)
 
     if (!headers)
         return request_fail(request, FAULT_INTERNAL, "memory ran out");
+    request->asynchronous = wants_async(request);
+    if (request->asynchronous)
+        request->event.ceiling = REQUEST_ASYNC_MAX;
     enum error error =
         event_encode((enum event_format)request->version->payload_format, &event, &request->event);
     if (error == ERROR_TOO_BIG)
-        return request_fail(request, FAULT_EVENT_TOO_LARGE, NULL);
+        return fail_too_large(request);
     if (error != ERROR_NONE)
         return request_fail(request, FAULT_INTERNAL, error_text(error));
     return PROGRESS_NEXT;

@@ -8,15 +8,11 @@
 
 #define BACKOFF_MS          50    /* most before the second attempt; doubles with each */
 #define BACKOFF_THROTTLE_MS 250   /* the same after a throttle */
+#define ASYNC_DEADLINE_MS   10000 /* Lambda is to take in the event within it */
 #define SKEW_MS             60000 /* clocks that differ by less agree */
 
 static bool on_bytes(struct view bytes, const struct outgoing_result *so_far, void *context);
 static void on_done(const struct outgoing_result *result, void *context);
-
-static bool streams(const struct request *request)
-{
-    return request->version->response_mode != ROUTE_BUFFERED;
-}
 
 static int64_t left_ms(const struct request *request)
 {
@@ -37,11 +33,11 @@ static void attempt(struct request *request, bool fresh_connection)
         .max_answer_bytes = REQUEST_REPLY_MAX,
         .fresh_connection = fresh_connection,
         .on_done = on_done,
-        .on_bytes = streams(request) ? on_bytes : NULL,
+        .on_bytes = request_streams(request) ? on_bytes : NULL,
         .context = request,
     };
 
-    if (streams(request)) {
+    if (request_streams(request)) {
         stream_release(&request->stream);
         stream_init(&request->stream,
                     request->version->response_mode == ROUTE_AUTO ? PRELUDE_AUTO : PRELUDE_OPTIONAL,
@@ -99,7 +95,9 @@ static void tell_breaker(struct request *request, enum fault fault)
     struct breaker_report report = {
         .slot = request->route.slot,
         .version = request->version->number,
-        .finding = finding_of(fault),
+        .finding = request->asynchronous && fault == FAULT_NONE
+                       ? FINDING_UNCLEAR /* it has not been started yet */
+                       : finding_of(fault),
         .probe = request->probe,
         .now_us = clock_monotonic_us(),
     };
@@ -114,13 +112,20 @@ static void tell_breaker(struct request *request, enum fault fault)
 
 /* ---- the attempts ---- */
 
+/* How long the function may run is of no matter to a call that Lambda only takes in. */
+static uint64_t whole_deadline_ms(const struct request *request)
+{
+    uint64_t own_ms = request->route.deadline_ms;
+
+    if (request->asynchronous)
+        return own_ms && own_ms < ASYNC_DEADLINE_MS ? own_ms : ASYNC_DEADLINE_MS;
+    return own_ms ? own_ms : (uint64_t)request->version->timeout_s * 1000 + 1000;
+}
+
 enum progress invoke_request(struct request *request)
 {
+    uint64_t deadline_ms = whole_deadline_ms(request);
     const char *why;
-
-    uint64_t deadline_ms = request->route.deadline_ms
-                               ? request->route.deadline_ms
-                               : (uint64_t)request->version->timeout_s * 1000 + 1000;
 
     if (request->deadline_us == 0) /* it holds for all attempts */
         request->deadline_us = clock_monotonic_us() + deadline_ms * 1000;
@@ -212,6 +217,7 @@ static struct outcome judge(struct request *request, const struct outgoing_resul
         .error = result->error,
         .reach = result->reach,
         .status = result->status,
+        .asynchronous = request->asynchronous,
         .on_kept_connection = result->connected_us == 0,
         .now_ms = clock_wall_ms() + request->worker->clock_offset_ms,
     };
@@ -221,8 +227,10 @@ static struct outcome judge(struct request *request, const struct outgoing_resul
     outgoing_header(result->call, "Retry-After", &input.retry_after);
     outgoing_header(result->call, "Date", &input.date);
     struct outcome outcome = outcome_of(&input);
-    request->function_error =
-        !streams(request) && outgoing_header(result->call, "X-Amz-Function-Error", &value);
+    request->function_error = !request_streams(request) && !request->asynchronous &&
+                              outgoing_header(result->call, "X-Amz-Function-Error", &value);
+    if (outgoing_header(result->call, "x-amzn-RequestId", &value))
+        request->invocation_id = arena_copy(&request->arena, view_slice(value, 0, 128));
     request->retry_after_s = outcome.retry_after_s;
     return outcome;
 }
@@ -256,7 +264,7 @@ void invoke_succeeded(struct request *request)
 static void take_reply(struct request *request, const struct outgoing_result *result)
 {
     worker_succeeded(request->worker);
-    if (streams(request)) {
+    if (request_streams(request)) {
         forward_call_ended(request, FAULT_NONE, NULL);
         return;
     }

@@ -31,6 +31,8 @@
       "Attempts beyond the first of a request, all of them certain not to double it.")             \
     X(stale_connections, "proxyd_stale_upstream_connections_total", "counter",                     \
       "Kept connections to Lambda that turned out closed when a request was written.")             \
+    X(async_accepted, "proxyd_async_accepted_total", "counter",                                    \
+      "Events that Lambda took in to run later, for clients that prefer it.")                      \
     X(turned_away, "proxyd_client_connections_turned_away_total", "counter",                       \
       "Connections closed at once, because their address had too many.")                           \
     X(disagreements, "proxyd_guard_disagreements_total", "counter",                                \

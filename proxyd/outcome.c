@@ -135,7 +135,7 @@ struct outcome outcome_of(const struct outcome_input *input)
         outcome.may_heal = true;
         outcome.stale = input->error == ERROR_BROKEN && input->reach == OUTGOING_NOT_SENT &&
                         input->on_kept_connection;
-    } else if (input->status != 200) {
+    } else if (input->status != (input->asynchronous ? 202 : 200)) {
         judge_status(input->status, &outcome);
         outcome.retry_after_s = seconds_to_wait(input);
     }

@@ -13,6 +13,7 @@ struct outcome_input {
     enum error error; /* of the call out */
     enum outgoing_reach reach;
     int status;                    /* of Lambda's answer; 0 without one */
+    bool asynchronous;             /* Lambda only takes the event in: 202 is its good answer */
     struct view error_type;        /* x-amzn-ErrorType, as received */
     bool on_kept_connection;       /* not a new one */
     struct view retry_after, date; /* Retry-After and Date, as received; empty: none */
@@ -20,7 +21,7 @@ struct outcome_input {
 };
 
 struct outcome {
-    enum fault fault; /* FAULT_NONE: an answer with status 200 to decode */
+    enum fault fault; /* FAULT_NONE: an answer with status 200 to decode, or 202 */
     bool may_heal; /* another attempt has a chance (only looked at for faults that are retried) */
     bool stale;    /* a kept connection was dead: try again at once, on a fresh one */
     bool

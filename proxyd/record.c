@@ -17,6 +17,8 @@ static void write_what_was_asked(struct json_writer *w, const struct request *re
     if (!view_equal_string(request->public_id, request->id))
         json_write_string(w, "client_request_id", request->public_id);
     json_write_string(w, "client", request->client);
+    if (!view_equal(request->peer, request->client))
+        json_write_string(w, "peer", request->peer);
     json_write_string(w, "method", request->method);
     json_write_string(w, "host", request->host);
     json_write_string(w, "path", request->path);
@@ -41,6 +43,10 @@ static void write_what_became_of_it(struct json_writer *w, const struct request 
     json_write_integer(w, "duration_us", (int64_t)total_us);
     json_write_integer(w, "upstream_us", (int64_t)request->upstream_us);
     json_write_integer(w, "attempts", request->attempts);
+    if (request->asynchronous) {
+        json_write_bool(w, "async", true);
+        json_write_string(w, "invocation_id", request->invocation_id);
+    }
     if (request->fault != FAULT_NONE) {
         json_write_string(w, "fault", view_of(row->name));
         json_write_string(w, "invocation", view_of(fault_class_name(row->class)));

@@ -126,6 +126,27 @@ enum progress request_fail(struct request *request, enum fault fault, const char
     return PROGRESS_FAIL;
 }
 
+struct view request_header_values(struct request *request, const char *wanted)
+{
+    struct view name, value, joined = {0};
+
+    for (size_t i = 0; incoming_header_at(request->incoming, i, &name, &value); i++) {
+        if (!view_equal_nocase(name, view_of(wanted)))
+            continue;
+        if (!joined.data)
+            joined = value;
+        else
+            joined = view_of(arena_format(&request->arena, "%.*s, %.*s", VIEW_FORMAT(joined),
+                                          VIEW_FORMAT(value)));
+    }
+    return joined;
+}
+
+bool request_streams(const struct request *request)
+{
+    return request->version->response_mode != ROUTE_BUFFERED && !request->asynchronous;
+}
+
 static void request_free(struct request *request)
 {
     REQUIRE(!request->call && !request->body_lent);

@@ -27,6 +27,7 @@ struct event;
 
 #define REQUEST_ID_MAX      128
 #define REQUEST_EVENT_MAX   (6 * 1024 * 1024)         /* Lambda: 6 MB for a synchronous call */
+#define REQUEST_ASYNC_MAX   (1024 * 1024)             /* 1 MB for an asynchronous one */
 #define REQUEST_REPLY_MAX   (6 * 1024 * 1024 + 65536) /* the same for replies, and error objects */
 #define REQUEST_ARENA_BYTES (32 * 1024 * 1024)        /* a decoded reply may lie in it */
 
@@ -65,7 +66,11 @@ struct request {
     char id[ID_SIZE];
     struct view public_id; /* X-Request-Id: the client's when lawful, else `id` */
     struct view trace_id;
-    struct view method, path, query, host, client;
+    struct view method, path, query, host;
+    struct view peer;   /* the other end of the connection */
+    struct view client; /* the peer, or who stands behind trusted ones */
+    bool secure;        /* the client speaks HTTPS, with us or with a trusted peer */
+    uint16_t port;      /* that the client reached */
     struct view tls_version, tls_cipher; /* static; empty without TLS */
     struct view location;                /* of a redirect; empty: none */
     uint64_t started_us, received_us;
@@ -88,6 +93,7 @@ struct request {
     bool admitted;
 
     /* encode */
+    bool asynchronous; /* the client prefers it, and the app grants it */
     struct buffer event;
 
     /* sign */
@@ -107,7 +113,8 @@ struct request {
     bool breaker_told;     /* the breaker knows how this attempt went */
     uint64_t attempted_us; /* monotonic: the attempt under way began */
     uint64_t upstream_us;
-    char *payload; /* the reply's bytes */
+    struct view invocation_id; /* Lambda's; of an asynchronous call */
+    char *payload;             /* the reply's bytes */
     size_t payload_length;
     bool function_error;
     unsigned retry_after_s; /* what Lambda asked for */
@@ -136,6 +143,10 @@ void request_start(struct worker *worker, struct incoming_request *incoming);
 /* What was refused before it was a request: ends through the same door. `refusal` is borrowed during
  * the call. */
 void request_refused(struct worker *worker, const struct incoming_refusal *refusal);
+/* All values of one header of the request, joined with ", "; NULL data when there is none. */
+struct view request_header_values(struct request *request, const char *name);
+/* Whether the reply may come in pieces. */
+bool request_streams(const struct request *request);
 /* A step that waited has its answer. Only from the loop, never from inside a step. */
 void request_resume(struct request *request, enum progress progress);
 /* For steps: sets the fault and gives PROGRESS_FAIL. `log_detail` may be NULL. */

@@ -40,14 +40,14 @@ static bool own_header(struct view name)
 
 #define HSTS_SIZE 40
 
-/* RFC 6797 section 7.2: over TLS only. An app that has its own keeps it. */
+/* RFC 6797 section 7.2: over HTTPS only, which may end at a trusted peer. An app that has its own keeps it. */
 static size_t add_hsts(const struct request *request, struct incoming_header *headers, size_t count,
                        char text[HSTS_SIZE])
 {
     const struct view name = VIEW("Strict-Transport-Security");
     int64_t max_age_s = request->worker->shared->config->hsts_max_age_s;
 
-    if (max_age_s == 0 || request->tls_version.length == 0)
+    if (max_age_s == 0 || !request->secure)
         return count;
     for (size_t i = 0; i < count; i++) {
         if (view_equal_nocase(headers[i].name, name))
@@ -72,7 +72,7 @@ static size_t add_version(struct request *request, struct incoming_header *heade
     if (!request->new_bucket)
         return count;
     char *cookie = arena_format(arena, TRAFFIC_COOKIE "=%u; Path=/; HttpOnly; SameSite=Lax%s",
-                                request->bucket, request->tls_version.length ? "; Secure" : "");
+                                request->bucket, request->secure ? "; Secure" : "");
     if (cookie)
         headers[count++] = (struct incoming_header){VIEW("Set-Cookie"), view_of(cookie)};
     return count;

@@ -24,7 +24,7 @@ static bool write_target(struct request *request, struct target *target)
     buffer_init(&qualifier, FUNCTION_MAX);
     percent_encode(&function, request->version->function, "");
     percent_encode(&qualifier, request->version->qualifier, "");
-    if (request->version->response_mode == ROUTE_BUFFERED)
+    if (!request_streams(request))
         target->path = arena_format(arena, BUFFERED_PATH, VIEW_FORMAT(endpoint->path),
                                     VIEW_FORMAT(buffer_view(&function)));
     else
@@ -54,9 +54,10 @@ static void add_header(struct request *request, struct view name, struct view va
 static enum progress sign(struct request *request)
 {
     const struct endpoint *endpoint = &request->worker->shared->config->endpoint;
-    static const struct sigv4_header signed_headers[] = {
-        {{"Content-Type", 12}, {"application/json", 16}},
-        {{"X-Amz-Invocation-Type", 21}, {"RequestResponse", 15}},
+    const struct sigv4_header signed_headers[] = {
+        {VIEW("Content-Type"), VIEW("application/json")},
+        {VIEW("X-Amz-Invocation-Type"),
+         request->asynchronous ? VIEW("Event") : VIEW("RequestResponse")},
     };
     struct target target;
     struct sigv4_signature signature;

@@ -50,6 +50,7 @@ enum layout_route_tag {
     ROUTE_REVISION = 11,       /* u64: of the app's record in state */
     ROUTE_PREVIEWS = 12,       /* u8: v{n}--{app} hosts reach each version; absent: no */
     ROUTE_VERSION_HEADER = 13, /* u8: clients may ask for a version by header; absent: no */
+    ROUTE_RESPOND_ASYNC = 14,  /* u8: Prefer: respond-async is granted; absent: no */
     ROUTE_ACCESS =
         0x8001, /* nested: who may call; absent: everybody. 0x8000 stays free, for tests */
 };

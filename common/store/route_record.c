@@ -57,6 +57,8 @@ void route_record_encode(struct buffer *out, const struct route_record *record)
         codec_put_u8(out, ROUTE_PREVIEWS, 1);
     if (record->version_header)
         codec_put_u8(out, ROUTE_VERSION_HEADER, 1);
+    if (record->respond_async)
+        codec_put_u8(out, ROUTE_RESPOND_ASYNC, 1);
 }
 
 enum error route_record_decode(struct arena *arena, struct view bytes, struct route_record *record)
@@ -136,6 +138,9 @@ static void decode_route_field(struct codec_reader *reader, struct arena *arena,
         break;
     case ROUTE_VERSION_HEADER:
         record->version_header = record_bool(reader, field);
+        break;
+    case ROUTE_RESPOND_ASYNC:
+        record->respond_async = record_bool(reader, field);
         break;
     case ROUTE_ACCESS:
         record_access_decode(reader, arena, field, &record->access);

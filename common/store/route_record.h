@@ -67,6 +67,7 @@ struct route_record {
     enum route_sticky sticky;
     bool previews;       /* a preview host reaches any of the versions */
     bool version_header; /* so does the version asked for by header */
+    bool respond_async;  /* Prefer: respond-async is granted */
     struct route_access access;
 };
 

@@ -95,7 +95,8 @@ static enum progress save_settings(struct call *call, const struct record *app,
     json_set(settings, "internal", json_copy(internal_of(app->json)));
     if (truth_of(settings, "enabled") != truth_of(app->json, "enabled") ||
         truth_of(settings, "previewUrls") != truth_of(app->json, "previewUrls") ||
-        truth_of(settings, "versionHeader") != truth_of(app->json, "versionHeader"))
+        truth_of(settings, "versionHeader") != truth_of(app->json, "versionHeader") ||
+        truth_of(settings, "respondAsync") != truth_of(app->json, "respondAsync"))
         json_set_integer(object_in(settings, "internal"), "trafficChangedAt", clock_wall_ms());
     change_compare(&call->change, key.text, app->revision);
     change_put(&call->change, key.text, settings);

@@ -541,7 +541,7 @@ def test_a_full_store_is_a_507_that_loses_nothing_and_ends_when_there_is_room():
     with Managerd(aws=aws, options={"MANAGERD_MAP_BYTES": "1M"}) as daemon:
         made = 0
         while True:
-            answer = daemon.request("PUT", f"/v1/apps/app-{made}", {"description": "x" * 850})
+            answer = daemon.request("PUT", f"/v1/apps/app-{made}", {"description": "x" * 650})
             if answer.status != 201:
                 break
             made += 1

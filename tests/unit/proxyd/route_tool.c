@@ -92,6 +92,7 @@ static void put_route(struct store_write *write, const struct json *object)
         .burst = (uint32_t)number(object, "burst", 0),
         .deadline_ms = (uint32_t)number(object, "deadline_ms", 0),
         .max_body_bytes = number(object, "max_body_bytes", 0),
+        .respond_async = truth(object, "respond_async", false),
     };
     const struct json *one = json_first(json_get(object, "versions"));
     struct buffer bytes, problem;

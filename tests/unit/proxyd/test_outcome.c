@@ -31,6 +31,20 @@ static void a_200_is_to_be_decoded(void **state)
     assert_int_equal(answered(200, NULL).fault, FAULT_NONE);
 }
 
+static void an_asynchronous_call_is_taken_in_by_a_202_only(void **state)
+{
+    struct outcome_input input = {
+        .reach = OUTGOING_ANSWERED, .status = 202, .asynchronous = true, .error_type = VIEW("")};
+
+    (void)state;
+    assert_int_equal(outcome_of(&input).fault, FAULT_NONE);
+    input.status = 200;
+    assert_int_equal(outcome_of(&input).fault, FAULT_LAMBDA_FAILED);
+    input.status = 202;
+    input.asynchronous = false;
+    assert_int_equal(outcome_of(&input).fault, FAULT_LAMBDA_FAILED);
+}
+
 static void a_429_is_a_throttle_and_may_heal(void **state)
 {
     struct outcome outcome = answered(429, "TooManyRequestsException");
@@ -160,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_200_is_to_be_decoded),
+        cmocka_unit_test(an_asynchronous_call_is_taken_in_by_a_202_only),
         cmocka_unit_test(a_429_is_a_throttle_and_may_heal),
         cmocka_unit_test(codes_that_say_not_started_are_believed_with_their_status_only),
         cmocka_unit_test(a_code_is_found_between_namespace_and_address),

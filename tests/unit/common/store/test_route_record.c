@@ -73,6 +73,8 @@ static void write_route(struct json_writer *w, const struct route_record *record
         json_write_bool(w, "previews", true);
     if (record->version_header)
         json_write_bool(w, "versionHeader", true);
+    if (record->respond_async)
+        json_write_bool(w, "respondAsync", true);
     write_access(w, &record->access);
 }
 
