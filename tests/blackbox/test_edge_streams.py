@@ -10,8 +10,8 @@ import pytest
 
 import harness
 from fake_lambda import FakeLambda, app, pause, version, wait_idle
+from secure_proxy import Secure, lenient
 from test_streaming import STREAM, Client, Stream, anonymous_kb, chunk, complete, line_of, prelude, script
-from test_tls import Secure, certificates, lenient  # noqa: F401: a fixture
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +30,11 @@ def routes(name="s"):
 
 
 @pytest.fixture
-def start(aws, certificates):  # noqa: F811
+def start(aws):
     running = []
 
     def begin(**options):
-        made = Secure(aws, certificates, options={"PROXYD_WORKERS": "1", **options})
+        made = Secure(aws, options={"PROXYD_WORKERS": "1", **options})
         made.publish(routes=routes())
         running.append(made.__enter__())
         return made
