@@ -11,7 +11,6 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -31,8 +30,7 @@ struct admin {
     sem_t started;
     struct buffer *problem; /* of the start */
     enum error start_error;
-    const char *wish; /* the address to bind */
-    char address[80]; /* what was bound */
+    atomic_bool leaves, ends; /* orders of the main thread */
     double started_at_s;
 };
 
@@ -157,10 +155,15 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
 static void on_wake(evutil_socket_t fd, short events, void *context)
 {
     struct admin *admin = context;
+    uint64_t count;
 
-    (void)fd;
     (void)events;
-    event_base_loopbreak(admin->base);
+    if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
+        return;
+    if (atomic_load(&admin->leaves))
+        incoming_leave(admin->incoming);
+    if (atomic_load(&admin->ends))
+        event_base_loopbreak(admin->base);
 }
 
 static enum error make(struct admin *admin)
@@ -177,13 +180,16 @@ static enum error make(struct admin *admin)
     admin->routes = routes_reader_new(admin->shared->routes);
     admin->incoming = incoming_new(admin->base, &limits, &handlers, admin);
     admin->tick = event_new(admin->base, -1, EV_PERSIST, on_tick, admin);
-    admin->wake = event_new(admin->base, admin->wake_fd, EV_READ, on_wake, admin);
+    admin->wake = event_new(admin->base, admin->wake_fd, EV_READ | EV_PERSIST, on_wake, admin);
     REQUIRE(admin->tick && admin->wake);
     event_add(admin->tick, &tick);
     event_add(admin->wake, NULL);
-    enum error error = incoming_listen(admin->incoming, admin->wish, false, admin->problem);
+    int fds[LISTENING_MAX];
+    size_t count;
+    enum error error = listening_share(admin->shared->listening, LISTENING_ADMIN, 0, 1, fds, &count,
+                                       admin->problem);
     if (error == ERROR_NONE)
-        snprintf(admin->address, sizeof admin->address, "%s", incoming_address(admin->incoming));
+        incoming_adopt(admin->incoming, fds, count);
     return error;
 }
 
@@ -205,7 +211,7 @@ static void *run(void *context)
 }
 
 enum error admin_start(struct shared *shared, struct worker *const *workers, size_t count,
-                       const char *address, struct admin **started, struct buffer *problem)
+                       struct admin **started, struct buffer *problem)
 {
     struct admin *admin = calloc(1, sizeof *admin);
 
@@ -213,7 +219,6 @@ enum error admin_start(struct shared *shared, struct worker *const *workers, siz
     admin->shared = shared;
     admin->workers = workers;
     admin->worker_count = count;
-    admin->wish = address;
     admin->problem = problem;
     admin->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     REQUIRE(admin->wake_fd >= 0 && sem_init(&admin->started, 0, 0) == 0);
@@ -229,18 +234,24 @@ enum error admin_start(struct shared *shared, struct worker *const *workers, siz
     return error;
 }
 
-const char *admin_address(const struct admin *admin)
+static void order(struct admin *admin, atomic_bool *what)
 {
-    return admin->address;
+    uint64_t one = 1;
+
+    atomic_store(what, true);
+    REQUIRE(write(admin->wake_fd, &one, sizeof one) == sizeof one);
+}
+
+void admin_leave(struct admin *admin)
+{
+    order(admin, &admin->leaves);
 }
 
 void admin_stop(struct admin *admin)
 {
-    uint64_t one = 1;
-
     if (!admin)
         return;
-    REQUIRE(write(admin->wake_fd, &one, sizeof one) == sizeof one);
+    order(admin, &admin->ends);
     pthread_join(admin->thread, NULL);
     sem_destroy(&admin->started);
     close(admin->wake_fd);

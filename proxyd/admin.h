@@ -14,9 +14,9 @@ struct admin;
 /* Starts the thread; returns when it listens. `workers` must live as long. On failure one sentence in
  * `problem`. */
 enum error admin_start(struct shared *shared, struct worker *const *workers, size_t count,
-                       const char *address, struct admin **admin,
-                       struct buffer *problem) MUST_CHECK;
-const char *admin_address(const struct admin *admin);
+                       struct admin **admin, struct buffer *problem) MUST_CHECK;
+/* Accepts no more connections: others hold its socket too. */
+void admin_leave(struct admin *admin);
 /* Ends the thread, waits for it, frees. NULL is fine. */
 void admin_stop(struct admin *admin);
 

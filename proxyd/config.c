@@ -6,9 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIELD(name) offsetof(struct config, name)
-#define HOUR_MS     INT64_C(3600000)
-#define MEGABYTE    (INT64_C(1024) * 1024)
+#define FIELD(name)       offsetof(struct config, name)
+#define HOUR_MS           INT64_C(3600000)
+#define TAKEOVER_PATH_MAX 96 /* of the 108 bytes that a socket's path may have */
+#define MEGABYTE          (INT64_C(1024) * 1024)
 
 /* name, type, field, default, least, most, secret, variable, fallback variable, help */
 static const struct option_row rows[] = {
@@ -99,7 +100,16 @@ static const struct option_row rows[] = {
      "After SIGTERM: how long /readyz fails, and answers close their connections, before no more "
      "connections are taken."},
     {"drain-timeout", OPTION_DURATION, FIELD(drain_timeout_ms), "30s", 0, HOUR_MS, false, NULL,
-     NULL, "After that: longest time for the requests in flight to end."},
+     NULL,
+     "After that: longest time for the requests in flight, streams too, to end; beyond: cut."},
+    {"drain-idle", OPTION_DURATION, FIELD(drain_idle_ms), "1s", 0, HOUR_MS, false, NULL, NULL,
+     "While draining: how long a kept-alive connection may still bring a request, whose answer "
+     "closes it, before it is closed without."},
+    {"takeover-socket", OPTION_STRING, FIELD(takeover_socket), NULL, 0, 0, false, NULL, NULL,
+     "Path of a Unix socket by which a new process takes the listening sockets over from the one "
+     "that runs. Unset: none does."},
+    {"takeover-timeout", OPTION_DURATION, FIELD(takeover_timeout_ms), "30s", 100, HOUR_MS, false,
+     NULL, NULL, "Longest time for that; beyond: the process that runs serves on."},
 };
 
 const struct option_table config_options = {
@@ -202,6 +212,17 @@ static bool check_tls(struct config *config, struct buffer *problem)
     return !wrong;
 }
 
+static bool check_takeover(const struct config *config, struct buffer *problem)
+{
+    const char *path = config->takeover_socket;
+
+    if (!path || (path[0] == '/' && strlen(path) <= TAKEOVER_PATH_MAX))
+        return true;
+    buffer_append_format(problem, "takeover-socket must be an absolute path of at most %d bytes",
+                         TAKEOVER_PATH_MAX);
+    return false;
+}
+
 static bool work_out(struct config *config, struct buffer *problem)
 {
     if (!log_level_parse(view_of(config->log_level_text), &config->log_level)) {
@@ -209,7 +230,7 @@ static bool work_out(struct config *config, struct buffer *problem)
         return false;
     }
     if (!read_path_routing(config, problem) || !read_trusted(config, problem) ||
-        !check_tls(config, problem))
+        !check_tls(config, problem) || !check_takeover(config, problem))
         return false;
     if (config->base_domain)
         config->base_domain_count =

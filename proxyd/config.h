@@ -32,7 +32,9 @@ struct config {
     int64_t head_timeout_ms, idle_timeout_ms, body_timeout_ms, write_timeout_ms;
     int64_t stream_idle_timeout_ms;
     int64_t connect_timeout_ms, upstream_idle_ms, upstream_connections;
-    int64_t drain_delay_ms, drain_timeout_ms;
+    int64_t drain_delay_ms, drain_timeout_ms, drain_idle_ms;
+    char *takeover_socket; /* NULL: none */
+    int64_t takeover_timeout_ms;
     bool log_query;
     /* worked out from them */
     struct arena arena;

@@ -3,7 +3,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/net/supervisor.h"
 #include "proxyd/admin.h"
+#include "proxyd/takeover.h"
 #include "proxyd/worker.h"
 
 #include <event2/event.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #define ENDING_TICK_MS 10
+#define ROUTES_WAIT_US 20000
 
 struct server {
     const struct config *config;
@@ -25,6 +28,12 @@ struct server {
     struct worker **workers;
     size_t worker_count;
     struct admin *admin;
+    struct listening listening;
+    struct routes_reader *routes; /* the main thread's own */
+    struct taker taker;
+    struct giver *giver;
+    bool signalled; /* to end, once */
+    int exit_code;
 };
 
 static void on_tick(evutil_socket_t fd, short events, void *context)
@@ -35,6 +44,7 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     (void)events;
     routes_tend(server->shared.routes);
     certificates_tend(server->certificates);
+    routes_reader_tend(server->routes);
 }
 
 static void on_ending_tick(evutil_socket_t fd, short events, void *context)
@@ -67,18 +77,55 @@ static struct timeval milliseconds(int64_t ms)
     return (struct timeval){ms / 1000, ms % 1000 * 1000};
 }
 
-static void on_drain_timer(evutil_socket_t fd, short events, void *context)
+/* Sockets that others hold stay open there. Of the others the last descriptors to close are those of
+ * the workers, which take in what is queued on them first. */
+static void leave_sockets(struct server *server)
 {
-    struct server *server = context;
+    for (unsigned kind = 0; kind < LISTENING_KINDS; kind++) {
+        if (listening_kept(&server->listening, (enum listening_kind)kind))
+            atomic_store(&server->shared.held_by_others[kind], true);
+        listening_close(&server->listening, (enum listening_kind)kind);
+    }
+    if (atomic_load(&server->shared.held_by_others[LISTENING_ADMIN]))
+        admin_leave(server->admin);
+}
+
+static void drain(struct server *server)
+{
     struct timeval most = milliseconds(server->config->drain_timeout_ms);
     struct timeval tick = milliseconds(ENDING_TICK_MS);
 
-    (void)fd;
-    (void)events;
+    leave_sockets(server);
     for (size_t i = 0; i < server->worker_count; i++)
         worker_drain(server->workers[i]);
     event_add(server->end_timer, &most);
     event_add(server->ending_tick, &tick);
+}
+
+static void on_drain_timer(evutil_socket_t fd, short events, void *context)
+{
+    struct server *server = context;
+
+    (void)fd;
+    (void)events;
+    giver_free(server->giver);
+    server->giver = NULL;
+    drain(server);
+}
+
+static void hand_over(struct server *server, unsigned kinds)
+{
+    for (unsigned kind = 0; kind < LISTENING_KINDS; kind++)
+        atomic_store(&server->shared.held_by_others[kind], (kinds & (1u << kind)) != 0);
+    if (!atomic_exchange(&server->shared.draining, true))
+        supervisor_notify("STOPPING=1");
+    event_del(server->drain_timer);
+    drain(server);
+}
+
+static void on_given(unsigned kinds, void *context)
+{
+    hand_over(context, kinds);
 }
 
 static void on_signal(evutil_socket_t number, short events, void *context)
@@ -94,12 +141,16 @@ static void on_signal(evutil_socket_t number, short events, void *context)
         certificates_reload(server->certificates);
         return;
     }
-    if (atomic_exchange(&server->shared.draining, true)) {
+    if (server->signalled) {
         log_write(LOG_WARN, "killed");
         log_stop();
         _exit(1);
     }
+    server->signalled = true;
     log_write(LOG_INFO, "draining", LOG_INTEGER("signal", number));
+    if (atomic_exchange(&server->shared.draining, true))
+        return; /* it was taken over from before */
+    supervisor_notify("STOPPING=1");
     event_add(server->drain_timer, &delay);
 }
 
@@ -120,25 +171,20 @@ static void make_events(struct server *server)
     event_add(server->tick, &tick);
 }
 
-/* The first worker binds; the others share what it got, so that port 0 works with several. */
 static enum error start_threads(struct server *server, struct buffer *problem)
 {
     const struct config *config = server->config;
-    const char *address = config->listen, *tls_address = config->tls_listen;
 
     server->workers = calloc((size_t)config->workers, sizeof *server->workers);
     REQUIRE(server->workers != NULL);
     for (unsigned i = 0; i < (unsigned)config->workers; i++) {
-        enum error error =
-            worker_start(&server->shared, i, address, tls_address, &server->workers[i], problem);
+        enum error error = worker_start(&server->shared, i, &server->workers[i], problem);
         if (error != ERROR_NONE)
             return error;
         server->worker_count++;
-        address = worker_address(server->workers[0]);
-        tls_address = worker_tls_address(server->workers[0]);
     }
-    return admin_start(&server->shared, server->workers, server->worker_count, config->admin_listen,
-                       &server->admin, problem);
+    return admin_start(&server->shared, server->workers, server->worker_count, &server->admin,
+                       problem);
 }
 
 /* Signals are the main thread's business: the others start with all of them blocked. */
@@ -153,9 +199,114 @@ static enum error start_threads_deaf(struct server *server, struct buffer *probl
     return error;
 }
 
+static uint64_t generation(void *context)
+{
+    struct server *server = context;
+
+    return routes_generation(server->routes);
+}
+
+static enum error start_giver(struct server *server, struct buffer *problem)
+{
+    static const struct giver_hooks hooks = {.generation = generation, .on_given = on_given};
+    int fd = server->taker.giver_fd;
+
+    if (!server->config->takeover_socket)
+        return ERROR_NONE;
+    server->taker.giver_fd = -1;
+    return giver_new(server->base, fd, server->config, &server->listening, &hooks, server,
+                     &server->giver, problem);
+}
+
+/* A process that cannot read the routes must not take requests away from one that can. */
+static enum error wait_for_routes(struct server *server, struct buffer *problem)
+{
+    int64_t until_us =
+        (int64_t)clock_monotonic_us() + server->config->takeover_timeout_ms * 1000 / 2;
+
+    if (server->taker.generation == 0)
+        return ERROR_NONE;
+    while (routes_generation(server->routes) == 0) {
+        if ((int64_t)clock_monotonic_us() > until_us) {
+            buffer_append_format(problem,
+                                 "cannot take over from the running process: it has routes, and "
+                                 "none can be read in %s",
+                                 server->config->routes_dir);
+            return ERROR_NOT_FOUND;
+        }
+        usleep(ROUTES_WAIT_US);
+        routes_tend(server->shared.routes);
+        routes_reader_tend(server->routes);
+    }
+    return ERROR_NONE;
+}
+
+/* All that may fail comes before the first connection is accepted. */
+static enum error start(struct server *server, struct buffer *problem)
+{
+    const struct config *config = server->config;
+    enum error error = listening_from_systemd(&server->listening, config, problem);
+
+    if (error == ERROR_NONE)
+        error = taker_begin(&server->taker, config, &server->listening, problem);
+    if (error == ERROR_NONE && server->taker.fd < 0)
+        error = start_giver(server, problem);
+    if (error == ERROR_NONE)
+        error = wait_for_routes(server, problem);
+    if (error == ERROR_NONE)
+        error = listening_complete(&server->listening, config, problem);
+    if (error == ERROR_NONE)
+        error = start_threads_deaf(server, problem);
+    return error;
+}
+
+static void log_ready(const struct server *server)
+{
+    char address[BOUND_SOCKET_ADDRESS_SIZE], tls_address[BOUND_SOCKET_ADDRESS_SIZE];
+    char admin[BOUND_SOCKET_ADDRESS_SIZE];
+
+    listening_address(&server->listening, LISTENING_HTTP, address);
+    listening_address(&server->listening, LISTENING_HTTPS, tls_address);
+    listening_address(&server->listening, LISTENING_ADMIN, admin);
+    if (server->shared.tls)
+        log_write(LOG_INFO, "ready", LOG_STRING("listen", address),
+                  LOG_STRING("tlsListen", tls_address), LOG_STRING("admin", admin),
+                  LOG_INTEGER("workers", server->worker_count));
+    else
+        log_write(LOG_INFO, "ready", LOG_STRING("listen", address), LOG_STRING("admin", admin),
+                  LOG_INTEGER("workers", server->worker_count));
+}
+
+static void say(const struct buffer *problem)
+{
+    fprintf(stderr, "proxyd: %.*s\n", VIEW_FORMAT(buffer_view(problem)));
+}
+
+static void run(struct server *server, struct buffer *problem)
+{
+    bool takes = server->taker.fd >= 0;
+    enum error error = taker_finish(&server->taker, problem);
+
+    if (error == ERROR_NONE) {
+        log_ready(server);
+        supervisor_notify("READY=1");
+        if (takes)
+            error = start_giver(server, problem);
+        REQUIRE(error == ERROR_NONE); /* the socket was there */
+    } else {
+        say(problem);
+        server->exit_code = 1;
+        hand_over(server, server->taker.kinds);
+    }
+    event_base_dispatch(server->base);
+}
+
 static void release(struct server *server)
 {
-    admin_stop(server->admin);
+    giver_free(server->giver);
+    taker_release(&server->taker);
+    if (server->admin)
+        admin_stop(server->admin);
     for (size_t i = 0; i < server->worker_count; i++) {
         worker_end(server->workers[i]);
         worker_join(server->workers[i]);
@@ -168,25 +319,11 @@ static void release(struct server *server)
     event_free(server->end_timer);
     event_free(server->ending_tick);
     event_base_free(server->base);
+    listening_release(&server->listening);
+    routes_reader_free(server->routes);
     routes_free(server->shared.routes);
     limits_free(server->shared.limits);
     breakers_free(server->shared.breakers);
-}
-
-static void log_ready(const struct server *server)
-{
-    const char *address = worker_address(server->workers[0]);
-    const char *tls_address = worker_tls_address(server->workers[0]);
-
-    if (server->shared.tls)
-        log_write(LOG_INFO, "ready", LOG_STRING("listen", address),
-                  LOG_STRING("tlsListen", tls_address),
-                  LOG_STRING("admin", admin_address(server->admin)),
-                  LOG_INTEGER("workers", server->worker_count));
-    else
-        log_write(LOG_INFO, "ready", LOG_STRING("listen", address),
-                  LOG_STRING("admin", admin_address(server->admin)),
-                  LOG_INTEGER("workers", server->worker_count));
 }
 
 static struct breakers *make_breakers(const struct config *config)
@@ -202,29 +339,31 @@ static struct breakers *make_breakers(const struct config *config)
 
 int server_run(const struct config *config, struct certificates *certificates)
 {
-    struct server server = {.config = config};
+    static struct server server;
     struct buffer problem;
-    int exit_code = 0;
 
     buffer_init(&problem, 4096);
+    server.config = config;
+    server.taker = (struct taker){.config = config, .fd = -1, .giver_fd = -1};
     server.base = event_base_new();
     REQUIRE(server.base != NULL);
     server.shared.config = config;
     server.certificates = certificates;
     server.shared.tls = certificates_tls(certificates);
+    server.shared.listening = &server.listening;
     server.shared.limits = limits_new((uint32_t)config->max_in_flight);
     server.shared.breakers = make_breakers(config);
     server.shared.routes = routes_new(config);
     routes_tend(server.shared.routes);
+    server.routes = routes_reader_new(server.shared.routes);
     make_events(&server);
-    if (start_threads_deaf(&server, &problem) == ERROR_NONE) {
-        log_ready(&server);
-        event_base_dispatch(server.base);
+    if (start(&server, &problem) == ERROR_NONE) {
+        run(&server, &problem);
     } else {
-        fprintf(stderr, "proxyd: %.*s\n", VIEW_FORMAT(buffer_view(&problem)));
-        exit_code = 1;
+        say(&problem);
+        server.exit_code = 1;
     }
     release(&server);
     buffer_release(&problem);
-    return exit_code;
+    return server.exit_code;
 }

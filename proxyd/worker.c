@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -103,6 +102,16 @@ static void reload(struct worker *worker)
     buffer_release(&problem);
 }
 
+/* Sockets that others hold too are theirs now, with what is queued on them. */
+static void stop_listening(struct worker *worker, enum listening_kind kind,
+                           struct incoming *incoming)
+{
+    if (atomic_load(&worker->shared->held_by_others[kind]))
+        incoming_leave(incoming);
+    else
+        incoming_drain(incoming);
+}
+
 static void on_wake(evutil_socket_t fd, short events, void *context)
 {
     static const struct timeval drain_tick = {0, DRAIN_TICK_MS * 1000};
@@ -116,9 +125,9 @@ static void on_wake(evutil_socket_t fd, short events, void *context)
     if (orders & ORDER_RELOAD)
         reload(worker);
     if (orders & ORDER_DRAIN) {
-        incoming_drain(worker->incoming);
+        stop_listening(worker, LISTENING_HTTP, worker->incoming);
         if (worker->secure)
-            incoming_drain(worker->secure);
+            stop_listening(worker, LISTENING_HTTPS, worker->secure);
         event_add(worker->drain_tick, &drain_tick);
     }
     if (orders & ORDER_END)
@@ -177,6 +186,7 @@ static struct incoming_limits limits_of(const struct config *config)
     limits.guard.max_headers = (unsigned)config->max_headers;
     limits.head_timeout_ms = config->head_timeout_ms;
     limits.idle_timeout_ms = config->idle_timeout_ms;
+    limits.drain_idle_ms = config->drain_idle_ms;
     limits.body_timeout_ms = config->body_timeout_ms;
     limits.write_timeout_ms = config->write_timeout_ms;
     limits.max_connections =
@@ -206,22 +216,31 @@ static bool choose_certificate(struct view host, char fingerprint[TLS_FINGERPRIN
     return routes_certificate(worker->routes, host, fingerprint);
 }
 
+static enum error listen_on(struct worker *worker, enum listening_kind kind,
+                            struct incoming *incoming)
+{
+    const struct shared *shared = worker->shared;
+    int fds[LISTENING_MAX];
+    size_t count;
+    enum error error =
+        listening_share(shared->listening, kind, worker->number, (unsigned)shared->config->workers,
+                        fds, &count, worker->problem);
+
+    if (error == ERROR_NONE)
+        incoming_adopt(incoming, fds, count);
+    return error;
+}
+
 static enum error listen_all(struct worker *worker, const struct incoming_limits *limits)
 {
-    enum error error = incoming_listen(worker->incoming, worker->wish, true, worker->problem);
+    enum error error = listen_on(worker, LISTENING_HTTP, worker->incoming);
 
-    if (error != ERROR_NONE)
+    if (error != ERROR_NONE || !worker->shared->tls)
         return error;
-    snprintf(worker->address, sizeof worker->address, "%s", incoming_address(worker->incoming));
-    if (!worker->shared->tls)
-        return ERROR_NONE;
     tls_thread_begin(worker->shared->tls, choose_certificate, worker);
     worker->secure = incoming_new(worker->base, limits, &handlers, worker);
     incoming_use_tls(worker->secure, worker->shared->tls);
-    error = incoming_listen(worker->secure, worker->tls_wish, true, worker->problem);
-    snprintf(worker->tls_address, sizeof worker->tls_address, "%s",
-             incoming_address(worker->secure));
-    return error;
+    return listen_on(worker, LISTENING_HTTPS, worker->secure);
 }
 
 static enum error make(struct worker *worker)
@@ -284,16 +303,14 @@ static void *run(void *context)
     return NULL;
 }
 
-enum error worker_start(struct shared *shared, unsigned number, const char *address,
-                        const char *tls_address, struct worker **started, struct buffer *problem)
+enum error worker_start(struct shared *shared, unsigned number, struct worker **started,
+                        struct buffer *problem)
 {
     struct worker *worker = calloc(1, sizeof *worker);
 
     REQUIRE(worker != NULL);
     worker->shared = shared;
     worker->number = number;
-    worker->wish = address;
-    worker->tls_wish = tls_address;
     worker->problem = problem;
     worker->retry_budget = RETRY_BUDGET_MOST;
     random_bytes(&worker->random_state, sizeof worker->random_state);
@@ -312,16 +329,6 @@ enum error worker_start(struct shared *shared, unsigned number, const char *addr
     }
     *started = worker;
     return error;
-}
-
-const char *worker_address(const struct worker *worker)
-{
-    return worker->address;
-}
-
-const char *worker_tls_address(const struct worker *worker)
-{
-    return worker->tls_address;
 }
 
 void worker_join(struct worker *worker)

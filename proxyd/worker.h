@@ -13,6 +13,7 @@
 #include "proxyd/breaker.h"
 #include "proxyd/config.h"
 #include "proxyd/limits.h"
+#include "proxyd/listening.h"
 #include "proxyd/metrics.h"
 #include "proxyd/routes.h"
 
@@ -33,7 +34,10 @@ struct shared {
     struct breakers *breakers; /* NULL: they are off */
     struct routes *routes;
     struct tls *tls; /* NULL without TLS */
+    const struct listening *listening;
     atomic_bool draining;
+    /* When it drains: those sockets stay open elsewhere, by systemd or the next process. */
+    atomic_bool held_by_others[LISTENING_KINDS];
 };
 
 /* Attempts beyond the first that a worker may make: a bucket that successes refill. */
@@ -65,19 +69,14 @@ struct worker {
     sem_t started;
     struct buffer *problem; /* of the start */
     enum error start_error;
-    const char *wish, *tls_wish;       /* the addresses to bind */
-    char address[80], tls_address[80]; /* what was bound; "" without TLS */
     atomic_bool ended;
     atomic_uint orders; /* enum worker_order bits, from other threads */
 };
 
-/* Starts the thread; returns when it listens on `address`, and on `tls_address` when TLS is on (port
- * 0: a free one; worker_address tells), and runs. All of it is made, used and freed in that thread. ERROR_*: one sentence in `problem`. */
-enum error worker_start(struct shared *shared, unsigned number, const char *address,
-                        const char *tls_address, struct worker **worker,
+/* Starts the thread; returns when it listens on its share of the sockets, and runs. All of it is made,
+ * used and freed in that thread. ERROR_*: one sentence in `problem`. */
+enum error worker_start(struct shared *shared, unsigned number, struct worker **worker,
                         struct buffer *problem) MUST_CHECK;
-const char *worker_address(const struct worker *worker);
-const char *worker_tls_address(const struct worker *worker);
 /* From any thread. Drain: takes no more connections, ends the loop when the last request is over.
  * End: ends the loop at once; what is under way is dropped. Reload: reads credentials anew. */
 void worker_drain(struct worker *worker);

@@ -18,7 +18,7 @@
 
 #define LINGER_MS         1000
 #define LINGER_BYTES      (8 * 1024 * 1024)
-#define DRAIN_GRACE_MS    1000 /* for a request that is on its way */
+#define DRAIN_AGAIN_MS    20 /* until a request that has come is read */
 #define READ_AHEAD_BYTES  (64 * 1024)
 #define BODY_CHECK_MS     1000 /* between looks at a slow body's rate */
 #define PROBLEM_MAX_BYTES (64 * 1024)
@@ -332,6 +332,13 @@ static void check_body_rate(struct connection *connection)
         connection_refuse(connection, GUARD_SLOW);
 }
 
+static bool has_bytes_unread(const struct connection *connection)
+{
+    char byte;
+
+    return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void on_deadline(int fd, short what, void *context)
 {
     struct connection *connection = context;
@@ -344,7 +351,9 @@ static void on_deadline(int fd, short what, void *context)
             connection_close(connection, true);
         return; /* else the handshake was in time */
     }
-    if (connection->state != CONNECTION_READING)
+    if (connection->state == CONNECTION_IDLE && has_bytes_unread(connection))
+        arm_deadline(connection, DRAIN_AGAIN_MS); /* it came in the last moment */
+    else if (connection->state != CONNECTION_READING)
         connection_close(connection, false);
     else if (connection->in_body)
         check_body_rate(connection);
@@ -365,6 +374,8 @@ static void adopt(struct connection *connection)
 
     set->hooks.adopt(connection, set->context);
     connection->local_port = set->listener ? listener_port(set->listener) : 0;
+    if (connection->local_port == 0)
+        connection->local_port = listener_local_port(connection->descriptor);
     from_there = peers_add(set->peers, connection->peer_address, &connection->peer_key);
     /* Reading has our deadlines: evhttp's would cut a stream whose client is silent, as it may. */
     bufferevent_set_timeouts(connection->bufferevent, NULL,
@@ -380,24 +391,17 @@ static void adopt(struct connection *connection)
     }
 }
 
-static bool has_bytes_waiting(const struct connection *connection)
-{
-    char byte;
-
-    return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ||
-           (connection->tls && tls_session_holds_bytes(connection->tls));
-}
-
 /* A close would meet the request that a client is sending just now: it has a moment in which its
  * next answer tells it to close. */
 static void close_if_drained(struct connection *connection)
 {
-    bool waiting = has_bytes_waiting(connection);
+    bool waiting = has_bytes_unread(connection) ||
+                   (connection->tls && tls_session_holds_bytes(connection->tls));
 
     if (waiting && !connection->tls)
         return;                                   /* it is about to be read and served */
     if (connection->tls || !is_armed(connection)) /* bytes of TLS need not become a request */
-        arm_deadline(connection, DRAIN_GRACE_MS);
+        arm_deadline(connection, connection->set->limits->drain_idle_ms);
 }
 
 static void close_now(struct connection *connection)

@@ -97,7 +97,7 @@ void connection_set_init(struct connection_set *set, struct event_base *base,
 void connection_set_settle(struct connection_set *set);
 /* All connections must be gone. */
 void connection_set_release(struct connection_set *set);
-/* Idle connections are closed when they stay silent for a second, the others with their answer. May
+/* Idle connections are closed when they stay silent for drain_idle_ms, the others with their answer. May
  * be called again. */
 void connection_set_drain(struct connection_set *set);
 

@@ -348,7 +348,7 @@ enum error front_listen(struct front *front, const char *address, struct buffer 
     REQUIRE(!front->listener);
     error = listener_new(front->base, address, false, &front->listener, problem);
     if (error == ERROR_NONE)
-        evconnlistener_set_cb(listener_evconn(front->listener), on_accept, front);
+        evconnlistener_set_cb(listener_evconn(front->listener, 0), on_accept, front);
     return error;
 }
 

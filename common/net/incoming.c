@@ -33,6 +33,7 @@ const struct incoming_limits incoming_default_limits = {
         },
     .head_timeout_ms = 10 * 1000,
     .idle_timeout_ms = 75 * 1000,
+    .drain_idle_ms = 1000,
     .body_timeout_ms = 30 * 1000,
     .body_min_bytes_per_s = 1000,
     .write_timeout_ms = 30 * 1000,
@@ -295,28 +296,53 @@ void incoming_use_tls(struct incoming *incoming, struct tls *tls)
     incoming->tls = tls;
 }
 
+struct search {
+    struct evconnlistener *evconn;
+    struct evhttp_bound_socket *found;
+};
+
+static void compare(struct evhttp_bound_socket *bound, void *context)
+{
+    struct search *search = context;
+
+    if (evhttp_bound_socket_get_listener(bound) == search->evconn)
+        search->found = bound;
+}
+
 static void close_listener(struct evconnlistener *evconn, void *context)
 {
     struct incoming *incoming = context;
+    struct search search = {evconn, NULL};
 
-    (void)evconn;
-    evhttp_del_accept_socket(incoming->http, incoming->bound);
+    evhttp_foreach_bound_socket(incoming->http, compare, &search);
+    REQUIRE(search.found);
+    evhttp_del_accept_socket(incoming->http, search.found);
+}
+
+static void listen_on(struct incoming *incoming, struct listener *listener)
+{
+    for (size_t i = 0; i < listener_count(listener); i++)
+        REQUIRE(evhttp_bind_listener(incoming->http, listener_evconn(listener, i)));
+    listener_set_close(listener, close_listener, incoming);
+    incoming->listener = incoming->connections.listener = listener;
 }
 
 enum error incoming_listen(struct incoming *incoming, const char *address, bool reuse_port,
                            struct buffer *problem)
 {
-    enum error error;
+    struct listener *listener;
 
     REQUIRE(!incoming->listener);
-    error = listener_new(incoming->base, address, reuse_port, &incoming->listener, problem);
-    if (error != ERROR_NONE)
-        return error;
-    incoming->bound = evhttp_bind_listener(incoming->http, listener_evconn(incoming->listener));
-    REQUIRE(incoming->bound);
-    listener_set_close(incoming->listener, close_listener, incoming);
-    incoming->connections.listener = incoming->listener;
-    return ERROR_NONE;
+    enum error error = listener_new(incoming->base, address, reuse_port, &listener, problem);
+    if (error == ERROR_NONE)
+        listen_on(incoming, listener);
+    return error;
+}
+
+void incoming_adopt(struct incoming *incoming, const int *fds, size_t count)
+{
+    REQUIRE(!incoming->listener);
+    listen_on(incoming, listener_adopt(incoming->base, fds, count));
 }
 
 const char *incoming_address(const struct incoming *incoming)
@@ -336,6 +362,13 @@ void incoming_drain(struct incoming *incoming)
     connection_set_drain(&incoming->connections);
     if (incoming->listener)
         listener_drain(incoming->listener, on_listener_closed, incoming);
+}
+
+void incoming_leave(struct incoming *incoming)
+{
+    connection_set_drain(&incoming->connections);
+    if (incoming->listener)
+        listener_leave(incoming->listener);
 }
 
 unsigned incoming_connections(const struct incoming *incoming)

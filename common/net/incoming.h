@@ -30,8 +30,9 @@ struct incoming_limits {
     int64_t idle_timeout_ms;      /* kept-alive connection without a byte: closed. default 75 s */
     int64_t body_timeout_ms;      /* whole body at the least: default 30 s, and … */
     int64_t body_min_bytes_per_s; /* … longer while this rate is kept. default 1000 */
-    int64_t write_timeout_ms;     /* no byte of the answer taken for so long: cut. default 30 s */
-    unsigned max_connections;     /* default 10,000; beyond: accepting pauses */
+    int64_t drain_idle_ms;    /* draining: a silent connection is kept for so long. default 1 s */
+    int64_t write_timeout_ms; /* no byte of the answer taken for so long: cut. default 30 s */
+    unsigned max_connections; /* default 10,000; beyond: accepting pauses */
     unsigned max_connections_per_address; /* default 1,000; beyond: closed at once. 0: no limit */
 };
 extern const struct incoming_limits incoming_default_limits;
@@ -76,11 +77,15 @@ void incoming_use_tls(struct incoming *incoming, struct tls *tls);
  * "HOST:PORT" or "[IPv6]:PORT"; port 0 allowed. On failure one sentence goes to `problem`. */
 enum error incoming_listen(struct incoming *incoming, const char *address, bool reuse_port,
                            struct buffer *problem) MUST_CHECK;
-/* What was really bound, "127.0.0.1:43211"; borrowed. */
+/* Listens on sockets of bound_socket.h, at least one; takes the descriptors. */
+void incoming_adopt(struct incoming *incoming, const int *fds, size_t count);
+/* What was really bound (the first of several), "127.0.0.1:43211"; borrowed. */
 const char *incoming_address(const struct incoming *incoming);
 /* Stops accepting (what is queued in the kernel is still accepted first), answers with
- * `Connection: close`, and closes connections that stay silent for a second. */
+ * `Connection: close`, and closes connections that stay silent for drain_idle_ms. */
 void incoming_drain(struct incoming *incoming);
+/* The same, but accepts nothing more: what is queued is for those who hold the sockets as well. */
+void incoming_leave(struct incoming *incoming);
 /* Connections open, and requests handed over but not yet answered. */
 unsigned incoming_connections(const struct incoming *incoming);
 unsigned incoming_pending(const struct incoming *incoming);

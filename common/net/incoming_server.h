@@ -10,7 +10,6 @@
 
 struct evbuffer;
 struct evhttp;
-struct evhttp_bound_socket;
 
 struct incoming {
     struct event_base *base;
@@ -20,7 +19,6 @@ struct incoming {
     struct evhttp *http;
     struct tls *tls; /* NULL without TLS */
     struct listener *listener;
-    struct evhttp_bound_socket *bound;
     struct connection_set connections;
     struct connection **by_descriptor; /* evhttp names a connection by its socket only */
     size_t descriptor_capacity;

@@ -1,33 +1,28 @@
-/* Binds listening sockets, and stops accepting for a while when descriptors run out. */
+/* Listens on sockets, and stops accepting for a while when descriptors run out. */
 #include "common/net/listener.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <linux/filter.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#define BACKLOG         1024
 #define RETRY_ACCEPT_MS 100 /* after accept failed for want of descriptors or memory */
 #define DRAIN_MS        20  /* for handshakes that had begun when the drain began */
 
 struct listener {
-    struct evconnlistener *evconn; /* NULL once closed */
-    struct event *timer;           /* resumes accepting, or ends the drain */
-    bool full, starved, draining;
+    struct evconnlistener **evconns; /* NULL once closed */
+    size_t count;
+    struct event *timer; /* resumes accepting, or ends the drain */
+    bool full, starved, draining, closed;
     void (*close)(struct evconnlistener *evconn, void *context);
     void *close_context;
     void (*on_closed)(void *context);
     void *context;
-    char address[LISTENER_ADDRESS_SIZE + 8];
+    char address[BOUND_SOCKET_ADDRESS_SIZE];
     uint16_t port;
     struct listener *next;
 };
@@ -37,12 +32,14 @@ static _Thread_local struct listener *listeners;
 
 static void settle_accepting(struct listener *listener)
 {
-    if (!listener->evconn)
+    if (listener->closed)
         return;
-    if (listener->full || listener->starved)
-        evconnlistener_disable(listener->evconn);
-    else
-        evconnlistener_enable(listener->evconn);
+    for (size_t i = 0; i < listener->count; i++) {
+        if (listener->full || listener->starved)
+            evconnlistener_disable(listener->evconns[i]);
+        else
+            evconnlistener_enable(listener->evconns[i]);
+    }
 }
 
 static void schedule(struct listener *listener, int64_t after_ms)
@@ -52,12 +49,21 @@ static void schedule(struct listener *listener, int64_t after_ms)
     REQUIRE(event_add(listener->timer, &delay) == 0);
 }
 
+static bool has(const struct listener *listener, const struct evconnlistener *evconn)
+{
+    for (size_t i = 0; i < listener->count; i++) {
+        if (listener->evconns[i] == evconn)
+            return true;
+    }
+    return false;
+}
+
 static void on_accept_error(struct evconnlistener *evconn, void *context)
 {
     struct listener *listener = listeners;
 
     (void)context;
-    while (listener && listener->evconn != evconn)
+    while (listener && !has(listener, evconn))
         listener = listener->next;
     REQUIRE(listener);
     if (listener->draining)
@@ -68,15 +74,18 @@ static void on_accept_error(struct evconnlistener *evconn, void *context)
     schedule(listener, RETRY_ACCEPT_MS);
 }
 
-static void close_socket(struct listener *listener)
+static void close_sockets(struct listener *listener)
 {
-    if (!listener->evconn)
+    if (listener->closed)
         return;
-    if (listener->close)
-        listener->close(listener->evconn, listener->close_context);
-    else
-        evconnlistener_free(listener->evconn);
-    listener->evconn = NULL;
+    for (size_t i = 0; i < listener->count; i++) {
+        if (listener->close)
+            listener->close(listener->evconns[i], listener->close_context);
+        else
+            evconnlistener_free(listener->evconns[i]);
+        listener->evconns[i] = NULL;
+    }
+    listener->closed = true;
 }
 
 static void on_timer(int fd, short what, void *context)
@@ -86,7 +95,7 @@ static void on_timer(int fd, short what, void *context)
     (void)fd;
     (void)what;
     if (listener->draining) {
-        close_socket(listener);
+        close_sockets(listener);
         if (listener->on_closed)
             listener->on_closed(listener->context);
         return;
@@ -95,100 +104,15 @@ static void on_timer(int fd, short what, void *context)
     settle_accepting(listener);
 }
 
-/* Cuts "HOST:PORT" and "[IPv6]:PORT". */
-static bool split_address(struct view text, char host[256], char port[8])
+static void note_addresses(struct listener *listener, const int *fds)
 {
-    const char *colon = text.length ? memrchr(text.data, ':', text.length) : NULL;
-    struct view name, number;
-    uint64_t value;
+    char other[BOUND_SOCKET_ADDRESS_SIZE];
 
-    if (!colon)
-        return false;
-    name = view_slice(text, 0, (size_t)(colon - text.data));
-    number = view_slice(text, name.length + 1, SIZE_MAX);
-    if (view_starts_with(name, VIEW("[")) && view_ends_with(name, VIEW("]")))
-        name = view_slice(name, 1, name.length - 2);
-    else if (view_find(name, ':') != SIZE_MAX)
-        return false;
-    if (name.length == 0 || name.length > 255 || number.length == 0 || number.length > 5)
-        return false;
-    snprintf(host, 256, "%.*s", VIEW_FORMAT(name));
-    snprintf(port, 8, "%.*s", VIEW_FORMAT(number));
-    return view_to_u64(number, 65535, &value) == ERROR_NONE;
-}
-
-static int open_socket(const struct addrinfo *found, bool reuse_port)
-{
-    int on = 1;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -1;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
-        (!reuse_port || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
-        bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
-    on = errno;
-    close(fd);
-    errno = on;
-    return -1;
-}
-
-static void name_of(const struct sockaddr_storage *address, socklen_t length,
-                    char host[LISTENER_ADDRESS_SIZE], uint16_t *port)
-{
-    char number[8];
-    uint64_t value;
-
-    host[0] = '\0';
-    *port = 0;
-    if (getnameinfo((const struct sockaddr *)address, length, host, LISTENER_ADDRESS_SIZE, number,
-                    sizeof(number), NI_NUMERICHOST | NI_NUMERICSERV) == 0 &&
-        view_to_u64(view_of(number), 65535, &value) == ERROR_NONE)
-        *port = (uint16_t)value;
-    /* An IPv4 client of a socket that takes both. */
-    if (strncmp(host, "::ffff:", 7) == 0 && strchr(host, '.'))
-        memmove(host, host + 7, strlen(host + 7) + 1);
-}
-
-static void note_address(struct listener *listener, int fd)
-{
-    struct sockaddr_storage address;
-    socklen_t length = sizeof(address);
-    char host[LISTENER_ADDRESS_SIZE];
-
-    REQUIRE(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
-    name_of(&address, length, host, &listener->port);
-    snprintf(listener->address, sizeof(listener->address), strchr(host, ':') ? "[%s]:%u" : "%s:%u",
-             host, listener->port);
-}
-
-static enum error bind_address(const char *address, bool reuse_port, int *fd,
-                               struct buffer *problem)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    char host[256], port[8];
-    int outcome;
-
-    if (!split_address(view_of(address), host, port)) {
-        buffer_append_format(problem, "\"%s\" is not HOST:PORT or [IPv6]:PORT", address);
-        return ERROR_INVALID;
+    listener->port = bound_socket_address(fds[0], listener->address);
+    for (size_t i = 1; i < listener->count; i++) {
+        if (bound_socket_address(fds[i], other) != listener->port)
+            listener->port = 0;
     }
-    outcome = getaddrinfo(host, port, &hints, &found);
-    if (outcome != 0) {
-        buffer_append_format(problem, "cannot find the address %s: %s", address,
-                             gai_strerror(outcome));
-        return ERROR_NOT_FOUND;
-    }
-    *fd = open_socket(found, reuse_port);
-    outcome = errno;
-    freeaddrinfo(found);
-    if (*fd >= 0)
-        return ERROR_NONE;
-    buffer_append_format(problem, "cannot listen on %s: %s", address, strerror(outcome));
-    return error_from_errno(outcome);
 }
 
 /* libevent writes by writev, which knows no MSG_NOSIGNAL: a client that resets would end us. */
@@ -204,27 +128,36 @@ static void ignore_broken_pipes(void)
 }
 
 enum error listener_new(struct event_base *base, const char *address, bool reuse_port,
-                        struct listener **result, struct buffer *problem)
+                        struct listener **listener, struct buffer *problem)
 {
-    struct listener *listener;
     int fd = -1;
-    enum error error = bind_address(address, reuse_port, &fd, problem);
+    enum error error = bound_socket_open(address, reuse_port, &fd, problem);
 
-    if (error != ERROR_NONE)
-        return error;
+    if (error == ERROR_NONE)
+        *listener = listener_adopt(base, &fd, 1);
+    return error;
+}
+
+struct listener *listener_adopt(struct event_base *base, const int *fds, size_t count)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+
+    REQUIRE(listener && count > 0);
     ignore_broken_pipes();
-    listener = calloc(1, sizeof(*listener));
-    REQUIRE(listener);
-    note_address(listener, fd);
+    listener->count = count;
+    listener->evconns = calloc(count, sizeof(struct evconnlistener *));
     listener->timer = event_new(base, -1, 0, on_timer, listener);
-    listener->evconn =
-        evconnlistener_new(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    REQUIRE(listener->timer && listener->evconn);
-    evconnlistener_set_error_cb(listener->evconn, on_accept_error);
+    REQUIRE(listener->evconns && listener->timer);
+    note_addresses(listener, fds);
+    for (size_t i = 0; i < count; i++) {
+        listener->evconns[i] = evconnlistener_new(
+            base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fds[i]);
+        REQUIRE(listener->evconns[i]);
+        evconnlistener_set_error_cb(listener->evconns[i], on_accept_error);
+    }
     listener->next = listeners;
     listeners = listener;
-    *result = listener;
-    return ERROR_NONE;
+    return listener;
 }
 
 void listener_free(struct listener *listener)
@@ -236,8 +169,9 @@ void listener_free(struct listener *listener)
     while (*link != listener)
         link = &(*link)->next;
     *link = listener->next;
-    close_socket(listener);
+    close_sockets(listener);
     event_free(listener->timer);
+    free(listener->evconns);
     free(listener);
 }
 
@@ -251,9 +185,15 @@ uint16_t listener_port(const struct listener *listener)
     return listener->port;
 }
 
-struct evconnlistener *listener_evconn(struct listener *listener)
+size_t listener_count(const struct listener *listener)
 {
-    return listener->evconn;
+    return listener->count;
+}
+
+struct evconnlistener *listener_evconn(struct listener *listener, size_t index)
+{
+    REQUIRE(index < listener->count);
+    return listener->evconns[index];
 }
 
 void listener_set_close(struct listener *listener,
@@ -285,9 +225,11 @@ static void stop_handshakes(struct listener *listener)
     };
     struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
 
+    if (listener->closed)
+        return;
     /* Without it a drain is as good as a close can be. */
-    if (listener->evconn)
-        (void)setsockopt(evconnlistener_get_fd(listener->evconn), SOL_SOCKET, SO_ATTACH_FILTER,
+    for (size_t i = 0; i < listener->count; i++)
+        (void)setsockopt(evconnlistener_get_fd(listener->evconns[i]), SOL_SOCKET, SO_ATTACH_FILTER,
                          &program, sizeof(program));
 }
 
@@ -306,6 +248,13 @@ void listener_drain(struct listener *listener, void (*on_closed)(void *context),
     schedule(listener, DRAIN_MS);
 }
 
+void listener_leave(struct listener *listener)
+{
+    listener->draining = true;
+    event_del(listener->timer);
+    close_sockets(listener);
+}
+
 void listener_peer(int fd, char address[LISTENER_ADDRESS_SIZE], uint16_t *port)
 {
     struct sockaddr_storage peer;
@@ -314,5 +263,17 @@ void listener_peer(int fd, char address[LISTENER_ADDRESS_SIZE], uint16_t *port)
     address[0] = '\0';
     *port = 0;
     if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0)
-        name_of(&peer, length, address, port);
+        bound_socket_numeric(&peer, length, address, port);
+}
+
+uint16_t listener_local_port(int fd)
+{
+    struct sockaddr_storage own;
+    socklen_t length = sizeof(own);
+    char host[LISTENER_ADDRESS_SIZE];
+    uint16_t port = 0;
+
+    if (getsockname(fd, (struct sockaddr *)&own, &length) == 0)
+        bound_socket_numeric(&own, length, host, &port);
+    return port;
 }
