@@ -18,6 +18,7 @@
 #define PATIENCE_US    5000 /* how long an invocation waits for a busy sandbox before one is started */
 #define WATCH_BUSY_MS  50
 #define WATCH_IDLE_MS  1000
+#define WATCH_SHARE    20 /* a look takes at most one part in so many of our time */
 #define LEAST_STARTING 4
 #define END_ROUNDS     500
 #define END_PAUSE_US   10000
@@ -420,7 +421,8 @@ static void on_watch(int descriptor, short what, void *context)
     struct pools *pools = context;
     struct pool *pool = TAILQ_FIRST(&pools->list), *next;
     struct sandbox *sandbox;
-    int64_t delay_ms = WATCH_IDLE_MS;
+    uint64_t began_us = clock_monotonic_us();
+    int64_t delay_ms = WATCH_IDLE_MS, least_ms;
     struct timeval delay;
 
     (void)descriptor;
@@ -435,6 +437,9 @@ static void on_watch(int descriptor, short what, void *context)
             pool_free(pool);
     }
     process_children(kill_stray, pools);
+    least_ms = (int64_t)(clock_monotonic_us() - began_us) * WATCH_SHARE / 1000;
+    if (delay_ms < least_ms)
+        delay_ms = least_ms < WATCH_IDLE_MS ? least_ms : WATCH_IDLE_MS;
     delay = (struct timeval){delay_ms / 1000, delay_ms % 1000 * 1000};
     evtimer_add(pools->watch, &delay);
 }

@@ -11,7 +11,7 @@ import pytest
 import harness
 from fake_lambda import FakeLambda, app, pause, version, wait_idle
 from secure_proxy import Secure, lenient
-from test_streaming import STREAM, Client, Stream, anonymous_kb, chunk, complete, line_of, prelude, script
+from test_streaming import LATE, STREAM, Client, Stream, anonymous_kb, chunk, complete, line_of, prelude, script
 
 
 @pytest.fixture(scope="module")
@@ -301,3 +301,44 @@ def test_tiny_pieces_for_a_reader_that_stands_still_cost_little(start, aws, secu
     data, whole = client.rest()
     assert whole and len(data) == 1_000_000 + sum(sent)
     client.close()
+
+
+CUTS = {how: (act, fault, invocation) for how, act, fault, invocation in LATE if how in ("function error", "bad CRC", "no end")}
+
+
+@BOTH
+@pytest.mark.parametrize("protocol", ["1.1", "1.0"])
+@pytest.mark.parametrize("how", CUTS)
+def test_a_cut_shows_on_the_wire(start, aws, how, protocol, secure):
+    """HTTP/1.1: the last chunk is missing. HTTP/1.0, where the close is the end: no orderly close."""
+    act, fault, invocation = CUTS[how]
+    received = threading.Event()
+
+    def behave(call):
+        stream = Stream(call).send(chunk(prelude()), chunk(b"first "))
+        assert received.wait(10)
+        return act(stream)
+    aws.script["s"] = behave
+    proxyd = start()
+    peer = socket.create_connection(proxyd.tls_address if secure else proxyd.address, 10)
+    if secure:
+        peer = lenient().wrap_socket(peer, server_hostname="s.localhost", suppress_ragged_eofs=False)
+    with peer:
+        peer.sendall(f"GET / HTTP/{protocol}\r\nHost: s.localhost\r\n\r\n".encode())
+        got, orderly = b"", False
+        try:
+            while piece := peer.recv(65536):
+                got += piece
+                if b"first " in got:
+                    received.set()
+            orderly = True
+        except (ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            pass
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert b" 200 " in head and b"first " in body
+    if protocol == "1.1":
+        assert b"Transfer-Encoding: chunked" in head and not body.endswith(b"0\r\n\r\n")
+    else:
+        assert not orderly, "the client takes the part for the whole"
+    line = harness.wait_for(lambda: next((line for line in proxyd.access_lines() if line.get("stream")), None), 10, "the line is written")
+    assert (line["status"], line["fault"], line["invocation"], line["stream"]) == (200, fault, invocation, "cut")
