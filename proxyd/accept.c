@@ -81,6 +81,8 @@ static void on_gone(void *context)
     metrics_add(&request->worker->metrics.clients_gone, 1);
     if (request->step == STEP_FORWARD)
         forward_client_left(request);
+    else if (request->step == STEP_ADMIT)
+        admit_client_left(request);
 }
 
 static enum progress accept_refused(struct request *request)

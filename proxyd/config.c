@@ -69,7 +69,14 @@ static const struct option_row rows[] = {
     {"max-in-flight", OPTION_INTEGER, FIELD(max_in_flight), "4096", 1, 1000000, false, NULL, NULL,
      "Most requests in flight in this process; beyond: 503."},
     {"app-max-in-flight", OPTION_INTEGER, FIELD(app_max_in_flight), "1000", 1, 1000000, false, NULL,
-     NULL, "Most requests in flight of one app that sets no limit of its own; beyond: 429."},
+     NULL, "Most requests in flight of one app that sets no limit of its own; beyond: they wait."},
+    {"queue-length", OPTION_INTEGER, FIELD(queue_length), "100", 0, 100000, false, NULL, NULL,
+     "Most requests of one app that wait on one worker while the app is at a limit; beyond: 429. "
+     "0: "
+     "none wait."},
+    {"queue-wait", OPTION_DURATION, FIELD(queue_wait_ms), "500ms", 0, 60000, false, NULL, NULL,
+     "Longest time that a request waits for its app to be within its limits; beyond: 429. 0: none "
+     "waits."},
     {"attempts", OPTION_INTEGER, FIELD(attempts), "3", 1, 10, false, NULL, NULL,
      "Most attempts to invoke for one request; only what certainly did not start is tried again."},
     {"breaker-failures", OPTION_INTEGER, FIELD(breaker_failures), "10", 0, 1000, false, NULL, NULL,

@@ -32,6 +32,8 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
       "The app has as many requests in flight as it may have.")                                    \
     X(APP_RATE, "app-rate", 429, NOT_STARTED, false, 1, "Too Many Requests",                       \
       "The app gets requests faster than it may.")                                                 \
+    X(CLIENT_LEFT, "client-left", 499, NOT_STARTED, false, 0, "Client Closed Request",             \
+      "The client left while the request waited.")                                                 \
     X(PROXY_BUSY, "proxy-busy", 503, NOT_STARTED, false, 1, "Service Unavailable",                 \
       "The proxy has as many requests in flight as it may have.")                                  \
     X(BREAKER_OPEN, "breaker-open", 503, NOT_STARTED, false, 1, "Service Unavailable",             \

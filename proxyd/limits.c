@@ -11,6 +11,7 @@ struct slot {
     _Atomic uint32_t in_flight;
     /* GCRA: the moment at which the bucket would be full again, monotonic us */
     _Atomic uint64_t full_at_us;
+    void *_Atomic attachment;
 };
 
 struct limits {
@@ -30,8 +31,13 @@ struct limits *limits_new(uint32_t max_in_flight)
 
 void limits_free(struct limits *limits)
 {
-    for (size_t i = 0; limits && i < CHUNKS; i++)
-        free(atomic_load(&limits->chunks[i]));
+    for (size_t i = 0; limits && i < CHUNKS; i++) {
+        struct slot *chunk = atomic_load(&limits->chunks[i]);
+
+        for (size_t k = 0; chunk && k < CHUNK_SLOTS; k++)
+            free(atomic_load(&chunk[k].attachment));
+        free(chunk);
+    }
     free(limits);
 }
 
@@ -59,11 +65,10 @@ static struct slot *slot_of(struct limits *limits, uint32_t number)
 
 static bool count_in(_Atomic uint32_t *count, uint32_t most)
 {
-    uint32_t now = atomic_load_explicit(count, memory_order_relaxed);
+    uint32_t now = atomic_load(count);
 
     while (now < most) {
-        if (atomic_compare_exchange_weak_explicit(count, &now, now + 1, memory_order_relaxed,
-                                                  memory_order_relaxed))
+        if (atomic_compare_exchange_weak(count, &now, now + 1))
             return true;
     }
     return false;
@@ -71,52 +76,71 @@ static bool count_in(_Atomic uint32_t *count, uint32_t most)
 
 static void count_out(_Atomic uint32_t *count)
 {
-    uint32_t before = atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_sub(count, 1);
 
     REQUIRE(before > 0);
 }
 
 /* GCRA: each request moves the moment of "full again" by one interval; it may lie at most burst
- * intervals ahead. */
-static bool pace(struct slot *slot, const struct limits_ask *ask, uint64_t *wait_us)
+ * intervals ahead, or as much further as the request may wait. */
+static uint64_t interval_us(const struct limits_pace *pace)
 {
-    uint64_t interval_us = UINT64_C(1000000000) / ask->rate_milli;
-    uint64_t most_ahead_us = interval_us * (ask->burst ? ask->burst : 1);
+    return UINT64_C(1000000000) / pace->rate_milli;
+}
+
+bool limits_take_turn(struct limits *limits, const struct limits_pace *pace, uint64_t *wait_us)
+{
+    struct slot *slot = slot_of(limits, pace->slot);
+    uint64_t most_ahead_us = interval_us(pace) * (pace->burst ? pace->burst : 1);
     uint64_t full_at = atomic_load_explicit(&slot->full_at_us, memory_order_relaxed);
 
     for (;;) {
-        uint64_t next = (full_at > ask->now_us ? full_at : ask->now_us) + interval_us;
-        if (next - ask->now_us > most_ahead_us) {
-            *wait_us = next - ask->now_us - most_ahead_us;
+        uint64_t next = (full_at > pace->now_us ? full_at : pace->now_us) + interval_us(pace);
+        uint64_t ahead_us = next - pace->now_us;
+
+        *wait_us = ahead_us > most_ahead_us ? ahead_us - most_ahead_us : 0;
+        if (*wait_us > pace->most_wait_us)
             return false;
-        }
         if (atomic_compare_exchange_weak_explicit(&slot->full_at_us, &full_at, next,
                                                   memory_order_relaxed, memory_order_relaxed))
             return true;
     }
 }
 
-enum limits_verdict limits_enter(struct limits *limits, const struct limits_ask *ask,
-                                 uint64_t *wait_us)
+void limits_return_turn(struct limits *limits, const struct limits_pace *pace)
 {
-    struct slot *slot = slot_of(limits, ask->slot);
+    atomic_fetch_sub_explicit(&slot_of(limits, pace->slot)->full_at_us, interval_us(pace),
+                              memory_order_relaxed);
+}
 
-    *wait_us = 0;
+enum limits_verdict limits_enter(struct limits *limits, uint32_t slot, uint32_t max_in_flight)
+{
     if (!count_in(&limits->in_flight, limits->max_in_flight))
         return LIMITS_PROCESS_FULL;
-    if (!count_in(&slot->in_flight, ask->max_in_flight)) {
+    if (!count_in(&slot_of(limits, slot)->in_flight, max_in_flight)) {
         count_out(&limits->in_flight);
         return LIMITS_APP_FULL;
-    }
-    if (ask->rate_milli && !pace(slot, ask, wait_us)) {
-        limits_leave(limits, ask->slot);
-        return LIMITS_APP_RATE;
     }
     return LIMITS_ENTERED;
 }
 
 void limits_leave(struct limits *limits, uint32_t slot)
 {
-    count_out(&slot_of(limits, slot)->in_flight);
     count_out(&limits->in_flight);
+    count_out(&slot_of(limits, slot)->in_flight);
+}
+
+bool limits_full(const struct limits *limits)
+{
+    return limits_in_flight(limits) >= limits->max_in_flight;
+}
+
+uint32_t limits_app_in_flight(struct limits *limits, uint32_t slot)
+{
+    return atomic_load(&slot_of(limits, slot)->in_flight);
+}
+
+void *_Atomic *limits_attachment(struct limits *limits, uint32_t slot)
+{
+    return &slot_of(limits, slot)->attachment;
 }

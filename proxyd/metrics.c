@@ -52,6 +52,7 @@ enum metrics_outcome metrics_outcome_of(enum fault fault)
     case FAULT_FORBIDDEN:
     case FAULT_APP_BUSY:
     case FAULT_APP_RATE:
+    case FAULT_CLIENT_LEFT:
     case FAULT_PROXY_BUSY:
     case FAULT_BREAKER_OPEN:
     case FAULT_BODY_TOO_LARGE:
@@ -264,6 +265,9 @@ void metrics_write(struct buffer *out, const struct metrics *const *workers, siz
     write_histogram(out, all, offsetof(struct metrics, upstream_duration),
                     "proxyd_invocation_duration_seconds",
                     "From sending an invocation to its whole answer.");
+    write_histogram(out, all, offsetof(struct metrics, queue_duration),
+                    "proxyd_queue_duration_seconds",
+                    "For how long requests waited, of those that had to.");
     write_scalars(out, all);
     write_process(out, process);
     write_breakers(out, &process->breakers);

@@ -20,6 +20,11 @@
 #define METRICS_LIST(X)                                                                            \
     X(requests_in_flight, "proxyd_requests_in_flight", "gauge",                                    \
       "Requests taken in and not yet answered.")                                                   \
+    X(waiting, "proxyd_requests_waiting", "gauge",                                                 \
+      "Requests of these that wait until their app is within its limits.")                         \
+    X(queued, "proxyd_requests_queued_total", "counter", "Requests that had to wait.")             \
+    X(queue_timeouts, "proxyd_queue_timeouts_total", "counter",                                    \
+      "Requests that waited and were refused because no place came free in time.")                 \
     X(connections, "proxyd_client_connections", "gauge", "Connections of clients that are open.")  \
     X(upstream_connections, "proxyd_upstream_connections", "gauge",                                \
       "Connections to Lambda that are open, idle ones included.")                                  \
@@ -75,6 +80,7 @@ struct metrics {
     _Atomic uint64_t refusals[METRICS_GUARD_REASONS];
     struct metrics_histogram duration;          /* whole requests */
     struct metrics_histogram upstream_duration; /* attempts to invoke */
+    struct metrics_histogram queue_duration;    /* requests that waited */
 };
 
 static inline void metrics_add(_Atomic uint64_t *figure, uint64_t more)

@@ -42,6 +42,8 @@ static void write_what_became_of_it(struct json_writer *w, const struct request 
     json_write_integer(w, "bytes_out", (int64_t)request->response_bytes);
     json_write_integer(w, "duration_us", (int64_t)total_us);
     json_write_integer(w, "upstream_us", (int64_t)request->upstream_us);
+    if (request->wait_since_us)
+        json_write_integer(w, "queued_us", (int64_t)request->queued_us);
     json_write_integer(w, "attempts", request->attempts);
     if (request->asynchronous) {
         json_write_bool(w, "async", true);
@@ -74,6 +76,8 @@ static void count(struct request *request, uint64_t total_us)
     metrics_add(&metrics->requests[request->status / 100], 1);
     metrics_add(&metrics->response_bytes, request->response_bytes);
     metrics_observe(&metrics->duration, total_us);
+    if (request->wait_since_us)
+        metrics_observe(&metrics->queue_duration, request->queued_us);
     if (request->fault != FAULT_NONE)
         metrics_add(&metrics->faults[request->fault], 1);
 }

@@ -154,6 +154,8 @@ static void request_free(struct request *request)
         event_free(request->backoff);
     if (request->timer)
         event_free(request->timer);
+    if (request->wait_timer)
+        event_free(request->wait_timer);
     stream_release(&request->stream);
     credentials_release(request->credentials);
     buffer_release(&request->event);
@@ -167,8 +169,9 @@ static void leave(struct request *request)
 {
     struct worker *worker = request->worker;
 
+    admit_drop(request);
     if (request->admitted)
-        limits_leave(worker->shared->limits, request->route.slot);
+        queue_leave(worker->shared->queue, worker->number, request->route.slot);
     request->admitted = false;
     metrics_set(&worker->metrics.requests_in_flight, --worker->under_way);
 }
@@ -186,6 +189,7 @@ void request_reap(struct worker *worker)
         else
             request_free(request);
     }
+    queue_collect(worker->shared->queue, worker->number);
 }
 
 void request_body_returned(struct request *request)
@@ -222,5 +226,5 @@ void request_drop_all(struct worker *worker)
             record_cut(request);
         request_free(request);
     }
-    request_reap(worker);
+    request_reap(worker); /* collects nothing: nobody waits here any more */
 }

@@ -31,6 +31,9 @@ struct event;
 #define REQUEST_REPLY_MAX   (6 * 1024 * 1024 + 65536) /* the same for replies, and error objects */
 #define REQUEST_ARENA_BYTES (32 * 1024 * 1024)        /* a decoded reply may lie in it */
 
+/* What a request waits for before it is let in. */
+enum admit_wait { WAIT_NONE, WAIT_TURN, WAIT_PLACE };
+
 /* SIGN_AGAIN is the one step back: invoke learnt that the signature's time was wrong. */
 enum progress { PROGRESS_NEXT, PROGRESS_WAIT, PROGRESS_FAIL, PROGRESS_SIGN_AGAIN };
 
@@ -91,6 +94,11 @@ struct request {
 
     /* admit */
     bool admitted;
+    enum admit_wait wait;
+    struct queue_waiter waiter;
+    struct event *wait_timer;
+    uint64_t wait_since_us, wait_until_us; /* monotonic; since: 0 when it did not wait */
+    uint64_t queued_us;
 
     /* encode */
     bool asynchronous; /* the client prefers it, and the app grants it */
@@ -105,7 +113,7 @@ struct request {
     /* invoke */
     struct outgoing_call *call;
     struct event *backoff;
-    uint64_t deadline_us; /* monotonic */
+    uint64_t deadline_us; /* monotonic; of an app with a deadline of its own it begins at admit */
     unsigned attempts;
     bool signed_again;
     bool stale_seen;       /* one dead kept connection is forgiven without budget */

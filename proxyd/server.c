@@ -307,10 +307,10 @@ static void release(struct server *server)
     taker_release(&server->taker);
     if (server->admin)
         admin_stop(server->admin);
-    for (size_t i = 0; i < server->worker_count; i++) {
+    for (size_t i = 0; i < server->worker_count; i++)
         worker_end(server->workers[i]);
+    for (size_t i = 0; i < server->worker_count; i++)
         worker_join(server->workers[i]);
-    }
     free(server->workers);
     for (size_t i = 0; i < 3; i++)
         event_free(server->signals[i]);
@@ -322,6 +322,7 @@ static void release(struct server *server)
     listening_release(&server->listening);
     routes_reader_free(server->routes);
     routes_free(server->shared.routes);
+    queue_free(server->shared.queue);
     limits_free(server->shared.limits);
     breakers_free(server->shared.breakers);
 }
@@ -353,6 +354,7 @@ int server_run(const struct config *config, struct certificates *certificates)
     server.shared.listening = &server.listening;
     server.shared.limits = limits_new((uint32_t)config->max_in_flight);
     server.shared.breakers = make_breakers(config);
+    server.shared.queue = queue_new(server.shared.limits, (unsigned)config->workers);
     server.shared.routes = routes_new(config);
     routes_tend(server.shared.routes);
     server.routes = routes_reader_new(server.shared.routes);

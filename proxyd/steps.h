@@ -10,8 +10,12 @@ enum progress accept_request(struct request *request);
 enum progress route_request(struct request *request);
 /* AUTHORIZE: whether the caller may call this app. Before admit: who may not takes no place. */
 enum progress authorize_request(struct request *request);
-/* ADMIT: size, in-flight and rate limits. Counted out when the request is reaped. */
+/* ADMIT: size, rate and in-flight limits; waits a little. Counted out when the request is reaped. */
 enum progress admit_request(struct request *request);
+/* ADMIT, for accept: the client left; if the request waits it is over, and never invoked. */
+void admit_client_left(struct request *request);
+/* ADMIT, for the end of the loop: it waits no longer. */
+void admit_drop(struct request *request);
 /* ENCODE: request -> event. */
 enum progress encode_request(struct request *request);
 /* SIGN: the Invoke call's URL and headers; the only step that sees secrets. */

@@ -83,7 +83,8 @@ static void on_drain_tick(evutil_socket_t fd, short events, void *context)
 
     (void)fd;
     (void)events;
-    if (++worker->drain_ticks >= DRAIN_TICKS && worker->under_way == 0 && connections(worker) == 0)
+    if (++worker->drain_ticks >= DRAIN_TICKS && worker->under_way == 0 &&
+        connections(worker) == 0 && queue_settled(worker->shared->queue, worker->number))
         event_base_loopbreak(worker->base);
 }
 
@@ -132,6 +133,18 @@ static void on_wake(evutil_socket_t fd, short events, void *context)
     }
     if (orders & ORDER_END)
         event_base_loopbreak(worker->base);
+}
+
+/* Places in flight have come for requests that wait here. */
+static void on_places(evutil_socket_t fd, short events, void *context)
+{
+    struct worker *worker = context;
+    uint64_t count;
+
+    (void)events;
+    if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
+        return;
+    queue_collect(worker->shared->queue, worker->number);
 }
 
 static void order(struct worker *worker, enum worker_order what)
@@ -200,11 +213,16 @@ static void make_events(struct worker *worker)
     static const struct timeval tick = {0, ROUTES_TICK_MS * 1000};
 
     worker->wake = event_new(worker->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
+    worker->place_wake =
+        event_new(worker->base, queue_descriptor(worker->shared->queue, worker->number),
+                  EV_READ | EV_PERSIST, on_places, worker);
     worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
     worker->drain_tick = event_new(worker->base, -1, EV_PERSIST, on_drain_tick, worker);
     worker->reap_event = event_new(worker->base, -1, 0, on_reap, worker);
-    REQUIRE(worker->wake && worker->tick && worker->drain_tick && worker->reap_event);
+    REQUIRE(worker->wake && worker->place_wake && worker->tick && worker->drain_tick &&
+            worker->reap_event);
     event_add(worker->wake, NULL);
+    event_add(worker->place_wake, NULL);
     event_add(worker->tick, &tick);
 }
 
@@ -283,6 +301,7 @@ static void release(struct worker *worker)
     sigv4_signer_free(worker->signer);
     credentials_provider_free(worker->credentials);
     event_free(worker->wake);
+    event_free(worker->place_wake);
     event_free(worker->tick);
     event_free(worker->drain_tick);
     event_free(worker->reap_event);

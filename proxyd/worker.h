@@ -15,6 +15,7 @@
 #include "proxyd/limits.h"
 #include "proxyd/listening.h"
 #include "proxyd/metrics.h"
+#include "proxyd/queue.h"
 #include "proxyd/routes.h"
 
 #include <pthread.h>
@@ -32,6 +33,7 @@ struct shared {
     const struct config *config;
     struct limits *limits;
     struct breakers *breakers; /* NULL: they are off */
+    struct queue *queue;
     struct routes *routes;
     struct tls *tls; /* NULL without TLS */
     const struct listening *listening;
@@ -58,11 +60,12 @@ struct worker {
     struct request_list finished; /* to be freed at the end of this turn of the loop */
     struct event *reap_event;
     unsigned under_way;
+    unsigned waiting; /* of them: not let in yet */
     double retry_budget;
     int64_t clock_offset_ms; /* AWS's time minus ours; 0 while they agree */
     uint64_t random_state;
     /* the worker's own business */
-    struct event *tick, *drain_tick, *wake;
+    struct event *tick, *drain_tick, *wake, *place_wake;
     unsigned drain_ticks;
     int wake_fd;
     pthread_t thread;

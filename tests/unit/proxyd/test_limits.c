@@ -10,23 +10,19 @@
 
 #include <cmocka.h>
 
-static struct limits_ask ask_for(uint32_t slot, uint32_t most)
-{
-    return (struct limits_ask){.slot = slot, .max_in_flight = most, .now_us = 1000000};
-}
-
 static void the_process_is_full_at_its_limit(void **state)
 {
     struct limits *limits = limits_new(2);
-    struct limits_ask a = ask_for(1, 10), b = ask_for(2, 10);
-    uint64_t wait;
 
     (void)state;
-    assert_int_equal(limits_enter(limits, &a, &wait), LIMITS_ENTERED);
-    assert_int_equal(limits_enter(limits, &b, &wait), LIMITS_ENTERED);
-    assert_int_equal(limits_enter(limits, &b, &wait), LIMITS_PROCESS_FULL);
+    assert_int_equal(limits_enter(limits, 1, 10), LIMITS_ENTERED);
+    assert_false(limits_full(limits));
+    assert_int_equal(limits_enter(limits, 2, 10), LIMITS_ENTERED);
+    assert_true(limits_full(limits));
+    assert_int_equal(limits_enter(limits, 2, 10), LIMITS_PROCESS_FULL);
+    assert_int_equal(limits_app_in_flight(limits, 2), 1);
     limits_leave(limits, 1);
-    assert_int_equal(limits_enter(limits, &b, &wait), LIMITS_ENTERED);
+    assert_int_equal(limits_enter(limits, 2, 10), LIMITS_ENTERED);
     assert_int_equal(limits_in_flight(limits), 2);
     limits_free(limits);
 }
@@ -34,65 +30,81 @@ static void the_process_is_full_at_its_limit(void **state)
 static void apps_do_not_take_each_others_places(void **state)
 {
     struct limits *limits = limits_new(100);
-    struct limits_ask a = ask_for(1, 1), b = ask_for(123456, 1);
-    uint64_t wait;
 
     (void)state;
-    assert_int_equal(limits_enter(limits, &a, &wait), LIMITS_ENTERED);
-    assert_int_equal(limits_enter(limits, &a, &wait), LIMITS_APP_FULL);
-    assert_int_equal(limits_enter(limits, &b, &wait), LIMITS_ENTERED);
+    assert_int_equal(limits_enter(limits, 1, 1), LIMITS_ENTERED);
+    assert_int_equal(limits_enter(limits, 1, 1), LIMITS_APP_FULL);
+    assert_int_equal(limits_enter(limits, 123456, 1), LIMITS_ENTERED);
     assert_int_equal(limits_in_flight(limits), 2);
     limits_leave(limits, 1);
     limits_leave(limits, 123456);
     assert_int_equal(limits_in_flight(limits), 0);
+    assert_int_equal(limits_app_in_flight(limits, 1), 0);
     limits_free(limits);
 }
 
-static unsigned enter_many(struct limits *limits, struct limits_ask *ask, unsigned tries,
-                           uint64_t *wait)
+static unsigned take_many(struct limits *limits, const struct limits_pace *pace, unsigned tries,
+                          uint64_t *wait)
 {
-    unsigned entered = 0;
+    unsigned taken = 0;
 
-    for (unsigned i = 0; i < tries; i++) {
-        if (limits_enter(limits, ask, wait) == LIMITS_ENTERED) {
-            entered++;
-            limits_leave(limits, ask->slot);
-        }
-    }
-    return entered;
+    for (unsigned i = 0; i < tries; i++)
+        taken += limits_take_turn(limits, pace, wait);
+    return taken;
 }
 
 static void a_rate_lets_its_burst_through_and_then_one_an_interval(void **state)
 {
     struct limits *limits = limits_new(100);
-    struct limits_ask ask = ask_for(7, 100);
+    struct limits_pace pace = {.slot = 7, .rate_milli = 10000, .burst = 5, .now_us = 1000000};
     uint64_t wait = 0;
 
     (void)state;
-    ask.rate_milli = 10000; /* 10 a second */
-    ask.burst = 5;
-    assert_int_equal(enter_many(limits, &ask, 20, &wait), 5);
+    assert_int_equal(take_many(limits, &pace, 20, &wait), 5);
     assert_int_equal(wait, 100000);
-    ask.now_us += 100000;
-    assert_int_equal(enter_many(limits, &ask, 20, &wait), 1);
-    ask.now_us += 250000;
-    assert_int_equal(enter_many(limits, &ask, 20, &wait), 2);
-    ask.now_us += 60000000;
-    assert_int_equal(enter_many(limits, &ask, 20, &wait), 5);
+    pace.now_us += 100000;
+    assert_int_equal(take_many(limits, &pace, 20, &wait), 1);
+    pace.now_us += 250000;
+    assert_int_equal(take_many(limits, &pace, 20, &wait), 2);
+    pace.now_us += 60000000;
+    assert_int_equal(take_many(limits, &pace, 20, &wait), 5);
     limits_free(limits);
 }
 
-static void a_refused_rate_holds_no_place(void **state)
+static void turns_that_may_be_waited_for_come_one_an_interval(void **state)
 {
     struct limits *limits = limits_new(100);
-    struct limits_ask ask = ask_for(7, 100);
+    struct limits_pace pace = {
+        .slot = 7, .rate_milli = 10000, .burst = 2, .now_us = 1000000, .most_wait_us = 300000};
+    const uint64_t waits[] = {0, 0, 100000, 200000, 300000};
     uint64_t wait;
 
     (void)state;
-    ask.rate_milli = 1;
-    assert_int_equal(limits_enter(limits, &ask, &wait), LIMITS_ENTERED);
-    assert_int_equal(limits_enter(limits, &ask, &wait), LIMITS_APP_RATE);
-    assert_int_equal(limits_in_flight(limits), 1);
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(limits_take_turn(limits, &pace, &wait));
+        assert_int_equal(wait, waits[i]);
+    }
+    assert_false(limits_take_turn(limits, &pace, &wait));
+    assert_int_equal(wait, 400000);
+    pace.now_us += 100000; /* as much nearer is the next */
+    assert_true(limits_take_turn(limits, &pace, &wait));
+    assert_int_equal(wait, 300000);
+    limits_free(limits);
+}
+
+static void a_turn_that_is_returned_is_the_next_ones(void **state)
+{
+    struct limits *limits = limits_new(100);
+    struct limits_pace pace = {.slot = 7, .rate_milli = 1, .burst = 1, .now_us = 1000000};
+    uint64_t wait;
+
+    (void)state;
+    assert_true(limits_take_turn(limits, &pace, &wait));
+    assert_false(limits_take_turn(limits, &pace, &wait));
+    limits_return_turn(limits, &pace);
+    assert_true(limits_take_turn(limits, &pace, &wait));
+    assert_false(limits_take_turn(limits, &pace, &wait));
+    assert_int_equal(limits_in_flight(limits), 0);
     limits_free(limits);
 }
 
@@ -104,11 +116,9 @@ struct crowd {
 static void *join_crowd(void *context)
 {
     struct crowd *crowd = context;
-    struct limits_ask ask = ask_for(3000, 3);
-    uint64_t wait;
 
     for (int i = 0; i < 20000; i++) {
-        if (limits_enter(crowd->limits, &ask, &wait) != LIMITS_ENTERED)
+        if (limits_enter(crowd->limits, 3000, 3) != LIMITS_ENTERED)
             continue;
         unsigned inside = atomic_fetch_add(&crowd->inside, 1) + 1;
         unsigned most = atomic_load(&crowd->most);
@@ -143,7 +153,8 @@ int main(void)
         cmocka_unit_test(the_process_is_full_at_its_limit),
         cmocka_unit_test(apps_do_not_take_each_others_places),
         cmocka_unit_test(a_rate_lets_its_burst_through_and_then_one_an_interval),
-        cmocka_unit_test(a_refused_rate_holds_no_place),
+        cmocka_unit_test(turns_that_may_be_waited_for_come_one_an_interval),
+        cmocka_unit_test(a_turn_that_is_returned_is_the_next_ones),
         cmocka_unit_test(many_threads_never_exceed_a_limit_and_leave_nothing),
     };
 
