@@ -103,18 +103,22 @@ unit() {
 
 part_unit() { unit dev; }
 
-# blackbox PRESET PYTEST_OPTIONS…: the black-box tests against the binaries of a build.
+# blackbox NAME PRESET PYTEST_OPTIONS…: black-box tests against the binaries of a build.
 blackbox() {
-  local preset=$1
-  shift
-  rm -f "$OUT/blackbox-$preset.xml"
-  BUILD_DIR=build/$preset timeout "${BLACKBOX_SECONDS:-600}" /usr/bin/python3 -m pytest -p no:cacheprovider -rs \
-    --durations=8 --junitxml="$OUT/blackbox-$preset.xml" -o junit_family=xunit1 tests/blackbox "$@" 2>&1 |
-    tee "$OUT/blackbox-$preset.log" | grep -v -E '^=+ .*(passed|failed|skipped|error).* in .*=+$'
-  junit "$OUT/blackbox-$preset.xml" "pytest of $preset"
+  local name=blackbox-$1 preset=$2
+  shift 2
+  rm -f "$OUT/$name.xml"
+  BUILD_DIR=build/$preset timeout "${BLACKBOX_SECONDS:-600}" /usr/bin/python3 -m pytest -p no:cacheprovider -rs -q \
+    --durations=8 --junitxml="$OUT/$name.xml" -o junit_family=xunit1 tests/blackbox "$@" 2>&1 |
+    tee "$OUT/$name.log" | grep -v -E '^(=+ )?[0-9]+ (passed|failed|skipped).* in .*$'
+  junit "$OUT/$name.xml" "pytest of $name"
 }
 
-part_blackbox() { blackbox dev; }
+# Most of a test's time is waiting, so three files run at once; what needs the machine's full speed runs alone.
+part_blackbox() {
+  blackbox dev dev -n 3 --dist loadfile -m "not load"
+  blackbox load dev -m load
+}
 
 # quickstart SENTENCE EXPECTED_CODE WORDS VARIABLE=VALUE…: one run of deploy/quickstart.sh --check in a data folder of its own.
 quickstart() {
@@ -152,7 +156,7 @@ part_clang() { build clang; }
 part_tsan() {
   build tsan || return
   unit tsan
-  blackbox tsan -m threads
+  blackbox tsan tsan -n 2 --dist loadfile -m threads
 }
 
 # fuzz_seeds TARGET: the vectors that the target's CMakeLists.txt line names.

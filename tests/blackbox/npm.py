@@ -1,4 +1,5 @@
 """Packages from the npm registry for tests that drive our servers with others' clients."""
+import fcntl
 import hashlib
 import os
 import shutil
@@ -16,8 +17,15 @@ def install(*packages):
     Where the registry cannot be reached the test is skipped with the reason, or fails when CI=true."""
     name = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:16]
     folder = harness.TOP / "build" / "npm" / name
-    if (folder / "complete").exists():
-        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:  # test files run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            _install_into(folder, packages)
+    return folder
+
+
+def _install_into(folder, packages):
     reason = registry_problem()
     if reason:
         if os.environ.get("CI") == "true":
@@ -30,7 +38,6 @@ def install(*packages):
                timeout=240)
     assert done.returncode == 0, f"npm install failed:\n{done.stdout}"
     (folder / "complete").write_text("\n".join(packages) + "\n")
-    return folder
 
 
 def registry_problem():
