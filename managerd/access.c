@@ -4,8 +4,10 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
+#include "common/contract/cors.h"
 #include "managerd/records.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define KEY_PREFIX       "aok_"
@@ -64,7 +66,79 @@ static const struct shape_field api_keys_fields[] = {
 static const struct shape api_keys_shape = {
     .name = "ApiKeys", .fields = api_keys_fields, .count = COUNT(api_keys_fields)};
 
+static bool method_valid(struct view method)
+{
+    for (size_t i = 0; i < method.length; i++)
+        if (method.data[i] >= 'a' && method.data[i] <= 'z')
+            return false; /* methods are case-sensitive; nobody means "get" */
+    return method.length <= 32 && is_token(method);
+}
+
+static bool header_valid(struct view name)
+{
+    return name.length <= 256 && is_token(name);
+}
+
+static const struct shape_field cors_fields[] = {
+    {.name = "allowOrigins",
+     .kind = SHAPE_LIST,
+     .flags = SHAPE_REQUIRED,
+     .min = 1,
+     .max = ROUTE_MAX_CORS_ORIGINS,
+     .max_bytes = 8192,
+     .check = cors_pattern_lawful,
+     .wants = "must be *, https://*, https://*.example.com or an origin as browsers send it, such "
+              "as https://example.com: lower case, no path, no slash at the end, no default port",
+     .description = "Whose pages may read answers: origins, https://*.example.com, https://*, *."},
+    {.name = "allowMethods",
+     .kind = SHAPE_LIST,
+     .max = 50,
+     .check = method_valid,
+     .wants = "must be the name of a method, in upper case, or *",
+     .default_json = "[\"*\"]",
+     .description = "Methods that preflights allow, beside GET, HEAD and POST, which need none."},
+    {.name = "allowHeaders",
+     .kind = SHAPE_LIST,
+     .max = 100,
+     .max_bytes = 4096,
+     .check = header_valid,
+     .wants = "must be the name of a header, or *",
+     .default_json = "[\"*\"]",
+     .description = "Headers that pages may send."},
+    {.name = "exposeHeaders",
+     .kind = SHAPE_LIST,
+     .max = 100,
+     .max_bytes = 4096,
+     .check = header_valid,
+     .wants = "must be the name of a header, or *",
+     .default_json = "[]",
+     .description = "Headers of answers that pages may read."},
+    {.name = "maxAgeSeconds",
+     .kind = SHAPE_INTEGER,
+     .flags = SHAPE_NULLABLE,
+     .min = 0,
+     .max = 86400,
+     .default_json = "null",
+     .description = "How long browsers keep what a preflight said; null: as they like."},
+    {.name = "allowCredentials",
+     .kind = SHAPE_BOOL,
+     .default_json = "false",
+     .description = "Whether pages may have cookies sent; not with origins of everybody."},
+    {.name = "allowPrivateNetwork",
+     .kind = SHAPE_BOOL,
+     .default_json = "false",
+     .description = "Whether pages of the internet may call an app in a private network."},
+};
+static const struct shape cors_shape = {
+    .name = "Cors", .fields = cors_fields, .count = COUNT(cors_fields)};
+
 static const struct shape_field access_fields[] = {
+    {.name = "cors",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_NULLABLE,
+     .of = &cors_shape,
+     .default_json = "null",
+     .description = "What pages of other origins may do; null: the function says so itself."},
     {.name = "apiKeys",
      .kind = SHAPE_OBJECT,
      .flags = SHAPE_NULLABLE,
@@ -74,6 +148,33 @@ static const struct shape_field access_fields[] = {
 };
 const struct shape access_shape = {
     .name = "Access", .fields = access_fields, .count = COUNT(access_fields)};
+
+static bool has_star(const struct json *list)
+{
+    for (const struct json *item = json_first(list); item; item = json_next(item))
+        if (view_equal(json_string(item), VIEW("*")))
+            return true;
+    return false;
+}
+
+void access_check(const struct json *access, struct faults *faults)
+{
+    const struct json *cors = json_get(access, "cors");
+    const struct json *origin = json_first(json_get(cors, "allowOrigins"));
+    if (!truth_of(cors, "allowCredentials"))
+        return;
+    for (unsigned i = 0; origin; origin = json_next(origin), i++) {
+        char pointer[64];
+        snprintf(pointer, sizeof pointer, "/access/cors/allowOrigins/%u", i);
+        if (cors_pattern_is_open(json_string(origin)))
+            fault_pointer(faults, pointer,
+                          "lets everybody's pages act for your users together with "
+                          "allowCredentials: name the origins");
+    }
+    if (has_star(json_get(cors, "exposeHeaders")))
+        fault_pointer(faults, "/access/cors/exposeHeaders",
+                      "means a header named * together with allowCredentials: name the headers");
+}
 
 static bool is_time(struct view text)
 {
@@ -147,7 +248,45 @@ static bool read_key(const struct json *stored, struct arena *arena, struct rout
     return good;
 }
 
-enum error access_route(const struct json *app, struct arena *arena, struct route_access *access)
+/* A list as the value of a header. */
+static struct view joined(const struct json *list, struct arena *arena)
+{
+    struct buffer text;
+    if (has_star(list))
+        return VIEW("*");
+    buffer_init(&text, 16384);
+    for (const struct json *item = json_first(list); item; item = json_next(item))
+        buffer_append_format(&text, "%s%.*s", text.length ? ", " : "",
+                             VIEW_FORMAT(json_string(item)));
+    struct view value = arena_copy(arena, buffer_view(&text));
+    buffer_release(&text);
+    return value;
+}
+
+static void cors_route(const struct json *rule, struct arena *arena, struct route_access *access)
+{
+    const struct json *origins = json_get(rule, "allowOrigins");
+    struct route_cors *cors = arena_alloc(arena, sizeof *cors);
+    struct view *list = arena_alloc(arena, (json_count(origins) + 1) * sizeof *list);
+    if (!cors || !list)
+        return;
+    *cors = (struct route_cors){
+        .origins = list,
+        .methods = joined(json_get(rule, "allowMethods"), arena),
+        .headers = joined(json_get(rule, "allowHeaders"), arena),
+        .exposed = joined(json_get(rule, "exposeHeaders"), arena),
+        .has_max_age = json_type_of(json_get(rule, "maxAgeSeconds")) == JSON_NUMBER,
+        .max_age_s = (uint32_t)integer_of(rule, "maxAgeSeconds"),
+        .credentials = truth_of(rule, "allowCredentials"),
+        .private_network = truth_of(rule, "allowPrivateNetwork"),
+    };
+    for (const struct json *one = json_first(origins); one; one = json_next(one))
+        list[cors->origin_count++] = arena_copy(arena, json_string(one));
+    access->cors = cors;
+}
+
+static enum error api_keys_route(const struct json *app, struct arena *arena,
+                                 struct route_access *access)
 {
     const struct json *rule = json_get(json_get(app, "access"), "apiKeys");
     const struct json *keys = json_get(internal_of(app), "apiKeys");
@@ -161,4 +300,12 @@ enum error access_route(const struct json *app, struct arena *arena, struct rout
         if (!read_key(key, arena, &access->api_keys[access->api_key_count++]))
             return ERROR_DAMAGED;
     return arena->error;
+}
+
+enum error access_route(const struct json *app, struct arena *arena, struct route_access *access)
+{
+    const struct json *cors = json_get(json_get(app, "access"), "cors");
+    if (json_type_of(cors) == JSON_OBJECT)
+        cors_route(cors, arena, access);
+    return api_keys_route(app, arena, access);
 }

@@ -21,6 +21,9 @@ extern const struct shape api_key_shape;
  * scanners for secrets tell keys from look-alikes. NUL-terminated. */
 void access_key_make(char out[ACCESS_KEY_SIZE]);
 
+/* What the shape cannot tell of an app's `access` (of the right shape): members that contradict each
+ * other. */
+void access_check(const struct json *access, struct faults *faults);
 /* The rules of an app (its record) for its route; views live in the arena. ERROR_DAMAGED: a key that
  * cannot be read, so that there is no route rather than one with a rule less. */
 enum error access_route(const struct json *app, struct arena *arena,

@@ -2,6 +2,7 @@
 #include "managerd/apps.h"
 
 #include "common/base/clock.h"
+#include "managerd/access.h"
 #include "managerd/plan.h"
 #include "managerd/resources.h"
 #include "managerd/secrets.h"
@@ -44,6 +45,7 @@ struct json *apps_create(struct call *call, struct json *settings)
     uint32_t slot = 0;
     struct view name = call_app(call);
     shape_fill(&app_shape, settings);
+    access_check(json_get(settings, "access"), &call->faults);
     if (!apps_complete_function(call, settings)) {
         call_fail_faults(call);
         goto fail;

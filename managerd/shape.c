@@ -135,7 +135,7 @@ static void check_map(const struct shape_field *field, const struct json *value,
 static void check_list(const struct shape_field *field, const struct json *value,
                        const char *pointer, struct faults *faults)
 {
-    size_t count = json_count(value), index = 0;
+    size_t count = json_count(value), index = 0, bytes = 0;
     if ((int64_t)count < field->min)
         fault_pointer(faults, pointer, "must have at least %lld items", (long long)field->min);
     if (field->max && (int64_t)count > field->max) {
@@ -150,7 +150,14 @@ static void check_list(const struct shape_field *field, const struct json *value
             shape_check(field->of, item, place, faults);
         else if (json_type_of(item) != JSON_STRING)
             fault_pointer(faults, place, "must be a string");
+        else if (field->check && !field->check(json_string(item)))
+            fault_pointer(faults, place, "%s", field->wants);
+        else
+            bytes += json_string(item).length;
     }
+    if (field->max_bytes && bytes > (size_t)field->max_bytes)
+        fault_pointer(faults, pointer, "must have at most %lld bytes in all",
+                      (long long)field->max_bytes);
 }
 
 static const enum json_type wanted_types[] = {

@@ -69,12 +69,63 @@ static enum progress check_api_key(struct request *request)
     return PROGRESS_NEXT;
 }
 
+/* ---- pages of other origins ---- */
+
+/* Copied: the answer's headers are made when the request's are gone with its connection. */
+static struct view sent(struct request *request, const char *name)
+{
+    struct view value;
+
+    return incoming_header(request->incoming, name, &value) ? arena_copy(&request->arena, value)
+                                                            : VIEW("");
+}
+
+static void decide_cors(struct request *request)
+{
+    const struct route_cors *cors = request->route.access.cors;
+    const struct cors_policy policy = {
+        .origins = cors->origins,
+        .origin_count = cors->origin_count,
+        .methods = cors->methods,
+        .headers = cors->headers,
+        .exposed = cors->exposed,
+        .has_max_age = cors->has_max_age,
+        .max_age_s = cors->max_age_s,
+        .credentials = cors->credentials,
+        .private_network = cors->private_network,
+    };
+    const struct cors_request asked = {
+        .method = request->method,
+        .origin = sent(request, "Origin"),
+        .requested_method = sent(request, "Access-Control-Request-Method"),
+        .requested_headers = sent(request, "Access-Control-Request-Headers"),
+        .asks_private_network =
+            view_equal(sent(request, "Access-Control-Request-Private-Network"), VIEW("true")),
+    };
+
+    cors_decide(&policy, &asked, &request->cors);
+}
+
+/* A browser sends no credentials with a preflight, so no rule is asked about it. */
+static enum progress answer_preflight(struct request *request)
+{
+    metrics_add(&request->worker->metrics.preflights, 1);
+    request->reply = (struct reply){.status = 204};
+    return PROGRESS_ANSWER;
+}
+
 /* Each rule that the route has must be met; a rule gives NEXT or fails the request. */
 enum progress authorize_request(struct request *request)
 {
     const struct route_access *access = &request->route.access;
     enum progress progress = PROGRESS_NEXT;
 
+    if (access->cors)
+        decide_cors(request);
+    if (request->arena.error != ERROR_NONE)
+        return request_fail(request, FAULT_INTERNAL, "memory ran out");
+    if (request->cors.preflight)
+        return answer_preflight(request);
     if (access->api_key_header.length)
         progress = check_api_key(request);
     return progress;

@@ -32,6 +32,8 @@
     X(response_bytes, "proxyd_response_body_bytes_total", "counter", "Bytes of response bodies.")  \
     X(clients_gone, "proxyd_clients_gone_total", "counter",                                        \
       "Requests whose client left before the answer.")                                             \
+    X(preflights, "proxyd_preflights_total", "counter",                                            \
+      "Preflights of browsers that were answered without a function.")                             \
     X(retries, "proxyd_invocation_retries_total", "counter",                                       \
       "Attempts beyond the first of a request, all of them certain not to double it.")             \
     X(stale_connections, "proxyd_stale_upstream_connections_total", "counter",                     \

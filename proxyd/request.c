@@ -54,6 +54,10 @@ static bool advance(struct request *request, enum progress progress)
         REQUIRE(request->step < STEP_RESPOND && request->fault != FAULT_NONE);
         move(request, STEP_RESPOND);
         return true;
+    case PROGRESS_ANSWER:
+        REQUIRE(request->step < STEP_RESPOND && request->fault == FAULT_NONE);
+        move(request, STEP_RESPOND);
+        return true;
     case PROGRESS_SIGN_AGAIN:
         REQUIRE(request->step == STEP_INVOKE);
         move(request, STEP_SIGN);

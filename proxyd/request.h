@@ -13,6 +13,7 @@
 #include "common/aws/sigv4.h"
 #include "common/base/arena.h"
 #include "common/base/id.h"
+#include "common/contract/cors.h"
 #include "common/contract/reply.h"
 #include "common/contract/route.h"
 #include "common/net/incoming.h"
@@ -35,7 +36,8 @@ struct event;
 enum admit_wait { WAIT_NONE, WAIT_TURN, WAIT_PLACE };
 
 /* SIGN_AGAIN is the one step back: invoke learnt that the signature's time was wrong. */
-enum progress { PROGRESS_NEXT, PROGRESS_WAIT, PROGRESS_FAIL, PROGRESS_SIGN_AGAIN };
+/* ANSWER: `reply` is set, and no function is asked for it. */
+enum progress { PROGRESS_NEXT, PROGRESS_WAIT, PROGRESS_FAIL, PROGRESS_ANSWER, PROGRESS_SIGN_AGAIN };
 
 enum step {
     STEP_ACCEPT,
@@ -89,6 +91,7 @@ struct request {
     uint32_t bucket;
 
     /* authorize */
+    struct cors_answer cors;             /* what pages of other origins are told */
     const struct route_api_key *api_key; /* of the route: the caller's; NULL: none was asked for */
     struct view challenge;               /* of a 401: WWW-Authenticate; empty: none */
 

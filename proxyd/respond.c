@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define LEND_FROM_BYTES 16384 /* smaller bodies are copied: cheaper than keeping the request */
-#define OWN_HEADERS     10
+#define OWN_HEADERS     (10 + CORS_MAX_HEADERS)
 
 static void on_body_sent(const void *data, size_t length, void *context)
 {
@@ -36,6 +36,17 @@ static bool own_header(struct view name)
 
     return view_equal_nocase(name, VIEW("X-Request-Id")) ||
            view_equal_nocase(view_slice(name, 0, reserved.length), reserved);
+}
+
+/* What pages of other origins are told where the app has rules about them, then in place of what the
+ * function says. */
+static size_t add_cors(const struct request *request, struct incoming_header *headers, size_t count)
+{
+    const struct cors_answer *cors = &request->cors;
+
+    for (size_t i = 0; i < cors->count; i++)
+        headers[count++] = (struct incoming_header){cors->headers[i].name, cors->headers[i].value};
+    return count;
 }
 
 #define HSTS_SIZE 40
@@ -86,12 +97,14 @@ static void send_response(struct request *request)
     size_t count = 0;
 
     for (size_t i = 0; i < reply->header_count && i < REPLY_MAX_HEADERS; i++) {
-        if (!own_header(reply->headers[i].name))
+        if (!own_header(reply->headers[i].name) &&
+            !(request->route.access.cors && cors_owns_header(reply->headers[i].name)))
             headers[count++] =
                 (struct incoming_header){reply->headers[i].name, reply->headers[i].value};
     }
     headers[count++] = (struct incoming_header){VIEW("X-Request-Id"), request->public_id};
     count = add_version(request, headers, count);
+    count = add_cors(request, headers, count);
     count = add_hsts(request, headers, count, hsts);
     request->status = reply->status;
     request->first_byte_us = clock_monotonic_us() - request->started_us;
@@ -134,6 +147,7 @@ static void send_fault(struct request *request)
     if (request->location.length)
         headers[count++] = (struct incoming_header){VIEW("Location"), request->location};
     count = add_version(request, headers, count);
+    count = add_cors(request, headers, count);
     count = add_hsts(request, headers, count, hsts);
     buffer_init(&body, 4096);
     fault_problem(&body, request->fault, 0, request->detail, request->id);

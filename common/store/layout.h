@@ -58,6 +58,17 @@ enum layout_route_tag {
 /* Each is a rule of its own, and critical: a proxy that does not know it must not let callers by. */
 enum layout_access_tag {
     ACCESS_API_KEYS = 0x8001, /* nested: enum layout_api_keys_tag; absent: no key is asked for */
+    ACCESS_CORS = 0x8003, /* nested: enum layout_cors_tag; absent: cross-origin is the function's */
+};
+
+enum layout_cors_tag {
+    CORS_ORIGIN = 1,          /* text, repeats: a pattern (common/contract/cors.h) */
+    CORS_METHODS = 2,         /* text: a header's value; so are the next two. Absent: none */
+    CORS_HEADERS = 3,         /* text */
+    CORS_EXPOSED = 4,         /* text */
+    CORS_MAX_AGE_S = 5,       /* u32; absent: not said */
+    CORS_CREDENTIALS = 6,     /* u8; absent: no */
+    CORS_PRIVATE_NETWORK = 7, /* u8; absent: no */
 };
 
 enum layout_api_keys_tag {

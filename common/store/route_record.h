@@ -18,6 +18,7 @@
 #define ROUTE_MAX_RECORD          65536
 #define ROUTE_MAX_API_KEYS        100
 #define ROUTE_API_KEY_HASH_BYTES  32
+#define ROUTE_MAX_CORS_ORIGINS    100
 #define DOMAIN_MAX_PATHS          256
 #define SETTINGS_MAX_BASE_DOMAINS 16
 
@@ -42,12 +43,24 @@ struct route_api_key {
     uint64_t expires_at_ms; /* since 1970; 0: never */
 };
 
+/* What pages of other origins may do (common/contract/cors.h says what the members mean). */
+struct route_cors {
+    struct view *origins; /* at least one */
+    size_t origin_count;
+    struct view methods, headers, exposed;
+    bool has_max_age;
+    uint32_t max_age_s;
+    bool credentials;
+    bool private_network;
+};
+
 /* Who may call. Each rule that is there must be met. */
 struct route_access {
     /* API keys */
     struct view api_key_header; /* the header that carries the key; empty: no key is asked for */
     struct route_api_key *api_keys;
     size_t api_key_count;
+    struct route_cors *cors; /* NULL: that is the function's own matter */
 };
 
 struct route_record {

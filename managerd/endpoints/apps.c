@@ -1,4 +1,5 @@
 /* Lists, reads, creates, replaces, changes and ends apps. */
+#include "managerd/access.h"
 #include "managerd/apps.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/plan.h"
@@ -85,6 +86,8 @@ static enum progress save_settings(struct call *call, const struct record *app,
     if (!view_equal(text_of(json_get(settings, "function"), "name"), present))
         fault_pointer(&call->faults, "/function/name", "cannot change after creation: it is %.*s",
                       VIEW_FORMAT(present));
+    if (call->faults.count == 0)
+        access_check(json_get(settings, "access"), &call->faults);
     if (call->faults.count) {
         json_free(settings);
         return call_fail_faults(call);

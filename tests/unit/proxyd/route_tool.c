@@ -55,13 +55,37 @@ static void put(struct store_write *write, const char *database, const struct js
         need(store_put(write, database, key, buffer_view(record)), "put");
 }
 
-/* "access": {"api_keys": {"header", "keys": [{"id", "hash" (hex), "expires_at_ms"}]}} */
+/* {"origins": [...], "methods", "headers", "exposed", "max_age_s", "credentials", "private_network"} */
+static void read_cors(const struct json *object, struct route_access *access)
+{
+    static struct view origins[ROUTE_MAX_CORS_ORIGINS];
+    static struct route_cors cors;
+    const struct json *one = json_first(json_get(object, "origins"));
+
+    cors = (struct route_cors){
+        .origins = origins,
+        .methods = text(object, "methods"),
+        .headers = text(object, "headers"),
+        .exposed = text(object, "exposed"),
+        .has_max_age = json_get(object, "max_age_s") != NULL,
+        .max_age_s = (uint32_t)number(object, "max_age_s", 0),
+        .credentials = truth(object, "credentials", false),
+        .private_network = truth(object, "private_network", false),
+    };
+    for (; one && cors.origin_count < ROUTE_MAX_CORS_ORIGINS; one = json_next(one))
+        origins[cors.origin_count++] = json_string(one);
+    access->cors = &cors;
+}
+
+/* "access": {"cors": {...}, "api_keys": {"header", "keys": [{"id", "hash" (hex), "expires_at_ms"}]}} */
 static void read_access(const struct json *object, struct arena *arena, struct route_access *access)
 {
     static struct route_api_key keys[ROUTE_MAX_API_KEYS];
     const struct json *api_keys = json_get(object, "api_keys");
     const struct json *one = json_first(json_get(api_keys, "keys"));
 
+    if (json_get(object, "cors"))
+        read_cors(json_get(object, "cors"), access);
     if (!api_keys)
         return;
     access->api_key_header = text(api_keys, "header");

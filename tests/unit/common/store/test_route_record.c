@@ -20,8 +20,26 @@ static enum error decode(const char *kind, struct arena *arena, struct view byte
 
 /* ---- records as JSON ---- */
 
+static void write_cors(struct json_writer *w, const struct route_cors *cors)
+{
+    json_open_object(w, "cors");
+    json_open_array(w, "origins");
+    for (size_t i = 0; i < cors->origin_count; i++)
+        json_write_string(w, NULL, cors->origins[i]);
+    json_close_array(w);
+    json_write_string(w, "methods", cors->methods);
+    json_write_string(w, "headers", cors->headers);
+    json_write_string(w, "exposed", cors->exposed);
+    json_write_integer(w, "maxAgeSeconds", cors->has_max_age ? (int64_t)cors->max_age_s : -1);
+    json_write_bool(w, "credentials", cors->credentials);
+    json_write_bool(w, "privateNetwork", cors->private_network);
+    json_close_object(w);
+}
+
 static void write_access(struct json_writer *w, const struct route_access *access)
 {
+    if (access->cors)
+        write_cors(w, access->cors);
     if (access->api_key_header.length == 0)
         return;
     json_open_object(w, "apiKeys");
@@ -253,11 +271,17 @@ static void the_kept_records_decode_as_they_always_did(void **state)
 
 static void the_records_of_this_release_encode_to_the_kept_bytes(void **state)
 {
-    static const char *const names[] = {"route-v1.hex",          "route-v1-full.hex",
-                                        "route-v1-empty.hex",    "route-v1-previews.hex",
-                                        "route-v1-api-keys.hex", "route-v1-api-keys-none.hex",
-                                        "domain-v1.hex",         "domain-v1-wildcard.hex",
-                                        "settings-v1.hex",       "meta-v1.hex"};
+    static const char *const names[] = {"route-v1.hex",
+                                        "route-v1-full.hex",
+                                        "route-v1-empty.hex",
+                                        "route-v1-previews.hex",
+                                        "route-v1-api-keys.hex",
+                                        "route-v1-api-keys-none.hex",
+                                        "route-v1-cors.hex",
+                                        "domain-v1.hex",
+                                        "domain-v1-wildcard.hex",
+                                        "settings-v1.hex",
+                                        "meta-v1.hex"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -1,0 +1,203 @@
+/* Tests of who may call: rules by tests/vectors/cors, from the app's settings to an answer's headers. */
+#include "managerd/access.h"
+
+#include "common/base/crypto.h"
+#include "common/base/escape.h"
+#include "common/base/file.h"
+#include "common/contract/cors.h"
+#include "managerd/records.h"
+#include "managerd/resources.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define FOLDER TEST_VECTORS_DIR "/cors"
+
+static struct json *read_file(const char *name)
+{
+    struct buffer text;
+    struct json *value = NULL;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", FOLDER, name);
+    buffer_init(&text, 1 << 20);
+    assert_int_equal(file_read(path, &text), ERROR_NONE);
+    assert_int_equal(json_parse(buffer_view(&text), 20, &value, NULL), ERROR_NONE);
+    buffer_release(&text);
+    return value;
+}
+
+/* The policy of a route, as proxyd takes it from the record's bytes. */
+static struct cors_policy policy_of(const struct json *file, struct arena *arena)
+{
+    struct route_record route = {.app = VIEW("shop"), .slot = 1, .enabled = true, .revision = 1};
+    struct route_record again;
+    struct buffer bytes;
+    struct json *app = json_new_object();
+    json_set(app, "access", json_copy(json_get(file, "access")));
+    shape_fill(&app_shape, app);
+    assert_int_equal(access_route(app, arena, &route.access), ERROR_NONE);
+    assert_int_equal(route_record_validate(&route, NULL), ERROR_NONE);
+    buffer_init(&bytes, ROUTE_MAX_RECORD);
+    route_record_encode(&bytes, &route);
+    assert_int_equal(route_record_decode(arena, buffer_view(&bytes), &again), ERROR_NONE);
+    buffer_release(&bytes);
+    json_free(app);
+    const struct route_cors *cors = again.access.cors;
+    assert_non_null(cors);
+    return (struct cors_policy){cors->origins,   cors->origin_count, cors->methods,
+                                cors->headers,   cors->exposed,      cors->has_max_age,
+                                cors->max_age_s, cors->credentials,  cors->private_network};
+}
+
+static void check_case(const char *file, const struct cors_policy *policy, const struct json *one)
+{
+    const struct json *request = json_get(one, "request"), *headers = json_get(request, "headers");
+    struct cors_request asked = {
+        .method = text_of(request, "method"),
+        .origin = text_of(headers, "Origin"),
+        .requested_method = text_of(headers, "Access-Control-Request-Method"),
+        .requested_headers = text_of(headers, "Access-Control-Request-Headers"),
+        .asks_private_network =
+            view_equal(text_of(headers, "Access-Control-Request-Private-Network"), VIEW("true")),
+    };
+    struct cors_answer answer;
+    struct json *found = json_new_object();
+    cors_decide(policy, &asked, &answer);
+    for (size_t i = 0; i < answer.count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", VIEW_FORMAT(answer.headers[i].name));
+        assert_null(json_get(found, name));
+        json_set_string(found, name, answer.headers[i].value);
+    }
+    if (answer.preflight != truth_of(one, "preflight") ||
+        !json_equal(found, json_get(one, "headers"))) {
+        struct buffer text;
+        buffer_init(&text, 65536);
+        json_print(&text, found);
+        fail_msg("%s: %.*s: %s", file, VIEW_FORMAT(text_of(one, "says")), text.data);
+    }
+    json_free(found);
+}
+
+/* Members of `access` that are wrong, by the shape and by what the shape cannot tell. */
+static void check_refused(const char *file, const struct json *one)
+{
+    struct arena arena;
+    struct faults faults;
+    const struct json *pointer = json_first(json_get(one, "pointers"));
+    arena_init(&arena, 1 << 20);
+    faults_init(&faults, &arena);
+    shape_check(&access_shape, json_get(one, "access"), "/access", &faults);
+    if (faults.count == 0)
+        access_check(json_get(one, "access"), &faults);
+    for (size_t i = 0; i < faults.count || pointer; i++, pointer = json_next(pointer)) {
+        if (i < faults.count && pointer &&
+            view_equal_string(json_string(pointer), faults.list[i].pointer))
+            continue;
+        struct buffer text;
+        buffer_init(&text, 65536);
+        json_print(&text, json_get(one, "access"));
+        fail_msg("%s: %s: %s %s", file, text.data,
+                 i < faults.count ? faults.list[i].pointer : "was taken",
+                 i < faults.count ? faults.list[i].detail : "");
+    }
+    arena_release(&arena);
+}
+
+static bool check_file(const char *name, void *context)
+{
+    size_t *count = context;
+    struct json *file = read_file(name);
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    if (json_get(file, "cases")) {
+        struct cors_policy policy = policy_of(file, &arena);
+        for (const struct json *one = json_first(json_get(file, "cases")); one;
+             one = json_next(one), ++*count)
+            check_case(name, &policy, one);
+    }
+    for (const struct json *one = json_first(json_get(file, "refused")); one;
+         one = json_next(one), ++*count)
+        check_refused(name, one);
+    arena_release(&arena);
+    json_free(file);
+    return true;
+}
+
+static void pages_of_other_origins_are_told_what_the_vectors_say(void **state)
+{
+    size_t count = 0;
+    (void)state;
+    assert_int_equal(folder_list(FOLDER, check_file, &count), ERROR_NONE);
+    assert_true(count >= 100);
+}
+
+static void settings_are_off_by_default(void **state)
+{
+    struct json *app = json_new_object();
+    struct route_access access = {0};
+    struct arena arena;
+    (void)state;
+    arena_init(&arena, 4096);
+    shape_fill(&app_shape, app);
+    assert_int_equal(json_type_of(json_get(json_get(app, "access"), "cors")), JSON_NULL);
+    assert_int_equal(json_type_of(json_get(json_get(app, "access"), "apiKeys")), JSON_NULL);
+    assert_int_equal(access_route(app, &arena, &access), ERROR_NONE);
+    assert_null(access.cors);
+    assert_int_equal(access.api_key_header.length, 0);
+    arena_release(&arena);
+    json_free(app);
+}
+
+static void a_key_that_cannot_be_read_gives_no_route_rather_than_a_rule_less(void **state)
+{
+    static const char *const keys[] = {
+        "{\"id\":\"a\",\"sha256\":\"xyz\",\"expiresAt\":null}",
+        "{\"id\":\"a\",\"sha256\":\"00\",\"expiresAt\":\"tomorrow\"}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char text[256];
+        struct json *app = NULL;
+        struct route_access access = {0};
+        struct arena arena;
+        arena_init(&arena, 4096);
+        snprintf(text, sizeof text,
+                 "{\"access\":{\"apiKeys\":{\"header\":\"X-Api-Key\"}},"
+                 "\"internal\":{\"apiKeys\":[%s]}}",
+                 keys[i]);
+        assert_int_equal(json_parse(view_of(text), 10, &app, NULL), ERROR_NONE);
+        assert_int_equal(access_route(app, &arena, &access), ERROR_DAMAGED);
+        json_free(app);
+        arena_release(&arena);
+    }
+}
+
+static void no_two_keys_are_the_same_and_each_can_be_checked(void **state)
+{
+    char first[ACCESS_KEY_SIZE], second[ACCESS_KEY_SIZE], check[9] = {0};
+    uint8_t digest[SHA256_BYTES];
+    (void)state;
+    access_key_make(first);
+    access_key_make(second);
+    assert_int_equal(strlen(first), ACCESS_KEY_SIZE - 1);
+    assert_string_not_equal(first, second);
+    sha256(view_from(first, 44), digest);
+    hex_write(check, digest, 4);
+    assert_string_equal(first + 44, check);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_of_other_origins_are_told_what_the_vectors_say),
+        cmocka_unit_test(settings_are_off_by_default),
+        cmocka_unit_test(a_key_that_cannot_be_read_gives_no_route_rather_than_a_rule_less),
+        cmocka_unit_test(no_two_keys_are_the_same_and_each_can_be_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
