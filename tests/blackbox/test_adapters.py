@@ -29,17 +29,23 @@ PACKAGES = (
 )
 APPS = Path(__file__).parent / "adapter_apps"
 ADAPTERS = {"serverless-http": "express", "serverless-express": "express", "fastify": "fastify", "hono": "hono", "middy": None}
-FORMATS = {"2.0": ("2.0", False), "1.0": ("1.0", False), "alb": ("alb", False), "alb-multi": ("alb", True)}
+FORMATS = {"2.0": {"payloadFormat": "2.0"}, "1.0": {"payloadFormat": "1.0"}, "alb": {"payloadFormat": "alb"},
+           "alb-multi": {"payloadFormat": "alb", "multiValueHeaders": True},
+           "auto": {"payloadFormat": "2.0", "responseMode": "auto"},      # the same handlers, called for a stream
+           "stream": {"payloadFormat": "2.0", "responseMode": "stream"}}  # Hono's streaming handler
+SOME = {"auto": ("serverless-http", "fastify"), "stream": ("hono",)}
+CASES = [(form, adapter) for form in FORMATS for adapter in SOME.get(form, ADAPTERS)]
 MB = 1 << 20
 
 
 def pseudo(size):
-    """The bytes of answers.js."""
-    out, n = bytearray(size), 1
-    for i in range(size):
+    """The bytes of answers.js, which come again after 65,536."""
+    out, n = bytearray(), 1
+    for _ in range(65536):
         n = (n * 75 + 74) % 65537
-        out[i] = n & 255
-    return bytes(out)
+        out.append(n & 255)
+    assert n == 1
+    return (bytes(out) * (size // len(out) + 1))[:size]
 
 
 def summed(data):
@@ -110,11 +116,11 @@ ROWS = {
 SERVERS_OWN = {"connection", "keep-alive", "date", "transfer-encoding", "x-request-id", "x-orchestrator-version", "content-length"}
 
 # The type that AWS gives to answers without one.
-DEFAULT_TYPES = {"2.0": "application/json", "1.0": "application/json", "alb": "application/octet-stream"}
+DEFAULT_TYPES = {"2.0": "application/json", "1.0": "application/json", "alb": "application/octet-stream", "stream": "application/octet-stream"}
 
 # All that differs from Node's answers, or from the table: adapters, formats, what ("row: status", "row: body" or "row: header"), and
 # why it is not ours. A difference that is not named here fails, and so does a name without a difference.
-ALL, EVERY = tuple(ADAPTERS), tuple(FORMATS)
+ALL, EVERY, AS_2_0 = tuple(ADAPTERS), tuple(FORMATS), ("2.0", "auto")
 WITHOUT_TYPE = ("redirect: content-type", "no content: content-type", "not modified: content-type")
 DEVIATIONS = [
     (ALL, ("alb",), ("repeated query: body", "repeated header: body"),
@@ -124,7 +130,7 @@ DEVIATIONS = [
     (("serverless-http",), ("1.0",), ("repeated header: body",), "the adapter reads multiValueHeaders, and overwrites them by headers"),
     (("serverless-express",), EVERY, ("404: status", "404: body", "404 of a POST: status", "404 of a POST: body"),
      "the adapter's socket has no on(), so Express's last handler throws: apps that answer 404 themselves are fine"),
-    (("fastify",), ("2.0",), ("query with commas: body",), "the adapter splits queryStringParameters at commas, though rawQueryString has it right"),
+    (("fastify",), AS_2_0, ("query with commas: body",), "the adapter splits queryStringParameters at commas, though rawQueryString has it right"),
     (("fastify",), ("alb", "alb-multi"), ("query: body",), "the adapter does not read + as a space"),
     (("fastify",), ("alb-multi",),
      tuple(f"{row}: body" for row in ("cookies both ways", "headers", "PUT", "DELETE", "OPTIONS", "JSON", "broken JSON", "form", "multipart upload",
@@ -134,7 +140,7 @@ DEVIATIONS = [
      "the adapter takes from multiValueHeaders only what has more than one value: the app sees no other header"),
     (("hono",), ("alb-multi",), ("repeated header: body",), "the adapter joins repeated headers with a semicolon"),
     (("hono",), EVERY, WITHOUT_TYPE, "@hono/node-server calls every answer without a type text/plain; Hono itself does not"),
-    (("middy",), ("2.0",), ("slash in a path: status", "slash in a path: body"),
+    (("middy",), AS_2_0, ("slash in a path: status", "slash in a path: body"),
      "its router matches requestContext.http.path, which AWS decodes, so %2F is a slash there"),
 ]
 
@@ -175,12 +181,12 @@ def deployed():
     folder = npm.install(*PACKAGES)
     with Stack() as stack:
         versions = {}
-        for name, (payload_format, multi) in FORMATS.items():
-            settings = {"runtime": "nodejs20.x", "handler": "index.handler", "timeoutSeconds": 30, "memoryMb": 1024,
-                        "http": {"payloadFormat": payload_format, "multiValueHeaders": multi}}
+        for name, http in FORMATS.items():
+            settings = {"runtime": "nodejs20.x", "handler": "streaming.hono" if name == "stream" else "index.handler", "timeoutSeconds": 30,
+                        "memoryMb": 1024, "http": {"responseMode": "buffered", "multiValueHeaders": False, **http}}
             if not versions:
                 stack.managerd.request("PUT", "/v1/apps/adapters", body=settings)
-                stack.deploy("adapters", package(folder), runtime="nodejs20.x", handler="index.handler", payloadFormat=payload_format)
+                stack.deploy("adapters", package(folder), runtime="nodejs20.x", handler="index.handler")
             else:
                 answer = stack.managerd.request("POST", "/v1/apps/adapters/deployments", {"package": {"version": 1}, **settings}, {"Prefer": "wait=60"}, timeout=70)
                 assert answer.status in (200, 201), answer
@@ -256,12 +262,11 @@ def against_node(response, own, default_type):
     return problems
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("payload_format", FORMATS)
+@pytest.mark.parametrize("payload_format, adapter", CASES)
 def test_the_answers_are_those_of_node(deployed, direct, payload_format, adapter):
     stack, versions = deployed
     host = f"{versions[payload_format]}.localhost"
-    framework, default_type = ADAPTERS[adapter], DEFAULT_TYPES[FORMATS[payload_format][0]]
+    framework, default_type = ADAPTERS[adapter], DEFAULT_TYPES["stream" if payload_format == "stream" else FORMATS[payload_format]["payloadFormat"]]
     problems = {}
     for name, row in ROWS.items():
         response = ask(stack.proxyd.address[1], row, host, adapter)
@@ -295,11 +300,14 @@ def test_what_lambda_would_not_take_is_refused_with_its_limit_and_not_invoked(de
     assert log.read_text().count("START RequestId") == before + 1
 
 
-def test_an_answer_that_lambda_would_not_take_is_an_honest_502(deployed):
+def test_an_answer_that_lambda_would_not_take_is_an_honest_502_unless_it_is_streamed(deployed):
     stack, versions = deployed
-    for name in versions.values():
+    for payload_format, name in versions.items():
         answer = stack.app(name, f"/bytes/{5 * MB}", headers={"X-Adapter": "serverless-http"}, timeout=30)
-        assert (answer.status, answer.json()["type"]) == (502, "urn:app-orchestrator:fault:function-error"), answer
+        if payload_format == "stream":
+            assert answer.status == 200 and answer.body[:4 * MB] == BINARY and len(answer.body) == 5 * MB
+        else:
+            assert (answer.status, answer.json()["type"]) == (502, "urn:app-orchestrator:fault:function-error"), answer
 
 
 # -- the events, by others' types --
