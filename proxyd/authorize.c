@@ -128,5 +128,7 @@ enum progress authorize_request(struct request *request)
         return answer_preflight(request);
     if (access->api_key_header.length)
         progress = check_api_key(request);
+    if (progress == PROGRESS_NEXT && access->jwt.issuer.length)
+        progress = authorize_bearer(request);
     return progress;
 }

@@ -136,6 +136,8 @@ enum progress encode_request(struct request *request)
         .time_ms = request->time_ms,
         .app = request->route.app,
         .api_key_id = request->api_key ? request->api_key->id : VIEW(""),
+        .claims = request->claims,
+        .scopes_asked = request->route.access.jwt.scope_count > 0,
         .multi_value = request->version->multi_value,
     };
 

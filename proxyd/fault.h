@@ -28,6 +28,8 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
       "The app answers only to callers that say who they are.")                                    \
     X(FORBIDDEN, "forbidden", 403, NOT_STARTED, false, 0, "Forbidden",                             \
       "The caller may not do this.")                                                               \
+    X(KEYS_MISSING, "keys-missing", 503, NOT_STARTED, false, 5, "Service Unavailable",             \
+      "The keys of the app's token issuer are not known yet.")                                     \
     X(APP_BUSY, "app-busy", 429, NOT_STARTED, false, 1, "Too Many Requests",                       \
       "The app has as many requests in flight as it may have.")                                    \
     X(APP_RATE, "app-rate", 429, NOT_STARTED, false, 1, "Too Many Requests",                       \

@@ -50,6 +50,7 @@ enum metrics_outcome metrics_outcome_of(enum fault fault)
     case FAULT_UNKNOWN_APP:
     case FAULT_UNAUTHORIZED:
     case FAULT_FORBIDDEN:
+    case FAULT_KEYS_MISSING:
     case FAULT_APP_BUSY:
     case FAULT_APP_RATE:
     case FAULT_CLIENT_LEFT:

@@ -93,6 +93,7 @@ struct request {
     /* authorize */
     struct cors_answer cors;             /* what pages of other origins are told */
     const struct route_api_key *api_key; /* of the route: the caller's; NULL: none was asked for */
+    struct view claims;                  /* of the caller's token, as JSON; empty: none */
     struct view challenge;               /* of a 401: WWW-Authenticate; empty: none */
 
     /* admit */

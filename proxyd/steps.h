@@ -10,6 +10,8 @@ enum progress accept_request(struct request *request);
 enum progress route_request(struct request *request);
 /* AUTHORIZE: whether the caller may call this app. Before admit: who may not takes no place. */
 enum progress authorize_request(struct request *request);
+/* AUTHORIZE, the rule about tokens: like a step. */
+enum progress authorize_bearer(struct request *request);
 /* ADMIT: size, rate and in-flight limits; waits a little. Counted out when the request is reaped. */
 enum progress admit_request(struct request *request);
 /* ADMIT, for accept: the client left; if the request waits it is over, and never invoked. */

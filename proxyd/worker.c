@@ -4,6 +4,7 @@
 #include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "proxyd/steps.h"
+#include "proxyd/signatures.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -277,6 +278,7 @@ static enum error make(struct worker *worker)
     worker->base = make_base();
     make_events(worker);
     worker->routes = routes_reader_new(worker->shared->routes);
+    worker->signatures = signatures_new();
     worker->signer = sigv4_signer_new(config->endpoint.region, VIEW("lambda"));
     worker->outgoing = outgoing_new(worker->base, &options);
     worker->incoming = incoming_new(worker->base, &limits, &handlers, worker);
@@ -299,6 +301,7 @@ static void release(struct worker *worker)
     tls_thread_end();
     routes_reader_free(worker->routes);
     sigv4_signer_free(worker->signer);
+    signatures_free(worker->signatures);
     credentials_provider_free(worker->credentials);
     event_free(worker->wake);
     event_free(worker->place_wake);

@@ -26,6 +26,7 @@
 struct event_base;
 struct event;
 struct request;
+struct signatures;
 
 TAILQ_HEAD(request_list, request);
 
@@ -54,6 +55,7 @@ struct worker {
     struct outgoing *outgoing;
     struct routes_reader *routes;
     struct sigv4_signer *signer;
+    struct signatures *signatures; /* of tokens */
     struct credentials_provider *credentials;
     struct metrics metrics;
     struct request_list requests; /* under way */

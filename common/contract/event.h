@@ -31,6 +31,8 @@ struct event_request {
     struct view app;              /* stands for apiId / url id */
     struct view account_id;       /* "anonymous" for 2.0 when unknown */
     struct view api_key_id;       /* 1.0 has a place for it; empty: none */
+    struct view claims;           /* of a verified token, a JSON object; empty: no token */
+    bool scopes_asked;            /* the token had to have scopes: they are shown */
     bool multi_value;             /* alb only */
     struct view target_group_arn; /* alb only */
 };

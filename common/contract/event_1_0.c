@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/escape.h"
+#include "common/contract/jwt.h"
 
 /* "/{proxy+}" takes every path but the root, which is a resource of its own. */
 static bool is_root(const struct event_request *request)
@@ -56,6 +57,12 @@ static void write_context(struct json_writer *w, const struct event_request *req
     json_open_object(w, "requestContext");
     json_write_string(w, "accountId", event_account(request));
     json_write_string(w, "apiId", request->app);
+    if (request->claims.length) {
+        json_open_object(w, "authorizer");
+        jwt_write_claims(w, request->claims);
+        jwt_write_scopes(w, request->claims, request->scopes_asked);
+        json_close_object(w);
+    }
     json_write_string(w, "domainName", request->domain_name);
     json_write_string(w, "domainPrefix", event_domain_prefix(request));
     json_write_string(w, "extendedRequestId", request->request_id);

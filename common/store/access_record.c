@@ -56,11 +56,13 @@ void record_access_encode(struct buffer *out, const struct route_access *access)
 {
     size_t position;
 
-    if (access->api_key_header.length == 0 && !access->cors)
+    if (access->api_key_header.length == 0 && access->jwt.issuer.length == 0 && !access->cors)
         return;
     position = codec_open(out, ROUTE_ACCESS);
     if (access->api_key_header.length)
         encode_api_keys(out, access);
+    if (access->jwt.issuer.length)
+        record_jwt_encode(out, &access->jwt);
     if (access->cors)
         encode_cors(out, access->cors);
     codec_close(out, position);
@@ -88,6 +90,8 @@ void record_access_decode(struct codec_reader *outer, struct arena *arena, struc
             decode_api_keys(&reader, arena, field, access);
         else if (tag == ACCESS_CORS)
             decode_cors(&reader, arena, field, access);
+        else if (tag == ACCESS_JWT)
+            record_jwt_decode(&reader, arena, field, &access->jwt);
         else
             codec_unknown(&reader, tag);
     }
@@ -268,6 +272,8 @@ static enum error check_api_keys(const struct route_access *access, struct buffe
 enum error record_access_check(const struct route_access *access, struct buffer *problem)
 {
     if (access->cors && check_cors(access->cors, problem) != ERROR_NONE)
+        return ERROR_INVALID;
+    if (record_jwt_check(&access->jwt, problem) != ERROR_NONE)
         return ERROR_INVALID;
     return check_api_keys(access, problem);
 }

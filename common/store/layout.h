@@ -58,6 +58,7 @@ enum layout_route_tag {
 /* Each is a rule of its own, and critical: a proxy that does not know it must not let callers by. */
 enum layout_access_tag {
     ACCESS_API_KEYS = 0x8001, /* nested: enum layout_api_keys_tag; absent: no key is asked for */
+    ACCESS_JWT = 0x8002,      /* nested: enum layout_jwt_tag; absent: no token is asked for */
     ACCESS_CORS = 0x8003, /* nested: enum layout_cors_tag; absent: cross-origin is the function's */
 };
 
@@ -80,6 +81,22 @@ enum layout_api_key_tag {
     API_KEY_ID = 1,         /* text */
     API_KEY_HASH = 2,       /* 32 bytes: SHA-256 of the key */
     API_KEY_EXPIRES_AT = 3, /* u64: ms since 1970; absent: never */
+};
+
+enum layout_jwt_tag {
+    JWT_ISSUER = 1,     /* text */
+    JWT_AUDIENCE = 2,   /* text, repeats: one of them must be in the token */
+    JWT_SCOPE = 3,      /* text, repeats: so must one of these; absent: no scope is asked for */
+    JWT_ALGORITHMS = 4, /* u32: bits, see common/base/signature.h */
+    JWT_LEEWAY_S = 5,   /* u32 */
+    JWT_KEY = 6,        /* nested, repeats: enum layout_jwt_key_tag; none: they are not known yet */
+};
+
+enum layout_jwt_key_tag {
+    JWT_KEY_KID = 1,        /* text; absent: it has none */
+    JWT_KEY_KIND = 2,       /* u8: enum signature_kind */
+    JWT_KEY_ALGORITHMS = 3, /* u32: bits */
+    JWT_KEY_DER = 4,        /* SubjectPublicKeyInfo */
 };
 
 enum layout_version_tag {

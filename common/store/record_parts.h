@@ -40,6 +40,13 @@ void record_access_decode(struct codec_reader *outer, struct arena *arena, struc
 enum error record_access_check(const struct route_access *access,
                                struct buffer *problem) MUST_CHECK;
 
+/* The part of those rules that is about tokens (jwt_record.c). The caller knows that there is one. */
+struct route_jwt;
+void record_jwt_encode(struct buffer *out, const struct route_jwt *jwt);
+void record_jwt_decode(struct codec_reader *outer, struct arena *arena, struct view field,
+                       struct route_jwt *jwt);
+enum error record_jwt_check(const struct route_jwt *jwt, struct buffer *problem) MUST_CHECK;
+
 /* An app's name: ^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$ without "--". */
 bool record_app_lawful(struct view app);
 /* A host in lower case; with `wildcard` also "*." in front of one. */

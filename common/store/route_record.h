@@ -12,6 +12,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/bytes.h"
+#include "common/base/signature.h"
 
 #define ROUTE_WEIGHT_TOTAL        10000
 #define ROUTE_MAX_VERSIONS        100
@@ -19,6 +20,9 @@
 #define ROUTE_MAX_API_KEYS        100
 #define ROUTE_API_KEY_HASH_BYTES  32
 #define ROUTE_MAX_CORS_ORIGINS    100
+#define ROUTE_MAX_JWT_NAMES       16 /* of audiences, and of scopes */
+#define ROUTE_MAX_JWT_NAME        256
+#define ROUTE_MAX_JWT_KEYS        32
 #define DOMAIN_MAX_PATHS          256
 #define SETTINGS_MAX_BASE_DOMAINS 16
 
@@ -43,6 +47,19 @@ struct route_api_key {
     uint64_t expires_at_ms; /* since 1970; 0: never */
 };
 
+/* Which tokens open the app; see common/contract/jwt.h, which means the same by these. */
+struct route_jwt {
+    struct view issuer; /* empty: no token is asked for */
+    struct view *audiences;
+    size_t audience_count;
+    struct view *scopes;
+    size_t scope_count;
+    unsigned algorithms;
+    uint32_t leeway_s;
+    struct signature_key *keys; /* none: they are not known yet, and no token is good */
+    size_t key_count;
+};
+
 /* What pages of other origins may do (common/contract/cors.h says what the members mean). */
 struct route_cors {
     struct view *origins; /* at least one */
@@ -61,6 +78,7 @@ struct route_access {
     struct route_api_key *api_keys;
     size_t api_key_count;
     struct route_cors *cors; /* NULL: that is the function's own matter */
+    struct route_jwt jwt;
 };
 
 struct route_record {

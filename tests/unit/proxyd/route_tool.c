@@ -3,6 +3,7 @@
  * usage: route_tool FOLDER < {"settings": {...}, "routes": [...], "domains": [...], "raw": [...]}
  *        One transaction. "raw" puts bytes (hex) under a key of a database; a route, domain or raw
  *        entry with "delete": true goes away. Prints the generation. */
+#include "common/contract/jwk.h"
 #include "common/base/clock.h"
 #include "common/base/escape.h"
 #include "common/base/json.h"
@@ -102,6 +103,45 @@ static void read_access(const struct json *object, struct arena *arena, struct r
     }
 }
 
+static struct view *read_names(const struct json *list, struct arena *arena, size_t *count)
+{
+    struct view *names = arena_alloc(arena, (json_count(list) + 1) * sizeof *names);
+
+    *count = 0;
+    for (const struct json *one = json_first(list); one; one = json_next(one))
+        names[(*count)++] = json_string(one);
+    return names;
+}
+
+/* "jwt": {"issuer", "audiences", "scopes", "algorithms", "leeway_s", "jwks": a key set, or absent} */
+static void read_jwt(const struct json *object, struct arena *arena, struct route_jwt *jwt)
+{
+    static struct jwk_set set;
+    const struct json *rule = json_get(object, "jwt"), *keys = json_get(rule, "jwks");
+    enum signature_algorithm algorithm;
+    struct buffer printed, problem;
+
+    if (!rule)
+        return;
+    buffer_init(&printed, 1 << 20);
+    buffer_init(&problem, 1024);
+    json_print(&printed, keys);
+    if (keys)
+        need(jwk_set_read(arena, buffer_view(&printed), &set, &problem), "jwks");
+    jwt->issuer = text(rule, "issuer");
+    jwt->audiences = read_names(json_get(rule, "audiences"), arena, &jwt->audience_count);
+    jwt->scopes = read_names(json_get(rule, "scopes"), arena, &jwt->scope_count);
+    for (const struct json *one = json_first(json_get(rule, "algorithms")); one;
+         one = json_next(one))
+        if (signature_algorithm_parse(json_string(one), &algorithm))
+            jwt->algorithms |= SIGNATURE_BIT(algorithm);
+    jwt->leeway_s = (uint32_t)number(rule, "leeway_s", 60);
+    jwt->keys = set.keys;
+    jwt->key_count = keys ? set.count : 0;
+    buffer_release(&printed);
+    buffer_release(&problem);
+}
+
 static void put_route(struct store_write *write, const struct json *object)
 {
     struct route_version versions[ROUTE_MAX_VERSIONS];
@@ -124,6 +164,7 @@ static void put_route(struct store_write *write, const struct json *object)
 
     arena_init(&arena, 1 << 20);
     read_access(json_get(object, "access"), &arena, &record.access);
+    read_jwt(json_get(object, "access"), &arena, &record.access.jwt);
     for (; one && record.version_count < ROUTE_MAX_VERSIONS; one = json_next(one)) {
         versions[record.version_count++] = (struct route_version){
             .number = (uint32_t)number(one, "number", 1),

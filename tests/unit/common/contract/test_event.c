@@ -73,9 +73,11 @@ static void read_request(const struct json *json, struct event_header *headers,
         .time_ms = time_ms,
         .app = member(json, "app", "hello"),
         .account_id = member(json, "accountId", ""),
+        .claims = member(json, "claims", ""),
         .target_group_arn = member(json, "targetGroupArn", ""),
     };
     json_get_bool(json, "multiValue", &request->multi_value);
+    json_get_bool(json, "scopesAsked", &request->scopes_asked);
 }
 
 static void check_case(const char *name, const char *path)

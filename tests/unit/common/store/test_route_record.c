@@ -20,6 +20,41 @@ static enum error decode(const char *kind, struct arena *arena, struct view byte
 
 /* ---- records as JSON ---- */
 
+static void write_names(struct json_writer *w, const char *name, const struct view *names,
+                        size_t count)
+{
+    json_open_array(w, name);
+    for (size_t i = 0; i < count; i++)
+        json_write_string(w, NULL, names[i]);
+    json_close_array(w);
+}
+
+static void write_jwt(struct json_writer *w, const struct route_jwt *jwt)
+{
+    if (jwt->issuer.length == 0)
+        return;
+    json_open_object(w, "jwt");
+    json_write_string(w, "issuer", jwt->issuer);
+    write_names(w, "audiences", jwt->audiences, jwt->audience_count);
+    write_names(w, "scopes", jwt->scopes, jwt->scope_count);
+    json_write_integer(w, "algorithms", jwt->algorithms);
+    json_write_integer(w, "leewaySeconds", jwt->leeway_s);
+    json_open_array(w, "keys");
+    for (size_t i = 0; i < jwt->key_count; i++) {
+        char der[2 * SIGNATURE_DER_MAX];
+
+        hex_write(der, jwt->keys[i].der.data, jwt->keys[i].der.length);
+        json_open_object(w, NULL);
+        json_write_string(w, "kid", jwt->keys[i].kid);
+        json_write_integer(w, "kind", jwt->keys[i].kind);
+        json_write_integer(w, "algorithms", jwt->keys[i].algorithms);
+        json_write_string(w, "der", view_from(der, 2 * jwt->keys[i].der.length));
+        json_close_object(w);
+    }
+    json_close_array(w);
+    json_close_object(w);
+}
+
 static void write_cors(struct json_writer *w, const struct route_cors *cors)
 {
     json_open_object(w, "cors");
@@ -94,6 +129,7 @@ static void write_route(struct json_writer *w, const struct route_record *record
     if (record->respond_async)
         json_write_bool(w, "respondAsync", true);
     write_access(w, &record->access);
+    write_jwt(w, &record->access.jwt);
 }
 
 static void write_domain(struct json_writer *w, const struct domain_record *record)
@@ -278,6 +314,9 @@ static void the_records_of_this_release_encode_to_the_kept_bytes(void **state)
                                         "route-v1-api-keys.hex",
                                         "route-v1-api-keys-none.hex",
                                         "route-v1-cors.hex",
+                                        "route-v1-jwt.hex",
+                                        "route-v1-jwt-and-api-keys.hex",
+                                        "route-v1-jwt-without-keys.hex",
                                         "domain-v1.hex",
                                         "domain-v1-wildcard.hex",
                                         "settings-v1.hex",

@@ -1,0 +1,172 @@
+"""Bearer tokens: which are taken, what is said of the others, and what functions see; with hand-made routes."""
+import base64
+import json
+import pathlib
+import time
+
+import pytest
+
+from fake_lambda import FakeLambda, Proxy, app, expect_fault, version
+from harness import raw, request
+from issuer import Keys, b64
+
+VECTORS = pathlib.Path(__file__).parent.parent / "vectors/tokens"
+
+KEYS = Keys().add("rs", "RS256").add("es", "ES256").add("ed", "EdDSA")
+FORMATS = {"plain": 2, "rest": 1, "alb": 3}
+
+
+def guarded(name, scopes=(), jwks=None, algorithms=("RS256", "ES256", "EdDSA"), **more):
+    rule = {"issuer": KEYS.issuer, "audiences": ["app-1"], "scopes": list(scopes), "algorithms": list(algorithms)}
+    if jwks is not False:
+        rule["jwks"] = jwks or KEYS.jwks()
+    return app(name, access={"jwt": rule}, **more)
+
+
+@pytest.fixture(scope="module")
+def edge():
+    with FakeLambda() as aws:
+        routes = [guarded(name, versions=[version(name, payload_format=form)]) for name, form in FORMATS.items()]
+        routes += [guarded("scoped", scopes=["write", "admin"]), guarded("keyless", jwks=False), app("open")]
+        with Proxy(aws, options={"workers": 1}, routes=routes) as proxyd:
+            yield aws, proxyd
+
+
+def ask(proxyd, name, token=None, **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    if token is not None:
+        headers["Authorization"] = token if " " in token else f"Bearer {token}"
+    return request(proxyd.url + "/", host=f"{name}.localhost", headers=headers)
+
+
+@pytest.mark.parametrize("kid", ["rs", "es", "ed"])
+def test_a_good_token_opens_the_app_and_its_claims_are_in_the_event(edge, kid):
+    aws, proxyd = edge
+    token = KEYS.token(kid, groups=["a", "b"], admin=True)
+    for _ in range(3):  # the second and third time its signature is known
+        event = ask(proxyd, "plain", token).json()
+        claims = event["requestContext"]["authorizer"]["jwt"]["claims"]
+        assert (claims["sub"], claims["groups"], claims["admin"]) == ("user-7", "[a b]", "true")
+        assert event["requestContext"]["authorizer"]["jwt"]["scopes"] is None and event["headers"]["authorization"] == f"Bearer {token}"
+    event = ask(proxyd, "rest", token).json()
+    assert event["requestContext"]["authorizer"]["claims"] == claims and event["requestContext"]["authorizer"]["scopes"] is None
+    assert "authorizer" not in ask(proxyd, "alb", token).json()["requestContext"]
+    assert "authorizer" not in ask(proxyd, "open", token).json()["requestContext"]
+
+
+def test_the_scheme_may_be_left_out_as_behind_api_gateway(edge):
+    _, proxyd = edge
+    token = KEYS.token()
+    for value in (token, f"bearer {token}", f"BEARER  {token}"):
+        assert request(proxyd.url + "/", host="plain.localhost", headers={"Authorization": value}).status == 200
+
+
+@pytest.mark.parametrize("headers", [[], [("X-Api-Key", "x")]])
+def test_no_token_is_a_401_that_says_no_more_than_what_is_wanted(edge, headers):
+    aws, proxyd = edge
+    refused = request(proxyd.url + "/", host="plain.localhost", headers=dict(headers))
+    line = expect_fault(proxyd, refused, "unauthorized", 401, "not-started")
+    assert refused.header("WWW-Authenticate") == 'Bearer realm="plain"' and "no token" in json.dumps(line)
+    assert not any(call.function == "plain" and "authorization" not in call.event["headers"] for call in aws.calls)
+
+
+@pytest.mark.parametrize("value", ["Basic dTpw", "Bearer", "Bearer ", "Bearer a b", "Bearer a,b", 'Bearer "a"', "Negotiate"])
+def test_what_is_no_bearer_token_is_refused(edge, value):
+    _, proxyd = edge
+    refused = request(proxyd.url + "/", host="plain.localhost", headers={"Authorization": value})
+    expect_fault(proxyd, refused, "unauthorized", 401, "not-started")
+    assert refused.header("WWW-Authenticate").startswith('Bearer realm="plain", error="invalid_')
+
+
+def test_two_authorization_headers_are_refused(edge):
+    _, proxyd = edge
+    token = KEYS.token()
+    head = f"GET / HTTP/1.1\r\nHost: plain.localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    refused = raw(proxyd.address, head.encode())
+    assert refused.startswith(b"HTTP/1.1 401 ") and b'error="invalid_request"' in refused
+
+
+@pytest.mark.parametrize("change, says", [
+    ({"exp": 1}, "expired"), ({"exp": ...}, "no time of expiry"), ({"iss": "https://other.example"}, "another issuer"), ({"aud": "app-2"}, "another audience"),
+    ({"nbf": 9999999999}, "not valid yet"), ({"iat": 9999999999}, "in the future"), ({"header": {"kid": "unknown"}}, "no key"),
+    ({"header": {"crit": ["x"], "x": 1}}, "extension"), ({"kid": "es", "header": {"kid": "ed"}}, "no key")])
+def test_a_bad_token_is_a_401_with_its_reason_and_without_itself(edge, change, says):
+    aws, proxyd = edge
+    token = KEYS.token(**change)
+    before = aws.count("plain")
+    refused = ask(proxyd, "plain", token)
+    line = expect_fault(proxyd, refused, "unauthorized", 401, "not-started")
+    challenge = refused.header("WWW-Authenticate")
+    assert challenge.startswith('Bearer realm="plain", error="invalid_token", error_description="') and says in challenge and says in refused.json()["detail"]
+    logs = proxyd.access_log_path.read_text("utf-8") + proxyd.log_path.read_text("utf-8")
+    assert all(part not in logs + refused.text for part in token.split(".")) and aws.count("plain") == before
+    assert "token: " in json.dumps(line)
+
+
+def test_no_vector_of_a_bad_token_opens_the_app(edge):
+    """All of tests/vectors/tokens, with the keys of each: the clock is the real one, so good ones have expired by now or not begun."""
+    aws, proxyd = edge
+    names, wanted = [], {}
+    for path in sorted(VECTORS.glob("*.json")):
+        vector = json.loads(path.read_text())
+        if vector["verdict"] in ("malformed", "algorithm", "critical", "unknown-key", "bad-signature", "bad-issuer", "bad-audience", "no-expiry", "too-long"):
+            name = f"v{len(names)}"
+            names.append((name, path.stem, vector))
+            wanted[name] = app(name, access={"jwt": {"issuer": vector["issuer"], "audiences": vector["audiences"], "scopes": vector["scopes"],
+                                                     "algorithms": vector["algorithms"], "jwks": vector["jwks"]}})
+    proxyd.publish(routes=wanted.values())
+    assert len(names) > 100
+    for name, stem, vector in names:
+        if any(c in vector["token"] for c in "\r\n") or not vector["token"]:
+            continue
+        refused = request(proxyd.url + "/", host=f"{name}.localhost", headers={"Authorization": f"Bearer {vector['token']}"})
+        assert refused.status == 401 or (refused.status, vector["verdict"]) == (431, "too-long"), f"{stem}: {refused}"
+        assert aws.count(name) == 0
+
+
+def test_scopes_are_asked_for_and_shown(edge):
+    _, proxyd = edge
+    for claims in ({}, {"scope": "read"}, {"scp": ["read"]}, {"scope": "writer"}):
+        refused = ask(proxyd, "scoped", KEYS.token(**claims))
+        expect_fault(proxyd, refused, "forbidden", 403, "not-started")
+        challenge = refused.header("WWW-Authenticate")
+        assert 'error="insufficient_scope"' in challenge and 'scope="write admin"' in challenge
+    for claims, shown in (({"scope": "read write"}, ["read", "write"]), ({"scp": ["admin"]}, ["admin"])):
+        event = ask(proxyd, "scoped", KEYS.token(**claims)).json()
+        assert event["requestContext"]["authorizer"]["jwt"]["scopes"] == shown
+
+
+def test_without_keys_no_token_is_good_and_the_answer_says_so(edge):
+    aws, proxyd = edge
+    expect_fault(proxyd, ask(proxyd, "keyless", KEYS.token()), "keys-missing", 503, "not-started", retry_after=5)
+    expect_fault(proxyd, ask(proxyd, "keyless"), "unauthorized", 401, "not-started")
+    assert aws.count("keyless") == 0
+
+
+def test_a_token_whose_signature_is_known_still_expires_and_still_needs_its_key(edge):
+    _, proxyd = edge
+    short = KEYS.token(exp=int(time.time()) - 57)  # the leeway is 60 s
+    assert ask(proxyd, "plain", short).status == 200
+    long = KEYS.token("es")
+    assert ask(proxyd, "plain", long).status == 200
+    deadline = time.monotonic() + 20
+    while ask(proxyd, "plain", short).status == 200:
+        assert time.monotonic() < deadline, "it never expires"
+        time.sleep(0.2)
+    assert ask(proxyd, "plain", long).status == 200
+    fewer = {"keys": [key for key in KEYS.jwks()["keys"] if key["kid"] != "es"]}
+    proxyd.publish(routes=[guarded("plain", jwks=fewer)])
+    assert ask(proxyd, "plain", long).status == 401
+    proxyd.publish(routes=[guarded("plain")])
+    assert ask(proxyd, "plain", long).status == 200
+
+
+def test_changed_claims_are_refused_though_the_signature_is_known(edge):
+    _, proxyd = edge
+    token = KEYS.token("rs")
+    assert ask(proxyd, "plain", token).status == 200
+    head, body, signature = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+    for changed in (f"{head}.{b64(json.dumps({**claims, 'sub': 'root'}).encode())}.{signature}",
+                    f"{b64(json.dumps({'alg': 'RS256', 'kid': 'rs', 'a': 1}).encode())}.{body}.{signature}", f"{head}.{body}.{signature[:-4]}AAAA"):
+        assert ask(proxyd, "plain", changed).status == 401
