@@ -8,3 +8,4 @@ unit_test(common/net/test_tls LIBRARIES common_net PkgConfig::LIBEVENT PkgConfig
   SOURCES common/net/messages.c common/net/tls_client.c common/net/wire.c)
 unit_test(common/net/test_incoming LIBRARIES common_net PkgConfig::LIBEVENT SOURCES common/net/wire.c)
 unit_test(common/net/test_front LIBRARIES common_net PkgConfig::LIBEVENT SOURCES common/net/wire.c)
+unit_test(common/net/test_handover LIBRARIES common_net)
