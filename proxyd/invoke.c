@@ -235,15 +235,18 @@ static struct outcome judge(struct request *request, const struct outgoing_resul
     return outcome;
 }
 
-static void count(struct request *request, const struct outgoing_result *result, enum fault fault)
+static void count_outcome(struct request *request, enum fault fault)
 {
-    struct metrics *metrics = &request->worker->metrics;
     enum metrics_outcome outcome = metrics_outcome_of(fault);
 
     if (fault == FAULT_NONE && request->function_error)
         outcome = METRICS_FUNCTION_ERROR;
-    metrics_add(&metrics->outcomes[outcome], 1);
-    metrics_observe(&metrics->upstream_duration, result->total_us);
+    metrics_add(&request->worker->metrics.outcomes[outcome], 1);
+}
+
+static void count_time(struct request *request, const struct outgoing_result *result)
+{
+    metrics_observe(&request->worker->metrics.upstream_duration, result->total_us);
     request->upstream_us += result->total_us;
 }
 
@@ -280,17 +283,17 @@ static void on_done(const struct outgoing_result *result, void *context)
     struct outcome outcome = judge(request, result);
 
     request->call = NULL;
-    if (outcome.fault == FAULT_NONE)
-        tell_breaker(request, FAULT_NONE);
-    /* What a stream said at its end counts as the outcome, too. */
-    count(request, result, outcome.fault == FAULT_NONE ? request->stream.fault : outcome.fault);
+    count_time(request, result);
     if (outcome.fault == FAULT_NONE) {
+        tell_breaker(request, FAULT_NONE);
         take_reply(request, result);
+        count_outcome(request, request->stream.fault); /* what a stream's end says is the outcome */
         return;
     }
+    count_outcome(request, outcome.fault);
     struct view why = outcome.code.length ? outcome.code : view_of(result->reason);
     if (outcome.fault == FAULT_BAD_REPLY)
-        why = VIEW("the reply is larger than 6 MB (6291456 bytes)");
+        why = VIEW("the reply is larger than 6 MB (6291456 bytes), or its head than 64 KiB");
     const char *detail = arena_string(&request->arena, view_slice(why, 0, 200));
     if (request->step == STEP_FORWARD) {
         forward_call_ended(request, outcome.fault, detail);

@@ -181,10 +181,10 @@ static int on_about_to_send(void *context, char *peer, char *local, int peer_por
 
     (void)peer;
     (void)local;
-    if (call->sent)
+    if (call->sent || !sockets_carry(call->outgoing->sockets, (uint16_t)local_port,
+                                     (uint16_t)peer_port, &call->user))
         return CURL_PREREQFUNC_ABORT;
     call->sent = true;
-    sockets_carry(call->outgoing->sockets, (uint16_t)local_port, (uint16_t)peer_port, &call->user);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -346,7 +346,7 @@ static enum error error_of(const struct outgoing_call *call, CURLcode code, int6
     if (code == CURLE_OPERATION_TIMEDOUT &&
         (call->sent || (call->request.deadline_ms > 0 && elapsed_ms >= call->request.deadline_ms)))
         return ERROR_TIMEOUT;
-    return call->sent ? ERROR_BROKEN : ERROR_UNREACHABLE;
+    return call->sent || call->user.refused ? ERROR_BROKEN : ERROR_UNREACHABLE;
 }
 
 static enum outgoing_reach reach_of(const struct outgoing_call *call)
@@ -459,7 +459,6 @@ static CURL *easy_make(struct outgoing *outgoing)
 
 static void easy_method(CURL *easy, const struct outgoing_request *request)
 {
-
     curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
     if (request->has_body) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -131,8 +132,11 @@ static void socket_remove(struct tracked_socket *tracked)
 
 void sockets_opened(struct sockets *sockets, int fd, uint16_t peer_port, struct socket_user *user)
 {
-    struct tracked_socket *tracked = socket_add(sockets, fd);
+    struct tracked_socket *gone = socket_find(sockets, fd), *tracked;
 
+    if (gone) /* closed without a word: the kernel gave its number away again */
+        socket_remove(gone);
+    tracked = socket_add(sockets, fd);
     tracked->announced = true;
     tracked->peer_port = peer_port;
     tracked->opener = user;
@@ -168,7 +172,7 @@ void sockets_idle(struct sockets *sockets, int fd)
         return;
     tracked->wants_read = false;
     want_writing(tracked, false);
-    if (!tracked->announced)
+    if (!tracked->announced || (tracked->opener && fcntl(fd, F_GETFD) < 0))
         socket_remove(tracked);
 }
 
@@ -211,7 +215,16 @@ static struct tracked_socket *socket_by_ports(const struct tracked_socket_list *
     return found;
 }
 
-void sockets_carry(struct sockets *sockets, uint16_t local_port, uint16_t peer_port,
+/* Bytes, the end, or a reset. Between two requests the peer has nothing to say; in TLS neither: what
+ * comes after the handshake was read with the first answer. */
+static bool has_unasked_input(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
+bool sockets_carry(struct sockets *sockets, uint16_t local_port, uint16_t peer_port,
                    struct socket_user *user)
 {
     struct tracked_socket_list *bucket = &sockets->by_port[local_port % PORT_BUCKETS];
@@ -230,14 +243,16 @@ void sockets_carry(struct sockets *sockets, uint16_t local_port, uint16_t peer_p
         LIST_INSERT_HEAD(bucket, tracked, same_bucket);
     } else {
         tracked = socket_by_ports(bucket, local_port, peer_port);
+        user->refused = tracked && has_unasked_input(tracked->fd);
     }
-    if (!tracked)
-        return;
+    if (!tracked || user->refused)
+        return !user->refused;
     if (tracked->user) /* its request is over: the client gave the socket on before it said so */
         tracked->user->carrier = NULL;
     tracked->user = user;
     tracked->acked_before = bytes_acked(tracked->fd, &state);
     user->carrier = tracked;
+    return true;
 }
 
 /* Nothing acknowledged alone proves nothing: a peer may read and reset before its delayed
@@ -271,10 +286,8 @@ void socket_user_release(struct socket_user *user)
 {
     struct tracked_socket *tracked;
 
-    while ((tracked = LIST_FIRST(&user->opened)) != NULL) {
-        LIST_REMOVE(tracked, of_opener);
-        tracked->opener = NULL;
-    }
+    while ((tracked = LIST_FIRST(&user->opened)) != NULL)
+        socket_remove(tracked);
     if (user->carrier)
         user->carrier->user = NULL;
     user->carrier = NULL;

@@ -23,6 +23,7 @@ struct socket_user {
     struct tracked_socket_list opened;
     struct tracked_socket *carrier;
     bool untouched; /* the carrier was closed, with proof that the peer took nothing of it */
+    bool refused;   /* by sockets_carry: nothing was written */
 };
 
 struct sockets *sockets_new(struct event_base *base,
@@ -32,19 +33,22 @@ struct sockets *sockets_new(struct event_base *base,
 void sockets_free(struct sockets *sockets);
 unsigned sockets_count(const struct sockets *sockets);
 
-/* A new socket, made for `user`; it is tracked until sockets_close. */
+/* A new socket, made for `user`; it is tracked until sockets_close, or, if it never carries a
+ * request, until socket_user_release: libcurl 7.88 closes what does not get connected without a word. */
 void sockets_opened(struct sockets *sockets, int fd, uint16_t peer_port, struct socket_user *user);
 /* What is waited for. A socket that was not announced by sockets_opened is tracked until
  * sockets_idle. */
 void sockets_want(struct sockets *sockets, int fd, bool read, bool write);
 /* Nothing is waited for until the next sockets_want. */
 void sockets_idle(struct sockets *sockets, int fd);
-/* `user` is about to write a request on the connection with these ports. */
-void sockets_carry(struct sockets *sockets, uint16_t local_port, uint16_t peer_port,
+/* `user` is about to write a request on the connection with these ports. False when a kept one has
+ * bytes waiting that nobody asked for, or has ended: what came is no answer to this request, and the
+ * connection must not be used. */
+bool sockets_carry(struct sockets *sockets, uint16_t local_port, uint16_t peer_port,
                    struct socket_user *user);
 /* Says what is known (untouched) to the user it carries, then closes. Gives close()'s result. */
 int sockets_close(struct sockets *sockets, int fd);
-/* The user dies or its request is over. */
+/* The user dies or its request is over; the sockets it opened in vain are closed. */
 void socket_user_release(struct socket_user *user);
 
 #endif

@@ -59,6 +59,7 @@ class FakeLambda:
         """`tls`: an ssl.SSLContext to serve HTTPS with."""
         self.tls = tls
         self.script = {}
+        self.on_connection = None  # what to do before TLS and before a request is read; False: nothing more
         self.calls = []
         self.lock = threading.Lock()
         self.peers = set()
@@ -67,6 +68,8 @@ class FakeLambda:
 
     def _serve(self, peer, number):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.on_connection and self.on_connection(peer, number) is False:
+            return
         if self.tls:
             peer = self.tls.wrap_socket(peer, server_side=True)
         with self.lock:

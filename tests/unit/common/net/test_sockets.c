@@ -139,6 +139,46 @@ static void a_socket_given_on_before_its_user_is_released_follows_the_new_one(vo
     socket_user_release(&second);
 }
 
+static void a_kept_connection_with_something_waiting_carries_no_request(void **state)
+{
+    struct pair *pair = *state;
+    struct socket_user first = {0}, second = {0}, third = {0};
+
+    open_pair(pair, &first);
+    assert_true(sockets_carry(pair->sockets, pair->our_port, pair->their_port, &first));
+    socket_user_release(&first);
+    assert_true(sockets_carry(pair->sockets, pair->our_port, pair->their_port, &second));
+    socket_user_release(&second);
+    assert_int_equal(send(pair->theirs, "x", 1, 0), 1);
+    assert_false(sockets_carry(pair->sockets, pair->our_port, pair->their_port, &third));
+    assert_true(third.refused);
+    socket_user_release(&third);
+    sockets_close(pair->sockets, pair->ours);
+    close(pair->theirs);
+}
+
+/* libcurl 7.88 does so with what does not get connected in time. */
+static void a_socket_that_is_closed_without_a_word_leaves_nothing_behind(void **state)
+{
+    struct pair *pair = *state;
+    struct socket_user user = {0};
+
+    open_pair(pair, &user);
+    sockets_want(pair->sockets, pair->ours, false, true);
+    close(pair->ours);
+    sockets_opened(pair->sockets, dup(pair->theirs), pair->their_port, &user); /* the same number */
+    assert_int_equal(sockets_count(pair->sockets), 1);
+    sockets_want(pair->sockets, pair->ours, false, true);
+    close(pair->ours);
+    sockets_idle(pair->sockets, pair->ours);
+    assert_int_equal(sockets_count(pair->sockets), 0);
+    sockets_opened(pair->sockets, dup(pair->theirs), pair->their_port, &user);
+    close(pair->ours);
+    socket_user_release(&user);
+    assert_int_equal(sockets_count(pair->sockets), 0);
+    close(pair->theirs);
+}
+
 /* A name with two addresses: the kernel may give both connections one local port. */
 static void nothing_is_claimed_when_two_sockets_have_the_same_ports(void **state)
 {
@@ -171,6 +211,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_that_nobody_took_is_untouched, begin, end),
         cmocka_unit_test_setup_teardown(
             a_socket_given_on_before_its_user_is_released_follows_the_new_one, begin, end),
+        cmocka_unit_test_setup_teardown(a_kept_connection_with_something_waiting_carries_no_request,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_socket_that_is_closed_without_a_word_leaves_nothing_behind, begin, end),
         cmocka_unit_test_setup_teardown(nothing_is_claimed_when_two_sockets_have_the_same_ports,
                                         begin, end),
     };
