@@ -166,13 +166,15 @@ static void a_socket_that_is_closed_without_a_word_leaves_nothing_behind(void **
     open_pair(pair, &user);
     sockets_want(pair->sockets, pair->ours, false, true);
     close(pair->ours);
-    sockets_opened(pair->sockets, dup(pair->theirs), pair->their_port, &user); /* the same number */
+    assert_int_equal(dup2(pair->theirs, pair->ours), pair->ours); /* the number is given away */
+    sockets_opened(pair->sockets, pair->ours, pair->their_port, &user);
     assert_int_equal(sockets_count(pair->sockets), 1);
     sockets_want(pair->sockets, pair->ours, false, true);
     close(pair->ours);
     sockets_idle(pair->sockets, pair->ours);
     assert_int_equal(sockets_count(pair->sockets), 0);
-    sockets_opened(pair->sockets, dup(pair->theirs), pair->their_port, &user);
+    assert_int_equal(dup2(pair->theirs, pair->ours), pair->ours);
+    sockets_opened(pair->sockets, pair->ours, pair->their_port, &user);
     close(pair->ours);
     socket_user_release(&user);
     assert_int_equal(sockets_count(pair->sockets), 0);
