@@ -191,12 +191,75 @@ static void no_two_keys_are_the_same_and_each_can_be_checked(void **state)
     assert_string_equal(first + 44, check);
 }
 
+/* The most that the API lets an app have: a route must hold it, and leave room for what else says who
+ * may call. */
+static void the_most_an_app_may_have_fits_a_route(void **state)
+{
+    struct buffer text, bytes;
+    struct arena arena;
+    struct json *app = NULL;
+    struct faults faults;
+    struct route_version versions[ROUTE_MAX_VERSIONS];
+    char function[65], origin[82];
+    struct route_record route = {.app = VIEW("shop"), .enabled = true, .versions = versions};
+    (void)state;
+    buffer_init(&text, 1 << 20);
+    buffer_init(&bytes, ROUTE_MAX_RECORD - 16384);
+    arena_init(&arena, 1 << 20);
+    faults_init(&faults, &arena);
+    memset(function, 'f', sizeof function - 1);
+    function[sizeof function - 1] = 0;
+    memset(origin, 'o', sizeof origin - 1);
+    origin[sizeof origin - 1] = 0;
+    memcpy(origin, "https://", 8);
+    origin[40] = '.';
+    for (unsigned i = 0; i < ROUTE_MAX_VERSIONS; i++)
+        versions[route.version_count++] = (struct route_version){i + 1,
+                                                                 i ? 0 : ROUTE_WEIGHT_TOTAL,
+                                                                 view_of(function),
+                                                                 VIEW("1234567890"),
+                                                                 ROUTE_PAYLOAD_2_0,
+                                                                 ROUTE_BUFFERED,
+                                                                 false,
+                                                                 900};
+    buffer_append_string(&text, "{\"access\":{\"apiKeys\":{},\"cors\":{\"allowOrigins\":[");
+    for (unsigned i = 0; i < ROUTE_MAX_CORS_ORIGINS; i++)
+        buffer_append_format(&text, "%s\"%s\"", i ? "," : "", origin);
+    buffer_append_string(&text, "]}},\"internal\":{\"apiKeys\":[");
+    for (unsigned i = 0; i < ACCESS_MAX_API_KEYS; i++)
+        buffer_append_format(&text,
+                             "%s{\"id\":\"01a20a31-1bd0-7345-8931-223223d15d2f\",\"sha256\":"
+                             "\"%064u\",\"expiresAt\":\"2999-01-01T00:00:00.000Z\"}",
+                             i ? "," : "", i);
+    buffer_append_string(&text, "]}}");
+    assert_int_equal(json_parse(buffer_view(&text), 10, &app, NULL), ERROR_NONE);
+    struct json *cors = object_in(object_in(app, "access"), "cors");
+    static const char *const lists[] = {"allowHeaders", "exposeHeaders"};
+    for (size_t i = 0; i < 2; i++) {
+        json_set(cors, lists[i], json_new_array());
+        for (unsigned j = 0; j < 63; j++)
+            json_append(object_in(cors, lists[i]), json_new_string(view_of(function)));
+    }
+    shape_check(&access_shape, json_get(app, "access"), "/access", &faults);
+    assert_int_equal(faults.count, 0);
+    shape_fill(&app_shape, app);
+    assert_int_equal(access_route(app, &arena, &route.access), ERROR_NONE);
+    assert_int_equal(route_record_validate(&route, &text), ERROR_NONE);
+    route_record_encode(&bytes, &route);
+    assert_int_equal(bytes.error, ERROR_NONE);
+    json_free(app);
+    buffer_release(&text);
+    buffer_release(&bytes);
+    arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_of_other_origins_are_told_what_the_vectors_say),
         cmocka_unit_test(settings_are_off_by_default),
         cmocka_unit_test(a_key_that_cannot_be_read_gives_no_route_rather_than_a_rule_less),
+        cmocka_unit_test(the_most_an_app_may_have_fits_a_route),
         cmocka_unit_test(no_two_keys_are_the_same_and_each_can_be_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

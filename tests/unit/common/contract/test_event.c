@@ -75,6 +75,7 @@ static void read_request(const struct json *json, struct event_header *headers,
         .account_id = member(json, "accountId", ""),
         .claims = member(json, "claims", ""),
         .target_group_arn = member(json, "targetGroupArn", ""),
+        .api_key_id = member(json, "apiKeyId", ""),
     };
     json_get_bool(json, "multiValue", &request->multi_value);
     json_get_bool(json, "scopesAsked", &request->scopes_asked);
