@@ -94,10 +94,37 @@ bool domain_names(const struct json *domain, struct view app)
     return false;
 }
 
+struct json *domain_public(const struct json *domain, struct view public_url)
+{
+    struct json *shown = json_copy(domain), *paths = json_new_array();
+    struct view host = text_of(domain, "host");
+    const struct json *path = json_first(json_get(domain, "paths"));
+    for (; path; path = json_next(path)) {
+        struct json *one = json_copy(path);
+        struct buffer url;
+        buffer_init(&url, 4096);
+        url_of_host(public_url, host, &url);
+        buffer_append_view(&url, text_of(path, "prefix"));
+        if (view_starts_with(host, VIEW("*.")) || url.error)
+            json_set_null(one, "url");
+        else
+            json_set_string(one, "url", buffer_view(&url));
+        buffer_release(&url);
+        json_append(paths, one);
+    }
+    json_set(shown, "paths", paths);
+    if (!json_get(shown, "tls"))
+        json_set_null(shown, "tls");
+    return shown;
+}
+
 enum error domain_encode(const struct json *domain, struct buffer *out, struct buffer *problem)
 {
     struct domain_path paths[DOMAIN_MAX_PATHS];
-    struct domain_record record = {.host = text_of(domain, "host"), .paths = paths};
+    struct domain_record record = {.host = text_of(domain, "host"),
+                                   .paths = paths,
+                                   .tls_fingerprint =
+                                       text_of(json_get(domain, "tls"), "fingerprint")};
     const struct json *path = json_first(json_get(domain, "paths"));
     for (; path && record.path_count < DOMAIN_MAX_PATHS; path = json_next(path))
         paths[record.path_count++] = (struct domain_path){

@@ -23,6 +23,9 @@ bool domain_takes_base(struct view host, struct view base_domain);
 struct json *domain_paths(const struct json *paths, struct faults *faults);
 /* Whether a path of it leads to the app. */
 bool domain_names(const struct json *domain, struct view app);
+/* As the API shows it, but for the revision: with the URL of each path, which the public URL's scheme and
+ * port make (none for wildcards), and tls null without a certificate. */
+struct json *domain_public(const struct json *domain, struct view public_url);
 /* The route store's record of a domain of state. ERROR_TOO_BIG, or ERROR_INVALID and why. */
 enum error domain_encode(const struct json *domain, struct buffer *out,
                          struct buffer *problem) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "common/base/exposition.h"
 #include "common/base/log.h"
 #include "common/net/incoming.h"
+#include "managerd/certificates.h"
 #include "managerd/endpoint.h"
 #include "managerd/publish.h"
 #include "managerd/server.h"
@@ -79,6 +80,28 @@ static void write_operations(const struct server *server, struct buffer *out)
                      operations_ended(server->operations, false));
 }
 
+static void write_certificate(struct view host, struct view fingerprint, int64_t not_after_s,
+                              void *context)
+{
+    struct exposition_label labels[] = {{"host", host}, {"fingerprint", fingerprint}};
+    exposition_sample(context, "managerd_certificate_not_after_seconds", labels, 2,
+                      (double)not_after_s);
+}
+
+static void write_certificates(const struct server *server, struct buffer *out)
+{
+    struct buffer hosts;
+    buffer_init(&hosts, 2048);
+    exposition_family(out, "managerd_certificate_not_after_seconds", "gauge",
+                      "When the certificate of each domain ends, in seconds since 1970.");
+    certificates_each(server->certificates, write_certificate, out);
+    exposition_family(out, "managerd_certificates_lost", "gauge",
+                      "Domains whose certificate must be given again.");
+    exposition_count(out, "managerd_certificates_lost", NULL, 0,
+                     certificates_lost(server->certificates, &hosts));
+    buffer_release(&hosts);
+}
+
 static void gauge(struct buffer *out, const char *name, const char *type, const char *help,
                   uint64_t value)
 {
@@ -110,6 +133,7 @@ void metrics_write(const struct server *server, struct buffer *out)
           publish_transactions(server->publisher));
     gauge(out, "managerd_routes_published", "gauge", "1 while routes agree with state.",
           publish_healthy(server->publisher));
+    write_certificates(server, out);
     gauge(out, "managerd_log_lines_dropped_total", "counter", "Log lines lost to a slow reader.",
           log_dropped());
 }

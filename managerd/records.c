@@ -22,6 +22,11 @@ struct key key_app(struct view app)
     return key_format("apps", app, "", VIEW(""));
 }
 
+struct key key_certificate(struct view host)
+{
+    return key_format("certificates", host, "", VIEW(""));
+}
+
 struct key key_domain(struct view host)
 {
     return key_format("domains", host, "", VIEW(""));
@@ -208,10 +213,8 @@ static void set_revision(struct json *object, uint64_t revision)
     json_set_string(object, "revision", view_of(text));
 }
 
-/* http://localhost:8080 and localhost give http://hello.localhost:8080. */
-static struct json *urls_of(struct view name, struct view public_url, struct view base_domain)
+void url_of_host(struct view public_url, struct view host, struct buffer *out)
 {
-    struct json *urls = json_new_array();
     struct view scheme = public_url, port = VIEW("");
     size_t end = 0;
     while (end + 3 <= scheme.length && !view_starts_with(view_slice(scheme, end, 3), VIEW("://")))
@@ -224,12 +227,23 @@ static struct json *urls_of(struct view name, struct view public_url, struct vie
             port = view_slice(authority, i, SIZE_MAX);
             break;
         }
-    char url[600];
-    int length = snprintf(url, sizeof url, "%.*s://%.*s.%.*s%.*s", VIEW_FORMAT(scheme),
-                          VIEW_FORMAT(name), VIEW_FORMAT(base_domain), VIEW_FORMAT(port));
-    if (length > 0 && length < (int)sizeof url && base_domain.length &&
-        !view_equal(base_domain, VIEW("*")))
-        json_append(urls, json_new_string(view_of(url)));
+    buffer_append_format(out, "%.*s://%.*s%.*s", VIEW_FORMAT(scheme), VIEW_FORMAT(host),
+                         VIEW_FORMAT(port));
+}
+
+/* http://localhost:8080 and localhost give http://hello.localhost:8080. */
+static struct json *urls_of(struct view name, struct view public_url, struct view base_domain)
+{
+    struct json *urls = json_new_array();
+    struct buffer host, url;
+    buffer_init(&host, 512);
+    buffer_init(&url, 600);
+    buffer_append_format(&host, "%.*s.%.*s", VIEW_FORMAT(name), VIEW_FORMAT(base_domain));
+    url_of_host(public_url, buffer_view(&host), &url);
+    if (!host.error && !url.error && base_domain.length && !view_equal(base_domain, VIEW("*")))
+        json_append(urls, json_new_string(buffer_view(&url)));
+    buffer_release(&host);
+    buffer_release(&url);
     return urls;
 }
 

@@ -3,6 +3,7 @@
  *
  *   apps/NAME             the app: its public members (api.md) and "internal"
  *   domains/HOST          a domain: its public members
+ *   certificates/HOST     {"fingerprint", "notAfter", "sealed"}: its certificate and key, encrypted
  *   versions/NAME/NUMBER  a version (number in 10 digits)
  *   operations/ID         an operation: its public members and "work"
  *   queue/NAME/ID         there while the operation is not finished
@@ -30,6 +31,7 @@ struct key {
 };
 struct key key_app(struct view app);
 struct key key_domain(struct view host);
+struct key key_certificate(struct view host);
 struct key key_version(struct view app, int64_t version);
 struct key key_versions(struct view app); /* prefix of all */
 struct key key_operation(struct view id);
@@ -68,6 +70,8 @@ struct json *version_new(const struct json *app, int64_t number, struct json *pa
                          struct view description, struct view operation, struct view created_by,
                          int64_t now_ms);
 
+/* Appends SCHEME://HOST[:PORT], scheme and port as in the public URL. */
+void url_of_host(struct view public_url, struct view host, struct buffer *out);
 /* As the API shows them. */
 struct json *app_public(const struct json *app, uint64_t revision, struct view public_url,
                         struct view base_domain);

@@ -2,6 +2,7 @@
 #include "managerd/resources.h"
 
 #include "common/contract/host.h"
+#include "common/net/tls_pair.h"
 #include "managerd/access.h"
 #include "managerd/domains.h"
 
@@ -102,9 +103,40 @@ static const struct shape_field path_fields[] = {
      .kind = SHAPE_BOOL,
      .default_json = "false",
      .description = "Whether the app sees the path without the prefix."},
+    {.name = "url",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .description = "Where it is reached; null: a wildcard."},
 };
 static const struct shape path_shape = {
     .name = "DomainPath", .fields = path_fields, .count = COUNT(path_fields)};
+static const struct shape_field tls_fields[] = {
+    {.name = "certificatePem",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_SECRET,
+     .min = 1,
+     .max = TLS_PAIR_MAX_CERTIFICATE,
+     .description =
+         "The host's certificate in PEM form, then each one that signed the one before."},
+    {.name = "privateKeyPem",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_SECRET,
+     .min = 1,
+     .max = TLS_PAIR_MAX_KEY,
+     .description = "Its private key in PEM form, without a passphrase; it never comes back."},
+    READ_ONLY_STRING("subject", "RFC 2253."),
+    READ_ONLY_STRING("issuer", "RFC 2253."),
+    {.name = "names",
+     .kind = SHAPE_LIST,
+     .flags = SHAPE_READ_ONLY,
+     .description = "The hosts it is for."},
+    READ_ONLY_STRING("keyType", "RSA 2048, EC P-256, Ed25519 and so on."),
+    READ_ONLY_STRING("notBefore", "RFC 3339."),
+    READ_ONLY_STRING("notAfter", "RFC 3339."),
+    READ_ONLY_STRING("fingerprint", "SHA-256 of the host's certificate, in hex."),
+};
+static const struct shape tls_shape = {
+    .name = "DomainTls", .fields = tls_fields, .count = COUNT(tls_fields)};
 static const struct shape_field domain_fields[] = {
     READ_ONLY_STRING("host", "A host name, or *. and one: all names below it."),
     {.name = "paths",
@@ -114,6 +146,12 @@ static const struct shape_field domain_fields[] = {
      .max = DOMAIN_PATHS_LIMIT,
      .of = &path_shape,
      .description = "Which app serves which paths; others are answered with 404."},
+    {.name = "tls",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_NULLABLE,
+     .of = &tls_shape,
+     .description = "Its certificate. Absent, or without the two PEM texts: the one that is there "
+                    "stays. null: none."},
     READ_ONLY_STRING("createdAt", "RFC 3339."),
     READ_ONLY_STRING("updatedAt", "RFC 3339."),
     READ_ONLY_STRING("revision", "The strong ETag, without quotes."),

@@ -1,4 +1,4 @@
-/* Seals the environment variables of apps before they are stored. */
+/* Seals the environment variables of apps, and the certificates of domains, before they are stored. */
 #include "managerd/secrets.h"
 
 #include "common/base/crypto.h"
@@ -122,5 +122,39 @@ enum error secrets_unseal(const struct secrets *secrets, struct view app,
         wipe(plain.data, plain.length);
     buffer_release(&sealed);
     buffer_release(&plain);
+    return error ? ERROR_DAMAGED : ERROR_NONE;
+}
+
+/* What it is bound to: no app's name has a colon. */
+static void bind_certificate(struct buffer *out, struct view host)
+{
+    buffer_init(out, 1024);
+    buffer_append_format(out, "certificate:%.*s", VIEW_FORMAT(host));
+    REQUIRE(!out->error);
+}
+
+void secrets_seal_certificate(const struct secrets *secrets, struct view host, struct view pem,
+                              struct buffer *sealed)
+{
+    struct buffer bound_to, bytes;
+    bind_certificate(&bound_to, host);
+    buffer_init(&bytes, SECRETS_MAX_PEM + 64);
+    seal(&bytes, secrets->key, pem, buffer_view(&bound_to));
+    base64_encode(sealed, bytes.data, bytes.length);
+    buffer_release(&bytes);
+    buffer_release(&bound_to);
+}
+
+enum error secrets_unseal_certificate(const struct secrets *secrets, struct view host,
+                                      struct view sealed, struct buffer *pem)
+{
+    struct buffer bound_to, bytes;
+    bind_certificate(&bound_to, host);
+    buffer_init(&bytes, SECRETS_MAX_PEM + 64);
+    enum error error = base64_decode(&bytes, sealed);
+    if (!error)
+        error = unseal(pem, secrets->key, buffer_view(&bytes), buffer_view(&bound_to));
+    buffer_release(&bytes);
+    buffer_release(&bound_to);
     return error ? ERROR_DAMAGED : ERROR_NONE;
 }

@@ -1,6 +1,7 @@
 /*
- * Secrets at rest: environment variables of apps, sealed with AES-256-GCM under a key that lies
- * apart from state (keys/environment.key, made once; or MANAGERD_SECRET_KEY_FILE).
+ * Secrets at rest: environment variables of apps, and certificates of domains with their keys, sealed
+ * with AES-256-GCM under a key that lies apart from state (keys/environment.key, made once; or
+ * MANAGERD_SECRET_KEY_FILE).
  */
 #ifndef MANAGERD_SECRETS_H
 #define MANAGERD_SECRETS_H
@@ -23,5 +24,13 @@ struct json *secrets_seal(const struct secrets *secrets, struct view app,
 /* And back, as a new object; an environment that was never set gives an empty one. */
 enum error secrets_unseal(const struct secrets *secrets, struct view app,
                           const struct json *environment, struct json **variables) MUST_CHECK;
+
+/* A certificate of a domain with its key: PEM text of at most SECRETS_MAX_PEM bytes -> base64, bound to
+ * the host; and back, appended. */
+#define SECRETS_MAX_PEM (512u * 1024)
+void secrets_seal_certificate(const struct secrets *secrets, struct view host, struct view pem,
+                              struct buffer *sealed);
+enum error secrets_unseal_certificate(const struct secrets *secrets, struct view host,
+                                      struct view sealed, struct buffer *pem) MUST_CHECK;
 
 #endif

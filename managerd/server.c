@@ -7,6 +7,7 @@
 #include "common/base/file.h"
 #include "common/net/incoming.h"
 #include "managerd/call.h"
+#include "managerd/certificates.h"
 #include "managerd/jobs.h"
 #include "managerd/openapi.h"
 #include "managerd/packages.h"
@@ -61,8 +62,8 @@ static enum error make_folders(const struct server *server, struct buffer *probl
     static const struct {
         const char *name;
         mode_t mode;
-    } folders[] = {
-        {"packages", 0700}, {"keys", 0700}, {"secrets", 02750}, {"state", 0700}, {"routes", 02750}};
+    } folders[] = {{"packages", 0700},           {"keys", 0700},  {"secrets", 02750},
+                   {CERTIFICATES_FOLDER, 02750}, {"state", 0700}, {"routes", 02750}};
     enum error error = folder_make(server->config->data_dir, 0755);
     if (error) {
         buffer_append_format(problem,
@@ -348,6 +349,7 @@ static enum error open_stores(struct server *server, struct buffer *problem)
     const struct config *config = server->config;
     char *state = path_below(server, "state"), *routes = path_below(server, "routes");
     char *packages = path_below(server, "packages");
+    char *certificates = path_below(server, CERTIFICATES_FOLDER);
     char *key = path_below(server, "keys/environment.key");
     enum error error = state_lmdb_open(state, (size_t)config->map_bytes, server->store_thread,
                                        &server->state, problem);
@@ -369,11 +371,15 @@ static enum error open_stores(struct server *server, struct buffer *problem)
         server->packages =
             packages_new(packages, server->pool, (uint64_t)config->max_package_bytes);
         packages_sweep_unused(server->packages, server->state);
+        /* Before any route names them. */
+        server->certificates = certificates_new(server->base, server->state, server->secrets,
+                                                server->store_thread, certificates);
         error = publish_open(&options, &server->publisher, problem);
     }
     free(state);
     free(routes);
     free(packages);
+    free(certificates);
     free(key);
     return error;
 }
@@ -470,6 +476,7 @@ void server_stop(struct server *server)
     lambda_control_free(server->control);
     publish_close(server->publisher);
     packages_free(server->packages);
+    certificates_free(server->certificates);
     secrets_free(server->secrets);
     state_close(server->state);
     authenticator_free(server->authenticator);

@@ -22,6 +22,7 @@ struct server {
     struct lambda_control *control;
     struct packages *packages;
     struct secrets *secrets;
+    struct certificates *certificates;
     struct operations *operations;
     struct authenticator *authenticator;
     struct incoming *incoming;

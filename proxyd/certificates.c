@@ -55,12 +55,15 @@ static uint64_t hash(uint64_t state, const void *data, size_t length)
 }
 
 /* Never 0. Links are followed: what is renewed behind a link is new. */
-static uint64_t stamp_of(uint64_t state, const char *path)
+static uint64_t stamp_of(uint64_t state, const char *path, int64_t *written_ns)
 {
     struct stat status;
 
     if (stat(path, &status) != 0)
         return hash(state, "absent", 6) | 1;
+    int64_t ns = status.st_mtim.tv_sec * INT64_C(1000000000) + status.st_mtim.tv_nsec;
+    if (written_ns && ns > *written_ns)
+        *written_ns = ns;
     uint64_t facts[] = {(uint64_t)status.st_dev,          (uint64_t)status.st_ino,
                         (uint64_t)status.st_size,         (uint64_t)status.st_mtim.tv_sec,
                         (uint64_t)status.st_mtim.tv_nsec, (uint64_t)status.st_ctim.tv_sec,
@@ -75,12 +78,11 @@ static bool add_source(struct list *list, const char *certificate, const char *k
         return false;
     }
     struct tls_source *source = &list->sources[list->count++];
-    *source = (struct tls_source){.certificate_path = certificate,
-                                  .key_path = key,
-                                  .is_default = by_default,
-                                  .stamp = stamp_of(HASH_START, certificate)};
+    *source = (struct tls_source){
+        .certificate_path = certificate, .key_path = key, .is_default = by_default};
+    source->stamp = stamp_of(HASH_START, certificate, &source->written_ns);
     if (strcmp(certificate, key) != 0)
-        source->stamp = stamp_of(source->stamp, key);
+        source->stamp = stamp_of(source->stamp, key, &source->written_ns);
     list->stamp = hash(list->stamp, certificate, strlen(certificate));
     list->stamp = hash(list->stamp, &source->stamp, sizeof source->stamp);
     return true;
@@ -117,7 +119,8 @@ static uint64_t stamp_of_default(const struct config *config)
 {
     if (!config->tls_certificate_file)
         return 0;
-    return stamp_of(stamp_of(HASH_START, config->tls_certificate_file), config->tls_key_file);
+    return stamp_of(stamp_of(HASH_START, config->tls_certificate_file, NULL), config->tls_key_file,
+                    NULL);
 }
 
 /* ---- loading ---- */
@@ -235,7 +238,7 @@ void certificates_tend(struct certificates *certificates)
 
     if (!certificates)
         return;
-    uint64_t folder = stamp_of(HASH_START, certificates->config->certificates_dir);
+    uint64_t folder = stamp_of(HASH_START, certificates->config->certificates_dir, NULL);
     uint64_t by_default = stamp_of_default(certificates->config);
     bool changed = folder != certificates->folder || by_default != certificates->by_default;
     /* What is written in place shows on the files alone; looking at each costs more. */

@@ -32,7 +32,7 @@ struct snapshot {
     struct tls *tls;
     struct certificate **certificates;
     size_t certificate_count;
-    struct named *names; /* sorted; of equal ones the longest-lived first */
+    struct named *names; /* sorted; of equal ones the latest first, then the longest-lived */
     size_t name_count;
     struct certificate **by_fingerprint; /* the certificates, sorted */
     bool *read;                          /* of each certificate: by this load */
@@ -129,6 +129,8 @@ static int compare_names(const void *left, const void *right)
 
     if (order != 0)
         return order;
+    if (a->certificate->written_ns != b->certificate->written_ns)
+        return a->certificate->written_ns > b->certificate->written_ns ? -1 : 1;
     return a->certificate->facts.not_after_s > b->certificate->facts.not_after_s ? -1 : 1;
 }
 

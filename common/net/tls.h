@@ -32,6 +32,8 @@ struct tls_source {
      * the load before, the files are not read again. */
     uint64_t stamp;
     bool anew; /* read them all the same */
+    int64_t
+        written_ns; /* when they were written: of two with the same name the later one is meant */
 };
 
 /* What is known of a loaded certificate. */

@@ -217,6 +217,7 @@ enum error certificate_read(const struct tls_source *source, SSL_CTX *context,
     made->seen.context = context;
     made->seen.path = view_duplicate(view_of(source->certificate_path));
     made->seen.stamp = source->stamp;
+    made->seen.written_ns = source->written_ns;
     error = read_files(source, context, problem);
     if (error == ERROR_NONE)
         error = read_facts(&made->seen, problem);

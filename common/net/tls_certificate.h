@@ -16,6 +16,7 @@ struct certificate {
     size_t name_count;
     SSL_CTX *context;
     uint64_t stamp; /* of its source */
+    int64_t written_ns;
 };
 
 /* `context` is taken, also on failure: a fresh one with all settings but the certificate. On failure

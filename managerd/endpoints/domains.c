@@ -1,5 +1,6 @@
 /* Lists, reads, sets and removes domains: one commit each, in force when it is answered. */
 #include "managerd/call.h"
+#include "managerd/domain_tls.h"
 #include "managerd/domains.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/resources.h"
@@ -10,10 +11,10 @@
 
 #include <stdio.h>
 
-static struct json *show(const struct json *domain, uint64_t revision)
+static struct json *show(const struct call *call, const struct json *domain, uint64_t revision)
 {
     char text[24];
-    struct json *shown = json_copy(domain);
+    struct json *shown = domain_public(domain, view_of(call->server->config->public_url));
     snprintf(text, sizeof text, "%llu", (unsigned long long)revision);
     json_set_string(shown, "revision", view_of(text));
     return shown;
@@ -47,7 +48,7 @@ static bool on_domain(struct view key, struct view value, uint64_t revision, voi
     if (wanted && json_count(listing->items) == listing->page.limit) {
         listing->more = true;
     } else if (wanted) {
-        json_append(listing->items, show(domain, revision));
+        json_append(listing->items, show(listing->call, domain, revision));
         listing->last = arena_copy(&listing->call->arena, host);
     }
     json_free(domain);
@@ -93,7 +94,7 @@ enum progress domain_get(struct call *call)
     if (!read_domain(call, &domain, true))
         return PROGRESS_FAIL;
     enum progress verdict =
-        call_answer_tagged(call, 200, show(domain.json, domain.revision), domain.revision);
+        call_answer_tagged(call, 200, show(call, domain.json, domain.revision), domain.revision);
     record_release(&domain);
     return verdict;
 }
@@ -214,7 +215,18 @@ static enum progress save(struct call *call, const struct record *present,
         return call_commit(call, 204, NULL, true);
     if (!present->json)
         call->location = arena_format(&call->arena, "/v1/domains/%.*s", VIEW_FORMAT(host_of(call)));
-    return call_commit(call, present->json ? 200 : 201, show(domain, 0), true);
+    return call_commit(call, present->json ? 200 : 201, show(call, domain, 0), true);
+}
+
+/* Everything is lawful: the file first, then the commit that names it. */
+static enum progress write_and_save(struct call *call, const struct record *present,
+                                    struct json *domain)
+{
+    enum progress verdict = domain_tls_write(call);
+    if (verdict != PROGRESS_NEXT)
+        return verdict;
+    domain_tls_apply(call, present->json, domain);
+    return save(call, present, domain);
 }
 
 enum progress domain_put(struct call *call)
@@ -222,7 +234,13 @@ enum progress domain_put(struct call *call)
     struct record present;
     if (!read_domain(call, &present, false))
         return PROGRESS_FAIL;
-    enum progress verdict = PROGRESS_FAIL;
+    enum progress verdict = domain_tls_check(call, present.json);
+    if (verdict != PROGRESS_NEXT) {
+        record_release(&present);
+        return verdict;
+    }
+    verdict = PROGRESS_FAIL;
+    change_clear(&call->change);
     check_body(call);
     struct json *domain = make_domain(call, present.json);
     enum error error = set_hosts(call, call->body, present.json, true);
@@ -233,7 +251,7 @@ enum progress domain_put(struct call *call)
     else if (call->faults.count)
         verdict = call_fail_faults(call);
     else if (!refuse_base(call) && call_precondition(call, present.revision))
-        verdict = save(call, &present, domain);
+        verdict = write_and_save(call, &present, domain);
     json_free(domain);
     record_release(&present);
     return verdict;
@@ -248,8 +266,10 @@ enum progress domain_delete(struct call *call)
     enum error error = set_hosts(call, present.json, NULL, false);
     if (error)
         verdict = call_fail_error(call, error);
-    else if (call_precondition(call, present.revision))
+    else if (call_precondition(call, present.revision)) {
+        domain_tls_remove(call, present.json);
         verdict = save(call, &present, NULL);
+    }
     record_release(&present);
     return verdict;
 }

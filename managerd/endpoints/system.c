@@ -1,5 +1,6 @@
 /* Tells how managerd itself is: health, readiness, figures, documents. */
 #include "managerd/call.h"
+#include "managerd/certificates.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/publish.h"
 
@@ -64,6 +65,21 @@ static bool add_check(struct json *checks, const char *name, bool good, const ch
     return good;
 }
 
+/* One that is lost for good is told, but others are not to suffer for it. */
+static bool add_certificates(struct json *checks, const struct certificates *certificates)
+{
+    struct buffer detail;
+    buffer_init(&detail, 2048);
+    bool good = certificates_healthy(certificates);
+    if (!good)
+        buffer_append_string(&detail, "A certificate could not be written; it is tried again.");
+    else if (certificates_lost(certificates, &detail))
+        buffer_append_string(&detail, ": the certificate is lost. Give it again with PUT.");
+    add_check(checks, "certificates", detail.length == 0, detail.length ? detail.data : "");
+    buffer_release(&detail);
+    return good;
+}
+
 enum progress ready_get(struct call *call)
 {
     const struct server *server = call->server;
@@ -72,6 +88,7 @@ enum progress ready_get(struct call *call)
                            "The latest change could not be saved.");
     ready &= add_check(checks, "routes", publish_healthy(server->publisher),
                        "The routes could not be written; it is tried again each second.");
+    ready &= add_certificates(checks, server->certificates);
     ready &= add_check(checks, "serving", !server->draining, "It is stopping.");
     json_set_string(readiness, "status", ready ? VIEW("ready") : VIEW("not ready"));
     json_set(readiness, "checks", checks);

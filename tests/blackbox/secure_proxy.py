@@ -10,6 +10,8 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
+from pathlib import Path
 
 import harness
 from fake_lambda import Proxy, app
@@ -81,3 +83,44 @@ def lenient(**settings):
     for name, value in settings.items():
         setattr(context, name, value)
     return context
+
+
+class Authority:
+    """A root and an intermediate of our own, and what they sign."""
+
+    KEYS = {"ec": ("EC", "ec_paramgen_curve:P-256"), "p384": ("EC", "ec_paramgen_curve:P-384"), "p521": ("EC", "ec_paramgen_curve:P-521"),
+            "p224": ("EC", "ec_paramgen_curve:secp224r1"), "k256": ("EC", "ec_paramgen_curve:secp256k1"), "ed25519": ("ED25519",),
+            "ed448": ("ED448",), "rsa": ("RSA", "rsa_keygen_bits:2048"), "rsa1024": ("RSA", "rsa_keygen_bits:1024"), "rsa3072": ("RSA", "rsa_keygen_bits:3072")}
+
+    def __init__(self):
+        self.temporary, self.count = tempfile.TemporaryDirectory(prefix="authority."), 0  # goes with this object
+        self.folder = Path(self.temporary.name)
+        self.root_key, self.key = self.make_key(), self.make_key()
+        self.root = self.sign("/CN=Test Root", self.root_key, None, None, "basicConstraints=critical,CA:TRUE")
+        self.intermediate = self.sign("/CN=Test Intermediate", self.key, self.root, self.root_key, "basicConstraints=critical,CA:TRUE,pathlen:0")
+        self.root_file = self.folder / "root.pem"
+        self.root_file.write_text(self.root)
+
+    def file(self, text):
+        self.count += 1
+        path = self.folder / f"{self.count}.pem"
+        path.write_text(text)
+        return path
+
+    def make_key(self, kind="ec"):
+        algorithm, *options = self.KEYS[kind]
+        return openssl("genpkey", "-algorithm", algorithm, *(word for option in options for word in ("-pkeyopt", option))).decode()
+
+    def sign(self, subject, key, issuer, issuer_key, *extensions, days=30, digest="sha256"):
+        """One certificate; without an issuer it signs itself. Negative days: it has ended."""
+        extension_file = self.file("\n".join(extensions) + "\n")
+        request = self.file(openssl("req", "-new", "-key", self.file(key), "-subj", subject).decode())
+        signer = ["-CA", self.file(issuer), "-CAkey", self.file(issuer_key), "-CAcreateserial"] if issuer else ["-signkey", self.file(key)]
+        return openssl("x509", "-req", "-in", request, *signer, "-days", days, f"-{digest}", "-extfile", extension_file).decode()
+
+    def issue(self, *names, kind="ec", key=None, days=30, extensions=(), digest="sha256"):
+        """(chain, key): signed by the intermediate, which is in the chain."""
+        key = key or self.make_key(kind)
+        names = (["subjectAltName=" + ",".join(f"DNS:{name}" for name in names)] if names else [])
+        leaf = self.sign(f"/O=Shop, Inc./CN={self.count}", key, self.intermediate, self.key, *names, *extensions, days=days, digest=digest)
+        return leaf + self.intermediate, key

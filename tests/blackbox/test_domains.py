@@ -84,8 +84,9 @@ def test_what_is_read_can_be_sent_back_and_conditions_hold(domains):
     read = call(domains, "GET", "/v1/domains/ROUND.example.org.")
     assert read.json() == first.json() and read.header("ETag") == first.header("ETag")
     assert read.json()["host"] == "round.example.org"
-    assert read.json()["paths"] == [{"prefix": "/", "app": "shop", "stripPrefix": False},
-                                    {"prefix": "/caf%C3%A9", "app": "api", "stripPrefix": True}]
+    assert read.json()["paths"] == [
+        {"prefix": "/", "app": "shop", "stripPrefix": False, "url": "http://round.example.org:8080/"},
+        {"prefix": "/caf%C3%A9", "app": "api", "stripPrefix": True, "url": "http://round.example.org:8080/caf%C3%A9"}]
     assert call(domains, "GET", "/v1/domains/round.example.org", If_None_Match=read.header("ETag")).status == 304
     again = call(domains, "PUT", "/v1/domains/round.example.org", read.json(), If_Match=read.header("ETag"))
     assert again.status == 200 and again.json()["paths"] == read.json()["paths"] and again.json()["createdAt"] == read.json()["createdAt"]
@@ -101,9 +102,9 @@ def test_every_fault_is_told_at_once(domains):
         {"prefix": "/a", "app": "nobody"}, {"prefix": "/../b", "app": "shop"}, {"prefix": "/a/", "app": "shop"}]})
     assert answer.status == 422
     assert pointers(answer) == ["/host", "/paths/0/app", "/paths/1/prefix", "/paths/2/prefix"]
-    answer = call(domains, "PUT", "/v1/domains/-faults", {"paths": [{"app": "No", "strip": True}, {}], "tls": {}})
+    answer = call(domains, "PUT", "/v1/domains/-faults", {"paths": [{"app": "No", "strip": True}, {}], "tls": {"pem": ""}})
     assert answer.status == 422
-    assert pointers(answer) == ["/paths/0/app", "/paths/0/strip", "/paths/1/app", "/tls", "host"]
+    assert pointers(answer) == ["/paths/0/app", "/paths/0/strip", "/paths/1/app", "/tls/pem", "host"]
     for paths in ([], [{"prefix": f"/{n}", "app": "shop"} for n in range(101)]):
         assert pointers(call(domains, "PUT", "/v1/domains/faults.example.org", {"paths": paths})) == ["/paths"]
     for host in ("*", "*.org", "a.*.org", "a_b..org", "x:80", "b%C3%BC.org", "a" * 64 + ".org", "%zz"):
