@@ -40,6 +40,7 @@ main() {
   expect "both proxies have readers of their own in LMDB" readers_at_least 2
   refusals
   expect "managerd is killed and recreated; the proxies serve on without one failed request" managerd_is_replaced
+  expect "each proxy is recreated in turn without one failed request" proxies_are_replaced
   expect "twenty kills of a proxy leave LMDB's readers and pages flat" twenty_kills
   expect "compose stops cleanly" go_down
 }
@@ -128,13 +129,35 @@ managerd_is_replaced() {
     [ "$(api_status GET /v1/apps/hello)" = 200 ]
 }
 
+# The documented upgrade: one after the other, the next when the last is healthy.
+proxies_are_replaced() {
+  local requests=$OUT/upgrade.log pids=() service healthy=0 client
+  rm -f "$OUT/enough"
+  for client in 1 2 3 4; do
+    steady_requests "$requests.$client" "$OUT/enough" 0.01 &
+    pids+=($!)
+  done
+  sleep 1
+  for service in proxyd-a proxyd-b proxyd-a proxyd-b; do
+    timeout 120 docker-compose up -d --force-recreate --no-deps "$service" >"$OUT/recreate.log" 2>&1 || tail_of recreate.log
+    healthy "$service" || healthy=1
+  done
+  sleep 1
+  touch "$OUT/enough"
+  wait "${pids[@]}"
+  cat "$requests".[1-4] >"$requests"
+  echo "$(wc -l <"$requests") requests, $(grep -vc '^200$' "$requests") failed"
+  [ "$healthy" = 0 ] && [ "$(wc -l <"$requests")" -gt 200 ] && ! grep -qv '^200$' "$requests"
+}
+
+# steady_requests LOG STOP_FILE [PAUSE]
 steady_requests() {
   local count
   : >"$1"
   for ((count = 0; count < 3000; count++)); do
     [ -e "$2" ] && break
     curl -s -m 10 -o /dev/null -w '%{http_code}\n' "http://hello.localhost:$SITE_PORT/" >>"$1"
-    sleep 0.05
+    sleep "${3:-0.05}"
   done
 }
 

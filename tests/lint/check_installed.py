@@ -8,7 +8,8 @@ from tree import build_dir
 
 EXPECTED = [
     "bin/proxyd", "bin/managerd", "bin/lambda-local",
-    "lib/systemd/system/proxyd.service", "lib/systemd/system/managerd.service",
+    "lib/systemd/system/proxyd.service", "lib/systemd/system/managerd.service", "lib/systemd/system/proxyd@.service",
+    "lib/systemd/system/proxyd-http.socket", "lib/systemd/system/proxyd-https.socket", "lib/systemd/system/proxyd-admin.socket",
     "lib/sysusers.d/app-orchestrator.conf", "lib/tmpfiles.d/app-orchestrator.conf",
     "share/doc/app-orchestrator/examples/hello/index.js", "share/doc/app-orchestrator/environment.example",
     "share/app-orchestrator/runtimes/",
