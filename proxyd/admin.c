@@ -87,6 +87,8 @@ static void write_metrics(struct admin *admin, struct answer *answer)
         .workers = (unsigned)admin->worker_count,
         .started_at_s = admin->started_at_s,
         .tls = admin->shared->tls,
+        .held_bytes = budget_used(admin->shared->budget),
+        .max_held_bytes = admin->shared->budget->most,
     };
 
     breakers_count(admin->shared->breakers, clock_monotonic_us(), &process.breakers);

@@ -2,15 +2,56 @@
 #include "proxyd/steps.h"
 
 #include "common/base/clock.h"
+#include "common/contract/path.h"
 
 #include <event2/event.h>
 
-static uint64_t body_limit(const struct request *request)
-{
-    uint64_t most = (uint64_t)request->worker->shared->config->max_body_bytes;
-    uint64_t own = request->route.max_body_bytes;
+#define SMALL_BODY_BYTES ((uint64_t)4096) /* comes with the head; looked at when it is there */
 
-    return own && own < most ? own : most;
+/* ---- bodies ---- */
+
+/* No body gets shorter in an event. */
+static uint64_t body_limit(const struct config *config, uint64_t of_the_app)
+{
+    uint64_t most = (uint64_t)config->max_body_bytes;
+
+    if (most > REQUEST_EVENT_MAX)
+        most = REQUEST_EVENT_MAX;
+    return of_the_app && of_the_app < most ? of_the_app : most;
+}
+
+/* By the route as it is now: the request is judged again by that of its own time. */
+static uint64_t app_body_limit(struct worker *worker, const struct incoming_head *head)
+{
+    struct route_query query = {.host = head->host};
+    struct route_record record = {0};
+    struct route_found found;
+    struct view rest;
+    struct arena arena;
+
+    target_split(head->target, &query.path, &rest);
+    arena_init(&arena, REQUEST_ARENA_BYTES);
+    if (routes_find(worker->routes, &query, &arena, &found, &record) != ERROR_NONE)
+        record.max_body_bytes = 0;
+    arena_release(&arena);
+    return record.max_body_bytes;
+}
+
+uint64_t admit_body_limit(struct worker *worker, const struct incoming_head *head,
+                          enum guard_reason *over)
+{
+    const struct config *config = worker->shared->config;
+    bool chunked = head->content_length == UINT64_MAX;
+    uint64_t most = body_limit(config, 0);
+
+    if (chunked || head->expects_continue || head->content_length > SMALL_BODY_BYTES)
+        most = body_limit(config, app_body_limit(worker, head));
+    if ((chunked || head->content_length <= most) &&
+        !budget_has_room(worker->shared->budget, chunked ? 0 : head->content_length)) {
+        *over = GUARD_BUSY;
+        return 0;
+    }
+    return most;
 }
 
 /* ---- waiting ---- */
@@ -168,16 +209,20 @@ static enum progress take_turn(struct request *request, uint64_t now_us)
 
 enum progress admit_request(struct request *request)
 {
+    const struct shared *shared = request->worker->shared;
+    uint64_t most = body_limit(shared->config, request->route.max_body_bytes);
     uint64_t now_us = clock_monotonic_us();
 
-    if (request->body_bytes > body_limit(request)) {
+    if (request->body_bytes > most) {
         request->detail =
             arena_format(&request->arena, "The app takes bodies of at most %llu bytes.",
-                         (unsigned long long)body_limit(request));
+                         (unsigned long long)most);
         return request_fail(request, FAULT_BODY_TOO_LARGE, NULL);
     }
     begin_time(request, now_us);
-    if (limits_full(request->worker->shared->limits)) /* before it costs the app a turn */
+    if (!budget_has_room(shared->budget, 0))
+        return request_fail(request, FAULT_PROXY_BUSY, "memory");
+    if (limits_full(shared->limits)) /* before it costs the app a turn */
         return request_fail(request, FAULT_PROXY_BUSY, NULL);
     return request->route.rate_milli ? take_turn(request, now_us) : take_place(request);
 }

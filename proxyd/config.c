@@ -68,6 +68,11 @@ static const struct option_row rows[] = {
      "Most connections of one address to one worker; beyond: closed at once. 0: no limit."},
     {"max-in-flight", OPTION_INTEGER, FIELD(max_in_flight), "4096", 1, 1000000, false, NULL, NULL,
      "Most requests in flight in this process; beyond: 503."},
+    {"max-memory", OPTION_BYTES, FIELD(max_memory_bytes), "0", 0, INT64_C(1) << 40, false, NULL,
+     NULL,
+     "Most bytes of bodies, events, replies and answers that are not taken yet; beyond, no request "
+     "is "
+     "taken in: 503. 0: half of what the machine or the container has."},
     {"app-max-in-flight", OPTION_INTEGER, FIELD(app_max_in_flight), "1000", 1, 1000000, false, NULL,
      NULL, "Most requests in flight of one app that sets no limit of its own; beyond: they wait."},
     {"queue-length", OPTION_INTEGER, FIELD(queue_length), "100", 0, 100000, false, NULL, NULL,
@@ -248,6 +253,8 @@ static bool work_out(struct config *config, struct buffer *problem)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         config->workers = cores < 1 ? 1 : cores > 256 ? 256 : cores;
     }
+    if (config->max_memory_bytes == 0)
+        config->max_memory_bytes = (int64_t)(budget_machine_bytes() / 2);
     config->routes_dir = arena_format(&config->arena, "%s/routes", config->data_dir);
     config->certificates_dir = arena_format(&config->arena, "%s/secrets/tls", config->data_dir);
     return endpoint_resolve("lambda", variable, &config->arena, &config->endpoint, problem) ==

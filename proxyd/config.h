@@ -28,6 +28,7 @@ struct config {
     int64_t max_connections, max_connections_per_address;
     int64_t max_in_flight, app_max_in_flight;
     int64_t queue_length, queue_wait_ms;
+    int64_t max_memory_bytes; /* never 0: worked out when it was not given */
     int64_t attempts;
     int64_t breaker_failures, breaker_pause_ms, breaker_pause_most_ms;
     int64_t head_timeout_ms, idle_timeout_ms, body_timeout_ms, write_timeout_ms;

@@ -37,7 +37,7 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
     X(CLIENT_LEFT, "client-left", 499, NOT_STARTED, false, 0, "Client Closed Request",             \
       "The client left while the request waited.")                                                 \
     X(PROXY_BUSY, "proxy-busy", 503, NOT_STARTED, false, 1, "Service Unavailable",                 \
-      "The proxy has as many requests in flight as it may have.")                                  \
+      "The proxy has as many requests in hand, or as many bytes of them, as it may have.")         \
     X(BREAKER_OPEN, "breaker-open", 503, NOT_STARTED, false, 1, "Service Unavailable",             \
       "The function keeps failing to start, and is not called for a moment.")                      \
     X(BODY_TOO_LARGE, "body-too-large", 413, NOT_STARTED, false, 0, "Content Too Large",           \

@@ -183,6 +183,11 @@ static void write_process(struct buffer *out, const struct metrics_process *proc
     exposition_count(out, "proxyd_routes_generation", NULL, 0, process->generation);
     exposition_family(out, "proxyd_ready", "gauge", "1 while requests can be taken.");
     exposition_count(out, "proxyd_ready", NULL, 0, process->ready);
+    exposition_family(out, "proxyd_held_bytes", "gauge",
+                      "Bytes of bodies, events, replies and answers that are not taken yet.");
+    exposition_count(out, "proxyd_held_bytes", NULL, 0, process->held_bytes);
+    exposition_family(out, "proxyd_max_held_bytes", "gauge", "The most that these may be.");
+    exposition_count(out, "proxyd_max_held_bytes", NULL, 0, process->max_held_bytes);
     exposition_family(out, "proxyd_workers", "gauge", "Worker threads.");
     exposition_count(out, "proxyd_workers", NULL, 0, process->workers);
     exposition_family(out, "proxyd_start_time_seconds", "gauge",

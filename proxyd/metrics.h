@@ -107,6 +107,7 @@ struct metrics_process {
     unsigned workers;
     double started_at_s;
     struct tls *tls; /* NULL without TLS */
+    uint64_t held_bytes, max_held_bytes;
     struct breaker_counts breakers;
 };
 

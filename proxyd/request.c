@@ -73,12 +73,21 @@ static bool advance(struct request *request, enum progress progress)
     return false;
 }
 
+/* What it holds beside the body, which is the connection's. */
+static void hold(struct request *request)
+{
+    budget_hold(request->worker->shared->budget, &request->held,
+                request->arena.used + request->event.capacity + request->payload_length +
+                    request->stream.collected.capacity);
+}
+
 static void run(struct request *request, enum progress progress)
 {
     REQUIRE(!request->running);
     request->running = true;
     while (advance(request, progress))
         progress = steps[request->step].run(request);
+    hold(request);
     request->running = false;
 }
 
@@ -164,6 +173,7 @@ static void request_free(struct request *request)
     credentials_release(request->credentials);
     buffer_release(&request->event);
     free(request->payload);
+    budget_hold(request->worker->shared->budget, &request->held, 0);
     arena_release(&request->arena);
     free(request);
 }

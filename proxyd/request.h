@@ -60,6 +60,7 @@ struct request {
     enum step step;
     bool running; /* inside the engine */
     struct arena arena;
+    size_t held; /* of all that is its own, as the budget knows */
     enum fault fault;
     int fault_status;       /* of a refusal; 0: the fault table's */
     const char *detail;     /* for the client, instead of the fault's sentence; NULL: none */

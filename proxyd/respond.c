@@ -159,6 +159,8 @@ static void send_fault(struct request *request)
 
 enum fault refusal_fault(const struct incoming_refusal *refusal)
 {
+    if (refusal->reason == GUARD_BUSY)
+        return FAULT_PROXY_BUSY;
     return refusal->reason == GUARD_BODY_TOO_LARGE ? FAULT_BODY_TOO_LARGE : FAULT_REFUSED;
 }
 
@@ -167,8 +169,10 @@ static void write_refusal_detail(const struct incoming_refusal *refusal,
                                  const struct config *config, struct buffer *detail)
 {
     if (refusal->reason == GUARD_BODY_TOO_LARGE)
-        buffer_append_format(detail, "The body of the request is larger than %lld bytes.",
-                             (long long)config->max_body_bytes);
+        buffer_append_format(detail, "The body of the request is larger than %llu bytes.",
+                             (unsigned long long)refusal->max_body_bytes);
+    else if (refusal->reason == GUARD_BUSY)
+        buffer_append_string(detail, fault_row(FAULT_PROXY_BUSY)->sentence);
     else if (refusal->reason == GUARD_HEAD_TOO_LARGE)
         buffer_append_format(
             detail, "A header of the request is longer than %zu bytes, or its head than %lld.",

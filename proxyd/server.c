@@ -21,6 +21,7 @@
 struct server {
     const struct config *config;
     struct shared shared;
+    struct budget budget;
     struct certificates *certificates;
     struct event_base *base;
     struct event *signals[3];
@@ -352,6 +353,8 @@ int server_run(const struct config *config, struct certificates *certificates)
     server.certificates = certificates;
     server.shared.tls = certificates_tls(certificates);
     server.shared.listening = &server.listening;
+    server.budget.most = (uint64_t)config->max_memory_bytes;
+    server.shared.budget = &server.budget;
     server.shared.limits = limits_new((uint32_t)config->max_in_flight);
     server.shared.breakers = make_breakers(config);
     server.shared.queue = queue_new(server.shared.limits, (unsigned)config->workers);

@@ -14,6 +14,10 @@ enum progress authorize_request(struct request *request);
 enum progress authorize_bearer(struct request *request);
 /* ADMIT: size, rate and in-flight limits; waits a little. Counted out when the request is reaped. */
 enum progress admit_request(struct request *request);
+/* ADMIT, as soon as a request's head is there: the largest body to take, by the app's limit and what
+ * memory allows. */
+uint64_t admit_body_limit(struct worker *worker, const struct incoming_head *head,
+                          enum guard_reason *over);
 /* ADMIT, for accept: the client left; if the request waits it is over, and never invoked. */
 void admit_client_left(struct request *request);
 /* ADMIT, for the end of the loop: it waits no longer. */

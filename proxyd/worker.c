@@ -28,6 +28,11 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
     request_refused(context, refusal);
 }
 
+static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *over, void *context)
+{
+    return admit_body_limit(context, head, over);
+}
+
 static void refusal_body(const struct incoming_refusal *refusal, struct buffer *body, void *context)
 {
     const struct worker *worker = context;
@@ -38,6 +43,7 @@ static void refusal_body(const struct incoming_refusal *refusal, struct buffer *
 static const struct incoming_handlers handlers = {
     .on_request = on_request,
     .on_refused = on_refused,
+    .body_limit = body_limit,
     .refusal_body = refusal_body,
 };
 
@@ -191,8 +197,9 @@ static struct event_base *make_base(void)
     return base;
 }
 
-static struct incoming_limits limits_of(const struct config *config)
+static struct incoming_limits limits_of(const struct shared *shared)
 {
+    const struct config *config = shared->config;
     struct incoming_limits limits = incoming_default_limits;
 
     limits.guard.max_body_bytes = (uint64_t)config->max_body_bytes;
@@ -205,6 +212,7 @@ static struct incoming_limits limits_of(const struct config *config)
     limits.write_timeout_ms = config->write_timeout_ms;
     limits.max_connections =
         (unsigned)((config->max_connections + config->workers - 1) / config->workers);
+    limits.budget = shared->budget;
     limits.max_connections_per_address = (unsigned)config->max_connections_per_address;
     return limits;
 }
@@ -265,9 +273,10 @@ static enum error listen_all(struct worker *worker, const struct incoming_limits
 static enum error make(struct worker *worker)
 {
     const struct config *config = worker->shared->config;
-    struct incoming_limits limits = limits_of(config);
+    struct incoming_limits limits = limits_of(worker->shared);
     const char *ca_bundle = getenv("AWS_CA_BUNDLE");
     struct outgoing_options options = {
+        .budget = worker->shared->budget,
         .max_connections = (unsigned)config->upstream_connections,
         .connect_timeout_ms = config->connect_timeout_ms,
         .max_idle_ms = config->upstream_idle_ms,

@@ -33,6 +33,7 @@ TAILQ_HEAD(request_list, request);
 struct shared {
     const struct config *config;
     struct limits *limits;
+    struct budget *budget;
     struct breakers *breakers; /* NULL: they are off */
     struct queue *queue;
     struct routes *routes;

@@ -206,6 +206,22 @@ static void hold_back_reading(struct connection *connection)
         bufferevent_setwatermark(connection->bufferevent, EV_READ, 0, READ_AHEAD_BYTES);
 }
 
+/* A body that is whole is taken, as most of it is here; of others what comes is counted. */
+static void hold_body(struct connection *connection)
+{
+    struct budget *budget = connection->set->limits->budget;
+    struct guard *guard = connection->guard;
+
+    if (!budget || !connection->in_body)
+        return;
+    budget_hold(budget, &connection->held, (size_t)guard->body_bytes);
+    if (guard->state == GUARD_STATE_COMPLETE || guard->state == GUARD_STATE_REFUSED ||
+        guard->body_bytes == 0 || budget_has_room(budget, 0))
+        return;
+    guard_refuse(guard, GUARD_BUSY);
+    gate_swallow(&connection->gate);
+}
+
 static void on_scanned(void *context)
 {
     struct connection *connection = context;
@@ -214,6 +230,7 @@ static void on_scanned(void *context)
     if (connection->state == CONNECTION_PENDING) {
         hold_back_reading(connection);
     } else if (connection->state == CONNECTION_READING) {
+        hold_body(connection);
         if (connection->guard->state == GUARD_STATE_REFUSED) {
             enter(connection, CONNECTION_REFUSED);
             want_turn(connection);
@@ -289,17 +306,23 @@ static void write_refusal(struct connection *connection)
     struct buffer head, body;
 
     choose_request_id(connection, request_id);
-    bool unauthorized = connection->guard->reason == GUARD_UNAUTHORIZED;
-    struct incoming_header headers[] = {{VIEW("Content-Type"), VIEW("application/problem+json")},
-                                        {VIEW("X-Request-Id"), view_of(request_id)},
-                                        {VIEW("WWW-Authenticate"), VIEW("Bearer")}};
+    enum guard_reason reason = connection->guard->reason;
+    struct incoming_header headers[3] = {{VIEW("Content-Type"), VIEW("application/problem+json")},
+                                         {VIEW("X-Request-Id"), view_of(request_id)}};
+    size_t header_count = 2;
+
+    if (reason == GUARD_UNAUTHORIZED)
+        headers[header_count++] =
+            (struct incoming_header){VIEW("WWW-Authenticate"), VIEW("Bearer")};
+    if (reason == GUARD_BUSY)
+        headers[header_count++] = (struct incoming_header){VIEW("Retry-After"), VIEW("1")};
 
     buffer_init(&head, HEAD_MAX_BYTES);
     buffer_init(&body, PROBLEM_MAX_BYTES);
     disarm(connection);
     set->hooks.refuse(connection, request_id, &body, set->context);
-    response_write_head(&head, guard_reason_status(connection->guard->reason), headers,
-                        unauthorized ? 3 : 2, RESPONSE_LENGTH, body.length, true);
+    response_write_head(&head, guard_reason_status(reason), headers, header_count, RESPONSE_LENGTH,
+                        body.length, true);
     REQUIRE(head.error == ERROR_NONE);
     bufferevent_setcb(bufferevent, NULL, on_refusal_written, on_refusal_event, connection);
     bufferevent_setwatermark(bufferevent, EV_READ, 0, 0);
@@ -486,6 +509,7 @@ void connection_free(struct connection *connection)
         listener_pause(set->listener, false);
     if (connection->deadline)
         event_free(connection->deadline);
+    budget_hold(set->limits->budget, &connection->held, 0);
     gate_release(&connection->gate);
     drop_guard(connection);
     free(connection);

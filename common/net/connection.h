@@ -45,6 +45,7 @@ struct connection {
     struct event *deadline; /* made only when a message does not come in one read */
     uint64_t state_since_us;
     uint64_t started_us; /* first byte of the message */
+    size_t held;         /* bytes of a body that is coming in, as the budget knows */
     bool in_body;
     bool counted;    /* in the set's peers */
     bool must_close; /* in the next turn */

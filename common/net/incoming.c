@@ -150,9 +150,10 @@ static uint64_t limit_body(struct connection *connection, void *context)
         .target = guard_target(guard),
         .host = guard_host(guard),
         .content_length = guard_content_length(guard),
+        .expects_continue = guard->expects_continue,
     };
 
-    if (!incoming->handlers.body_limit)
+    if (!incoming->handlers.body_limit || !guard_has_body(guard))
         return UINT64_MAX;
     guard_header(guard, "Content-Type", &head.content_type);
     guard_header(guard, "Authorization", &head.authorization);
@@ -170,6 +171,7 @@ static void refuse_connection(struct connection *connection, const char *request
         .peer_address = view_of(connection->peer_address),
         .method = guard_method(connection->guard),
         .target = guard_target(connection->guard),
+        .max_body_bytes = connection->guard->max_body_bytes,
         .request_id = request_id,
     };
 
@@ -279,7 +281,7 @@ struct incoming *incoming_new(struct event_base *base, const struct incoming_lim
     incoming->http = evhttp_new(base);
     REQUIRE(incoming->out && incoming->http);
     buffer_init(&incoming->strings, SCRATCH_BYTES);
-    incoming_request_set_init(&incoming->requests, base);
+    incoming_request_set_init(&incoming->requests, base, limits->budget);
     connection_set_init(&incoming->connections, base, &incoming->limits, &hooks, incoming);
     evhttp_set_bevcb(incoming->http, make_bufferevent, incoming);
     evhttp_set_gencb(incoming->http, on_request, incoming);

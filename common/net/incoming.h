@@ -15,6 +15,7 @@
 #ifndef COMMON_NET_INCOMING_H
 #define COMMON_NET_INCOMING_H
 
+#include "common/base/budget.h"
 #include "common/base/bytes.h"
 #include "common/net/guard.h"
 
@@ -34,6 +35,10 @@ struct incoming_limits {
     int64_t write_timeout_ms; /* no byte of the answer taken for so long: cut. default 30 s */
     unsigned max_connections; /* default 10,000; beyond: accepting pauses */
     unsigned max_connections_per_address; /* default 1,000; beyond: closed at once. 0: no limit */
+    /* Counts bodies as they come and while they wait for their answers, and answers that their clients
+     * have not taken yet (but not those sent by reference). A body that would pass it is refused with
+     * 503. Borrowed; NULL: nothing is counted. */
+    struct budget *budget;
 };
 extern const struct incoming_limits incoming_default_limits;
 
@@ -42,6 +47,7 @@ struct incoming_refusal {
     int status;
     struct view peer_address;   /* "203.0.113.7" */
     struct view method, target; /* what is known of them; may be empty */
+    uint64_t max_body_bytes;    /* what would have been taken of a body */
     const char *request_id;     /* the id that the answer names */
 };
 
@@ -50,6 +56,7 @@ struct incoming_head {
     struct view method, target, host;
     struct view content_type, authorization; /* empty: absent */
     uint64_t content_length;                 /* UINT64_MAX when chunked */
+    bool expects_continue;                   /* the body is not on its way yet */
 };
 
 struct incoming_handlers {
@@ -57,10 +64,10 @@ struct incoming_handlers {
     void (*on_request)(struct incoming_request *request, void *context);
     /* The guard refused; may be NULL. */
     void (*on_refused)(const struct incoming_refusal *refusal, void *context);
-    /* At the end of the head: the largest body to take for this request, in bytes (at most
-     * guard.max_body_bytes); may be NULL. Return 0 to take none: a request with a body then gets
+    /* At the end of the head of a request with a body: the largest to take, in bytes (at most
+     * guard.max_body_bytes); may be NULL. Return 0 to take none: the request then gets
      * 413, or the status of `*over` when that is set to GUARD_UNAUTHORIZED: the body would be taken
-     * from somebody who may send it. */
+     * from somebody who may send it; or to GUARD_BUSY: it would be taken at another time. */
     uint64_t (*body_limit)(const struct incoming_head *head, enum guard_reason *over,
                            void *context);
     /* Writes the answer body for a refusal (a problem document); may be NULL: a short JSON problem
@@ -97,7 +104,8 @@ uint64_t incoming_turned_away(const struct incoming *incoming);
  * (their on_gone is not called, their handles die). */
 void incoming_free(struct incoming *incoming);
 
-/* Reading a request; views are borrowed until it is answered. */
+/* Reading a request; views are borrowed until it is answered (that of the body: until a stream is
+ * begun). */
 struct view incoming_method(const struct incoming_request *request);
 struct view incoming_target(
     const struct incoming_request *request); /* origin-form as sent: "/a%20b?x=1" or "*" */
@@ -140,7 +148,7 @@ void incoming_reply(struct incoming_request *request, int status,
 /* The connection is closed after the answer. Call before answering. */
 void incoming_close_after(struct incoming_request *request);
 
-/* Answers in pieces (chunked for 1.1, until close for 1.0). `on_writable` is called from the loop
+/* Answers in pieces (chunked for 1.1, until close for 1.0). The request's body is gone with the begin. `on_writable` is called from the loop
  * when what was written has gone to the kernel below a low mark (64 KiB): the user's signal to send
  * on. */
 void incoming_stream_begin(struct incoming_request *request, int status,

@@ -114,6 +114,8 @@ void incoming_reply(struct incoming_request *request, int status,
         connection_close(request->connection, true);
         return;
     }
+    if (!free_body)
+        incoming_request_hold(request, evbuffer_get_length(incoming->out));
     evhttp_send_reply(request->evhttp, status, response_phrase(status), incoming->out);
     mind_writing(request->connection);
 }
@@ -138,6 +140,10 @@ void incoming_stream_begin(struct incoming_request *request, int status,
     REQUIRE(!request->answered && !request->streaming);
     response_require_lawful(status, headers, header_count);
     request->streaming = true;
+    if (request->body) /* the user has read it: a slow reader must not hold it as well */
+        evbuffer_free(request->body);
+    request->body = NULL;
+    incoming_request_hold(request, 0);
     request->on_writable = on_writable;
     request->writable_context = context;
     if (!request->connection)
@@ -162,13 +168,16 @@ void incoming_stream_write(struct incoming_request *request, struct view bytes)
         incoming_request_notice(request);
         return;
     }
-    if (added && good)
+    if (added && good) {
+        incoming_request_hold(request, incoming_stream_unsent(request));
         return;
+    }
     if (!good || !fill_out(incoming, bytes, NULL, NULL)) {
         connection_close(request->connection, true);
         return;
     }
     evhttp_send_reply_chunk_with_cb(request->evhttp, incoming->out, on_written, request);
+    incoming_request_hold(request, incoming_stream_unsent(request));
     mind_writing(request->connection);
 }
 

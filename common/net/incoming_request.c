@@ -18,6 +18,8 @@ void incoming_request_tell_writable(struct incoming_request *request)
     if (!request->wants_writable || request->answered)
         return;
     request->wants_writable = false;
+    if (request->connection)
+        incoming_request_hold(request, incoming_stream_unsent(request));
     if (request->on_writable)
         request->on_writable(request->writable_context);
 }
@@ -50,9 +52,15 @@ void incoming_request_notice(struct incoming_request *request)
     event_active(&set->notice_event, 0, 0);
 }
 
-void incoming_request_set_init(struct incoming_request_set *set, struct event_base *base)
+void incoming_request_hold(struct incoming_request *request, size_t bytes)
 {
-    *set = (struct incoming_request_set){0};
+    budget_hold(request->set->budget, &request->held, bytes);
+}
+
+void incoming_request_set_init(struct incoming_request_set *set, struct event_base *base,
+                               struct budget *budget)
+{
+    *set = (struct incoming_request_set){.budget = budget};
     TAILQ_INIT(&set->all);
     TAILQ_INIT(&set->notices);
     event_assign(&set->notice_event, base, -1, 0, on_notice, set);
@@ -85,6 +93,9 @@ struct incoming_request *incoming_request_new(struct incoming_request_set *set,
     memcpy(request->peer_address, connection->peer_address, sizeof(request->peer_address));
     TAILQ_INSERT_TAIL(&set->all, request, all);
     set->pending++;
+    if (body)
+        incoming_request_hold(request, evbuffer_get_length(body));
+    budget_hold(set->budget, &connection->held, 0);
     connection->request = request;
     return request;
 }
@@ -98,6 +109,7 @@ void incoming_request_free(struct incoming_request *request)
     if (request->noticed)
         TAILQ_REMOVE(&set->notices, request, notice);
     TAILQ_REMOVE(&set->all, request, all);
+    incoming_request_hold(request, 0);
     if (!request->connection) {
         guard_release(request->guard);
         free(request->guard);
@@ -115,6 +127,8 @@ void incoming_request_answered(struct incoming_request *request)
     if (request->body)
         evbuffer_free(request->body);
     request->body = NULL;
+    if (!request->streaming)
+        incoming_request_hold(request, 0);
 }
 
 void incoming_request_orphan(struct incoming_request *request)

@@ -19,7 +19,8 @@ TAILQ_HEAD(incoming_request_list, incoming_request);
 struct incoming_request_set {
     struct incoming_request_list all, notices; /* notices: those whose users are to be told */
     struct event notice_event;
-    unsigned pending; /* handed over and not yet answered */
+    struct budget *budget; /* NULL: none */
+    unsigned pending;      /* handed over and not yet answered */
 };
 
 /* Facts of a request's life, each told once: answered says that the user is through with it. */
@@ -30,6 +31,7 @@ struct incoming_request {
     struct evhttp_request *evhttp; /* NULL once evhttp has freed it */
     struct guard *guard;           /* the connection's; the request's own once it is gone */
     struct evbuffer *body;         /* NULL without one */
+    size_t held;                   /* of the body or the answer, as the budget knows */
     uint64_t started_us, received_us;
     char peer_address[LISTENER_ADDRESS_SIZE];
     uint16_t peer_port, local_port;
@@ -42,13 +44,16 @@ struct incoming_request {
     TAILQ_ENTRY(incoming_request) all, notice;
 };
 
-void incoming_request_set_init(struct incoming_request_set *set, struct event_base *base);
+void incoming_request_set_init(struct incoming_request_set *set, struct event_base *base,
+                               struct budget *budget);
 void incoming_request_set_release(struct incoming_request_set *set);
 /* A whole message of the connection; `body` (may be NULL) is now the request's. */
 struct incoming_request *incoming_request_new(struct incoming_request_set *set,
                                               struct connection *connection, struct evbuffer *body);
 /* Does not touch evhttp's request. */
 void incoming_request_free(struct incoming_request *request);
+/* Holds `bytes` of the connections' budget: of its body, or of its answer. */
+void incoming_request_hold(struct incoming_request *request, size_t bytes);
 /* The user is through with it: it is no longer pending. */
 void incoming_request_answered(struct incoming_request *request);
 /* The connection dies before the answer: the request keeps what its user may read. */

@@ -38,6 +38,7 @@ struct outgoing_call {
     bool too_big, paused, sent; /* sent: a connection was there, the request went out on it */
     struct answer_head head;
     struct buffer body;
+    size_t held; /* of it, as the budget knows */
     struct outgoing_result result;
     char reason[CURL_ERROR_SIZE];
 };
@@ -331,6 +332,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
             buffer_reserve(&call->body, (size_t)expected);
     }
     buffer_append_view(&call->body, bytes);
+    budget_hold(call->outgoing->options.budget, &call->held, call->body.capacity);
     call->too_big |= call->body.error != ERROR_NONE;
     return call->too_big ? 0 : bytes.length;
 }
@@ -553,14 +555,13 @@ static void call_free(struct outgoing_call *call)
 {
     struct outgoing *outgoing = call->outgoing;
 
-    if (call->in_work && call->state == CALL_DONE)
-        TAILQ_REMOVE(&outgoing->done, call, work);
-    else if (call->in_work)
-        TAILQ_REMOVE(&outgoing->work, call, work);
+    if (call->in_work)
+        TAILQ_REMOVE(call->state == CALL_DONE ? &outgoing->done : &outgoing->work, call, work);
     TAILQ_REMOVE(&outgoing->calls, call, all);
     outgoing->active--;
     answer_head_release(&call->head);
     buffer_release(&call->body);
+    budget_hold(outgoing->options.budget, &call->held, 0);
     free(call->headers);
     free(call->lines);
     free(call);

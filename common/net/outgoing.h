@@ -23,7 +23,8 @@ struct outgoing;
 struct outgoing_call;
 
 struct outgoing_options {
-    unsigned max_connections;   /* kept open; default 1,024 */
+    struct budget *budget;    /* counts answers as they come; borrowed; NULL: nothing is counted */
+    unsigned max_connections; /* kept open; default 1,024 */
     int64_t connect_timeout_ms; /* default 3,000 */
     int64_t max_idle_ms;     /* a kept connection older than this is not reused; default 60,000 */
     int64_t max_lifetime_ms; /* default 600,000: names are resolved again in time */

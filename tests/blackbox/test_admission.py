@@ -1,6 +1,8 @@
 """Who is let in: limits that hold exactly, short waits in order, honest refusals, and apps that do not feel each other."""
-import socket
+import random
 import signal
+import socket
+import struct
 import threading
 import time
 
@@ -261,3 +263,152 @@ def test_an_end_by_force_leaves_nothing_behind(aws):
         held.let_go(12)
         for peer in peers:
             peer.close()
+
+
+# ---- bodies and memory ----
+
+def head(name, *lines):
+    return "\r\n".join([f"POST /body HTTP/1.1\r\nHost: {name}.localhost", *lines, "", ""]).encode()
+
+
+def read_until(peer, mark, seconds=10):
+    """What came until `mark` did; fails at the end of the connection or of the time."""
+    peer.settimeout(seconds)
+    got = b""
+    while mark not in got:
+        more = peer.recv(65536)
+        assert more, f"the connection ended before {mark}: {got[:500]}"
+        got += more
+    return got
+
+
+def held_bytes(proxyd):
+    return proxyd.figure("proxyd_held_bytes")
+
+
+def wait_empty_handed(proxyd):
+    harness.wait_for(lambda: held_bytes(proxyd) == 0, 10, "nothing is held any more")
+
+
+@pytest.mark.parametrize("limit, lines, body", [
+    (10000, ["Content-Length: 20000"], b""),
+    (10000, ["Content-Length: 20000", "Expect: 100-continue"], b""),
+    (10, ["Content-Length: 11", "Expect: 100-continue"], b""),
+    (10, ["Transfer-Encoding: chunked", "Expect: 100-continue"], b"b\r\n"),
+    (10000, ["Transfer-Encoding: chunked"], b"2000\r\n" + b"x" * 8192 + b"\r\n2000\r\n"),
+])
+def test_a_body_over_the_apps_limit_is_refused_before_it_is_read(aws, limit, lines, body):
+    with Proxy(aws, routes=[app("small", max_body_bytes=limit), app("hello")], options={"PROXYD_WORKERS": "1"}) as proxyd:
+        with socket.create_connection(proxyd.address, 10) as peer:
+            peer.sendall(head("small", *lines) + body)
+            answer = read_until(peer, b"}")
+        if "chunked" in lines[0] and len(lines) > 1:  # its size is not known before it comes
+            answer = answer.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
+        assert answer.startswith(b"HTTP/1.1 413 ") and b"100 Continue" not in answer, answer
+        assert b"urn:app-orchestrator:fault:body-too-large" in answer and f"larger than {limit} bytes".encode() in answer
+        line = harness.wait_for(lambda: next(iter(proxyd.access_lines()), None), 5, "its line")
+        assert (line["status"], line["fault"], line["invocation"]) == (413, "body-too-large", "not-started")
+        assert proxyd.figure('proxyd_guard_refusals_total{reason="body-too-large"}') == 1
+        assert aws.calls == []
+        assert proxyd.app("hello", "/", "POST", body=b"x" * 20000).status == 200
+        assert proxyd.app("small", "/", "POST", body=b"x" * 10).status == 200
+        wait_empty_handed(proxyd)
+
+
+def test_what_no_event_can_hold_is_refused_before_it_is_read(aws):
+    with Proxy(aws, routes=[app("hello")], options={"PROXYD_WORKERS": "1", "PROXYD_MAX_BODY": "64M"}) as proxyd:
+        answer = harness.raw(proxyd.listen, head("hello", "Content-Length: 6291457"))
+        assert answer.startswith(b"HTTP/1.1 413 ") and b"larger than 6291456 bytes" in answer
+        assert aws.calls == []
+
+
+def test_no_memory_for_a_body_is_an_honest_503(aws):
+    held_function = Held(aws, "hello")
+    options = {"PROXYD_WORKERS": "2", "PROXYD_MAX_MEMORY": "1M"}
+    with Proxy(aws, routes=[app("hello")], options=options) as proxyd:
+        assert proxyd.figure("proxyd_max_held_bytes") == 1048576
+        first = threading.Thread(target=proxyd.app, args=("hello", "/first", "POST"), kwargs={"body": b"x" * 400000, "timeout": 30})
+        first.start()
+        held_function.wait_for(1)
+        assert 800000 < held_bytes(proxyd) < 1048576  # the body, and the event with it
+        answer = harness.raw(proxyd.listen, head("hello", "Content-Length: 400000", "Expect: 100-continue"))
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"100 Continue" not in answer, answer
+        assert b"\r\nRetry-After: 1\r\n" in answer and b"urn:app-orchestrator:fault:proxy-busy" in answer
+        assert proxyd.figure('proxyd_guard_refusals_total{reason="busy"}') == 1
+        with socket.create_connection(proxyd.address, 10) as peer:  # in chunks it is known when it has come
+            peer.sendall(head("hello", "Transfer-Encoding: chunked") + b"61a80\r\n" + b"x" * 400000)
+            answer = read_until(peer, b"}")
+            assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in answer
+        harness.wait_for(lambda: held_bytes(proxyd) < 1000000, 10, "what was refused is dropped")
+        second = threading.Thread(target=proxyd.app, args=("hello", "/second", "POST"), kwargs={"body": b"x" * 100000, "timeout": 30})
+        second.start()
+        held_function.wait_for(2)
+        assert held_bytes(proxyd) > 1000000
+        harness.wait_for(lambda: held_bytes(proxyd) > 1000000, 10, "nearly all is held")
+        held_function.let_go(2)
+        first.join()
+        second.join()
+        wait_empty_handed(proxyd)
+        held_function.let_go()
+        assert proxyd.app("hello", "/", "POST", body=b"x" * 400000).status == 200
+
+
+def test_answers_that_nobody_takes_count_and_keep_newcomers_out(aws):
+    aws.script["large"] = lambda call: call.reply({"statusCode": 200, "body": "x" * 5000000})
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "ok"})
+    options = {"PROXYD_WORKERS": "1", "PROXYD_MAX_MEMORY": "8M"}
+    with Proxy(aws, routes=[app("large"), app("hello")], options=options) as proxyd:
+        peers = []
+        for number in range(2):
+            peer = socket.socket()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.connect(proxyd.address)
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: large.localhost\r\n\r\n")
+            harness.wait_for(lambda: held_bytes(proxyd) > 4900000 * (number + 1), 10, "the answer waits")
+            peers.append(peer)
+        line = expect_fault(proxyd, proxyd.app("hello"), "proxy-busy", 503, "not-started", 1)
+        assert line["detail"] == "memory"
+        for peer in peers:
+            peer.close()
+        wait_empty_handed(proxyd)
+        assert proxyd.app("hello").status == 200
+
+
+@pytest.mark.threads
+def test_after_all_manners_of_ends_nothing_is_held(aws):
+    """Bodies, answers and streams that are finished, cut or left; with a ceiling that is met now and then."""
+    aws.script["large"] = lambda call: call.reply({"statusCode": 200, "body": "x" * 300000})
+    aws.script["breaks"] = lambda call: call.reset()
+    routes = [app("hello"), app("large"), app("breaks"), app("narrow", max_in_flight=1), app("small", max_body_bytes=20000)]
+    options = {"PROXYD_WORKERS": "4", "PROXYD_MAX_MEMORY": "2M", "PROXYD_QUEUE_WAIT": "50ms"}
+    statuses = set()
+    with Proxy(aws, routes=routes, options=options) as proxyd:
+        def client(seed):
+            chance = random.Random(seed)
+            for number in range(25):
+                name = chance.choice(["hello", "large", "breaks", "narrow", "small"])
+                body = b"y" * chance.choice([0, 10, 3000, 60000, 300000])
+                lines = ["Transfer-Encoding: chunked"] if chance.random() < 0.4 and body else [f"Content-Length: {len(body)}"]
+                if "chunked" in lines[0]:
+                    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+                message = head(name, *lines) + body
+                with socket.create_connection(proxyd.address, 10) as peer:
+                    try:
+                        cut = chance.choice([len(message), len(message), len(message) // 2])
+                        peer.sendall(message[:cut])
+                        if cut == len(message) and chance.random() < 0.8:
+                            statuses.add(int(read_until(peer, b"\r\n\r\n", 20).replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")[9:12]))
+                        if chance.random() < 0.3:
+                            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    except (ConnectionError, BrokenPipeError):
+                        pass  # a refusal that crossed with the body
+
+        threads = [threading.Thread(target=client, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {200, 413} <= statuses <= {200, 413, 429, 502, 503}, statuses
+        wait_idle(proxyd)
+        wait_empty_handed(proxyd)
+        assert proxyd.figure("proxyd_requests_waiting") == 0

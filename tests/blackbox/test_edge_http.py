@@ -109,18 +109,15 @@ def test_in_flight_is_exact_over_all_workers(proxyd, aws):
         call.reply({"statusCode": 200, "body": "ok"})
 
     aws.script["narrow"] = script
-    statuses, retry_after = collections.Counter(), set()
+    statuses = collections.Counter()
 
     def client():
         for _ in range(40):
-            answer = proxyd.app("narrow")
-            statuses[answer.status] += 1
-            if answer.status == 429:
-                retry_after.add(answer.header("Retry-After"))
+            statuses[proxyd.app("narrow").status] += 1
 
     in_threads([client] * 16)
     assert high[0] == 5
-    assert set(statuses) == {200, 429} and retry_after == {"1"}
+    assert statuses[200] > 0 and set(statuses) <= {200, 429}  # those beyond have waited
     wait_idle(proxyd)
 
 
