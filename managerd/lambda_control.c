@@ -36,6 +36,8 @@ static const struct {
     [LAMBDA_PUBLISH_VERSION] = {"PublishVersion", "POST", "/versions", CONTROL_INTERVAL_US},
     [LAMBDA_DELETE_FUNCTION] = {"DeleteFunction", "DELETE", "", CONTROL_INTERVAL_US},
     [LAMBDA_INVOKE] = {"Invoke", "POST", "/invocations", 0},
+    [LAMBDA_INVOKE_STREAM] = {"InvokeWithResponseStream", "POST", "/response-streaming-invocations",
+                              0},
 };
 
 /* Paces calls: each takes a place, at most BURST places ahead of the steady rate. */
@@ -63,9 +65,12 @@ struct lambda_call {
     char *body;
     size_t body_length;
     int64_t deadline_ms;
+    bool once;
+    bool (*on_bytes)(struct view bytes, void *context);
     void (*on_done)(const struct lambda_answer *answer, void *context);
     void *context;
     unsigned attempt;
+    uint64_t attempted_us;
     struct event *timer; /* the next attempt's turn */
     struct outgoing_call *outgoing;
     bool waiting_for_credentials; /* cancelled meanwhile: freed when they come */
@@ -267,6 +272,33 @@ static enum lambda_outcome classify(const struct outgoing_result *result, struct
     return LAMBDA_REFUSED;
 }
 
+static bool is_invocation(enum lambda_operation operation)
+{
+    return operation == LAMBDA_INVOKE || operation == LAMBDA_INVOKE_STREAM;
+}
+
+/* Bytes of a streamed answer. Its owner may have enough of them. */
+static bool on_piece(struct view bytes, const struct outgoing_result *so_far, void *context)
+{
+    struct lambda_call *call = context;
+    struct lambda_answer answer = {.outcome = LAMBDA_OK,
+                                   .status = so_far->status,
+                                   .body = VIEW(""),
+                                   .code = VIEW(""),
+                                   .message = VIEW(""),
+                                   .request_id = VIEW(""),
+                                   .took_us = clock_monotonic_us() - call->attempted_us};
+    if (so_far->status != 200)
+        return true;
+    call->once = true;
+    if (call->on_bytes(bytes, call->context))
+        return true;
+    outgoing_cancel(call->outgoing);
+    call->outgoing = NULL;
+    finish(call, &answer);
+    return true;
+}
+
 static void on_answer(const struct outgoing_result *result, void *context)
 {
     struct lambda_call *call = context;
@@ -274,11 +306,13 @@ static void on_answer(const struct outgoing_result *result, void *context)
                                    .body = result->body,
                                    .code = VIEW(""),
                                    .message = VIEW(""),
-                                   .request_id = VIEW("")};
+                                   .request_id = VIEW(""),
+                                   .error = result->error,
+                                   .took_us = result->total_us};
     struct json *json = NULL;
     struct view header;
     call->outgoing = NULL;
-    bool is_function_output = call->operation == LAMBDA_INVOKE && result->status == 200;
+    bool is_function_output = is_invocation(call->operation) && result->status == 200;
     if (!result->error && !is_function_output && result->body.length &&
         json_parse(result->body, 50, &json, NULL))
         json = NULL;
@@ -298,7 +332,7 @@ static void on_answer(const struct outgoing_result *result, void *context)
         }
         call->control->failures[call->operation]++;
     }
-    if (answer.outcome == LAMBDA_UNAVAILABLE && call->attempt < MAX_ATTEMPTS) {
+    if (answer.outcome == LAMBDA_UNAVAILABLE && call->attempt < MAX_ATTEMPTS && !call->once) {
         uint32_t random;
         int64_t ceiling = RETRY_BASE_MS << (call->attempt - 1);
         if (ceiling > RETRY_CAP_MS)
@@ -333,9 +367,11 @@ static void send_signed(struct lambda_call *call, const struct sigv4_signature *
         .deadline_ms = call->deadline_ms,
         .max_answer_bytes = MAX_ANSWER_BYTES,
         .on_done = on_answer,
+        .on_bytes = call->on_bytes ? on_piece : NULL,
         .context = call,
     };
     call->attempt++;
+    call->attempted_us = clock_monotonic_us();
     call->control->attempts[call->operation]++;
     call->outgoing = outgoing_send(call->control->outgoing, &request);
 }
@@ -387,7 +423,9 @@ static void make_target(struct lambda_call *call, const struct lambda_request *r
     buffer_init(&query, 4096);
     buffer_init(&url, 16384);
     buffer_append_view(&path, call->control->endpoint.path);
-    buffer_append_string(&path, "/2015-03-31/functions");
+    buffer_append_string(&path, request->operation == LAMBDA_INVOKE_STREAM
+                                    ? "/2021-11-15/functions"
+                                    : "/2015-03-31/functions");
     if (request->operation != LAMBDA_CREATE_FUNCTION) {
         buffer_append_byte(&path, '/');
         percent_encode(&path, request->function, "");
@@ -421,6 +459,8 @@ struct lambda_call *lambda_send(struct lambda_control *control,
     call->control = control;
     call->operation = request->operation;
     call->deadline_ms = request->deadline_ms ? request->deadline_ms : DEFAULT_DEADLINE;
+    call->once = request->once;
+    call->on_bytes = request->on_bytes;
     call->on_done = on_done;
     call->context = context;
     if (request->body)

@@ -24,6 +24,7 @@ enum lambda_operation {
     LAMBDA_PUBLISH_VERSION,
     LAMBDA_DELETE_FUNCTION,
     LAMBDA_INVOKE,
+    LAMBDA_INVOKE_STREAM, /* InvokeWithResponseStream: the answer is frames (event_stream.h) */
     LAMBDA_OPERATION_COUNT,
 };
 const char *lambda_operation_name(enum lambda_operation operation);
@@ -43,6 +44,8 @@ struct lambda_answer {
     struct view body;
     const struct json *json; /* the body, parsed; NULL when it is none (and for LAMBDA_INVOKE) */
     bool function_error;     /* LAMBDA_INVOKE: X-Amz-Function-Error is there */
+    enum error error;        /* without a whole answer: TIMEOUT, TOO_BIG (over 8 MB), … */
+    uint64_t took_us;        /* of the last attempt */
     /* When the outcome is not OK; empty or filled, never NULL data. */
     struct view code, message, request_id;
 };
@@ -53,6 +56,10 @@ struct lambda_request {
     struct view qualifier; /* empty: none */
     struct buffer *body;   /* its bytes are taken; NULL: none */
     int64_t deadline_ms;   /* of one attempt; 0: 60 s */
+    bool once;             /* no further attempts */
+    /* LAMBDA_INVOKE_STREAM: gets the answer's bytes as they come; `answer.body` is empty. False: it
+     * has enough, the call ends well. No further attempt is made once bytes came. */
+    bool (*on_bytes)(struct view bytes, void *context);
 };
 
 /* Region, endpoint and credentials from the SDKs' variables (`variable`: getenv). One sentence in

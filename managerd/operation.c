@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "managerd/ask.h"
 #include "managerd/records.h"
 
 #include <event2/event.h>
@@ -55,6 +56,10 @@ static void step_release(struct operation *operation)
 {
     lambda_cancel(operation->call);
     operation->call = NULL;
+    if (operation->stream)
+        ask_stream_release(operation->stream);
+    free(operation->stream);
+    operation->stream = NULL;
     evtimer_del(operation->timer);
     arena_release(&operation->arena);
     arena_init(&operation->arena, 1u << 20);
@@ -352,6 +357,14 @@ static void on_call_done(const struct lambda_answer *answer, void *context)
     struct operation *operation = context;
     operation->call = NULL;
     operation->on_answer(operation, answer);
+}
+
+void operation_open_stream(struct operation *operation)
+{
+    REQUIRE(!operation->stream);
+    operation->stream = malloc(sizeof *operation->stream);
+    REQUIRE(operation->stream);
+    ask_stream_init(operation->stream);
 }
 
 void operation_send(struct operation *operation, const struct lambda_request *request,

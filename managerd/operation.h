@@ -71,6 +71,7 @@ struct operation {
     struct change change; /* what its result writes besides the operation itself */
     struct json *result;  /* for the document's "result"; NULL: none */
     struct lambda_call *call;
+    struct ask_stream *stream; /* of a streamed answer; NULL: none */
     struct event *timer;
     void (*on_timer)(struct operation *operation);
     void (*on_answer)(struct operation *operation, const struct lambda_answer *answer);
@@ -122,6 +123,8 @@ void operation_poll(struct operation *operation, void (*next)(struct operation *
 void operation_send(struct operation *operation, const struct lambda_request *request,
                     void (*on_answer)(struct operation *operation,
                                       const struct lambda_answer *answer));
+/* Before a call whose answer streams: makes `stream`, which dies with the step. */
+void operation_open_stream(struct operation *operation);
 /* Fails the step with what AWS said. */
 void operation_step_refused(struct operation *operation, const struct lambda_answer *answer,
                             const char *what);

@@ -1,125 +1,197 @@
 /* Asks a new version for its probe path, before anybody else does. */
 #include "managerd/deploy.h"
 
-#include "common/base/clock.h"
-#include "common/contract/event.h"
 #include "common/contract/reply.h"
+#include "managerd/ask.h"
 #include "managerd/records.h"
 
 #define MAX_EVENT_BYTES 65536
 
-static enum event_format format_of(const struct json *version)
+static void tell_status(struct operation *operation, int status)
 {
-    struct view format = text_of(json_get(version, "http"), "payloadFormat");
-    return view_equal_string(format, "1.0")   ? EVENT_1_0
-           : view_equal_string(format, "alb") ? EVENT_ALB
-                                              : EVENT_2_0;
+    if (status >= 500)
+        operation_step_problem(operation, PROBLEM_PROBE_FAILED,
+                               "The new version answered the probe with status %d.", status);
+    else
+        operation_step_done(operation, "Answered with status %d.", status);
 }
+
+static void tell_failure(struct operation *operation, struct view type, struct view message)
+{
+    operation_step_problem(operation, PROBLEM_PROBE_FAILED,
+                           "The function failed on the probe: %.*s: %.*s", VIEW_FORMAT(type),
+                           VIEW_FORMAT(view_slice(message, 0, 300)));
+}
+
+static void tell_malformed(struct operation *operation, struct view why)
+{
+    operation_step_problem(operation, PROBLEM_PROBE_FAILED,
+                           "The answer to the probe is no HTTP response: %.*s", VIEW_FORMAT(why));
+}
+
+static void judge_reply(struct operation *operation, const struct json *version,
+                        struct view payload)
+{
+    struct arena arena;
+    struct buffer problem;
+    struct reply reply;
+    arena_init(&arena, 16u << 20);
+    buffer_init(&problem, 1024);
+    if (reply_decode(ask_format(version), payload, &arena, &reply, &problem))
+        tell_malformed(operation, buffer_view(&problem));
+    else
+        tell_status(operation, reply.status);
+    buffer_release(&problem);
+    arena_release(&arena);
+}
+
+/* The version's record; false: the step has failed. */
+static bool read_version(struct operation *operation, struct record *version)
+{
+    struct key key =
+        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
+    if (record_read(operation->environment->state, key.text, version) == ERROR_NONE)
+        return true;
+    operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
+                           "The version's record cannot be read.");
+    return false;
+}
+
+/* ---- buffered ---- */
 
 static void on_reply(struct operation *operation, const struct lambda_answer *answer)
 {
+    struct view type = VIEW(""), message = VIEW("");
     struct record version;
     struct arena arena;
-    struct buffer problem;
-    struct reply reply = {0};
-    struct key key =
-        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
+    bool timed_out;
     if (answer->outcome != LAMBDA_OK) {
         operation_step_refused(operation, answer, "The new version could not be invoked");
         return;
     }
-    if (record_read(operation->environment->state, key.text, &version)) {
-        operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
-                               "The version's record cannot be read.");
+    if (!read_version(operation, &version))
         return;
-    }
-    arena_init(&arena, 16u << 20);
-    buffer_init(&problem, 1024);
-    struct view type = VIEW(""), message = VIEW("");
-    bool timed_out = false;
     if (answer->function_error) {
+        arena_init(&arena, 16u << 20);
         reply_function_error(answer->body, &arena, &type, &message, &timed_out);
-        operation_step_problem(operation, PROBLEM_PROBE_FAILED,
-                               "The function failed on the probe: %.*s: %.*s", VIEW_FORMAT(type),
-                               (int)(message.length < 300 ? message.length : 300), message.data);
-    } else if (view_equal_string(text_of(json_get(version.json, "http"), "responseMode"),
-                                 "buffered") &&
-               reply_decode(format_of(version.json), answer->body, &arena, &reply, &problem)) {
-        operation_step_problem(operation, PROBLEM_PROBE_FAILED,
-                               "The answer to the probe is no HTTP response: %.*s",
-                               VIEW_FORMAT(buffer_view(&problem)));
-    } else if (reply.status >= 500) {
-        operation_step_problem(operation, PROBLEM_PROBE_FAILED,
-                               "The new version answered the probe with status %d.", reply.status);
-    } else if (reply.status) {
-        operation_step_done(operation, "Answered with status %d.", reply.status);
+        tell_failure(operation, type, message);
+        arena_release(&arena);
     } else {
-        operation_step_done(operation, "Answered.");
+        judge_reply(operation, version.json, answer->body);
     }
-    buffer_release(&problem);
-    arena_release(&arena);
     record_release(&version);
 }
 
-static bool encode_probe(struct operation *operation, const struct json *version,
-                         struct buffer *event)
+/* ---- streamed ---- */
+
+/* What the output is, as far as it came. False: more is needed. The arena is the step's. */
+static bool read_head(struct operation *operation, const struct json *version, bool ended,
+                      struct prelude *prelude, struct buffer *problem)
 {
-    struct view path = text_of(json_get(version, "probe"), "path"), query = VIEW("");
-    size_t mark = view_find(path, '?');
-    if (mark != SIZE_MAX) {
-        query = view_slice(path, mark + 1, SIZE_MAX);
-        path = view_slice(path, 0, mark);
+    struct view output = buffer_view(&operation->stream->output);
+    enum error error = ERROR_NONE;
+    prelude_init(prelude, ask_prelude_mode(version));
+    if (output.length)
+        error = prelude_feed(prelude, &output, &operation->arena, problem);
+    if (!error && ended && prelude->outcome == PRELUDE_PENDING)
+        error = prelude_end(prelude, &operation->arena, problem);
+    return error || prelude->outcome != PRELUDE_PENDING;
+}
+
+static void judge_output(struct operation *operation, const struct json *version)
+{
+    struct prelude prelude;
+    struct buffer problem;
+    buffer_init(&problem, 1024);
+    read_head(operation, version, true, &prelude, &problem);
+    if (prelude.outcome == PRELUDE_BUFFERED)
+        judge_reply(operation, version, buffer_view(&operation->stream->output));
+    else if (prelude.outcome == PRELUDE_STREAM)
+        tell_status(operation, prelude.reply.status);
+    else
+        tell_malformed(operation, buffer_view(&problem));
+    prelude_release(&prelude);
+    buffer_release(&problem);
+}
+
+/* The head is all that is asked for: a stream may go on for ever. */
+static bool on_bytes(struct view bytes, void *context)
+{
+    struct operation *operation = context;
+    struct record version;
+    struct prelude prelude;
+    struct buffer problem;
+    if (!ask_stream_feed(operation->stream, bytes) || operation->stream->ended)
+        return !operation->stream->problem && !operation->stream->full;
+    struct key key =
+        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
+    if (record_read(operation->environment->state, key.text, &version))
+        return false;
+    buffer_init(&problem, 1024);
+    bool known = read_head(operation, version.json, false, &prelude, &problem);
+    bool more = !known || prelude.outcome == PRELUDE_BUFFERED;
+    prelude_release(&prelude);
+    buffer_release(&problem);
+    record_release(&version);
+    return more;
+}
+
+static void on_stream(struct operation *operation, const struct lambda_answer *answer)
+{
+    const struct ask_stream *stream = operation->stream;
+    struct record version;
+    if (answer->outcome != LAMBDA_OK) {
+        operation_step_refused(operation, answer, "The new version could not be invoked");
+        return;
     }
-    struct event_header headers[] = {
-        {VIEW("Host"), VIEW("probe.invalid")},
-        {VIEW("User-Agent"), VIEW("app-orchestrator-probe")},
-        {VIEW("Accept"), VIEW("*/*")},
-    };
-    struct event_request request = {
-        .method = VIEW("GET"),
-        .raw_path = path,
-        .raw_query = query,
-        .protocol = VIEW("HTTP/1.1"),
-        .headers = headers,
-        .header_count = sizeof headers / sizeof headers[0],
-        .body = VIEW(""),
-        .source_ip = VIEW("127.0.0.1"),
-        .domain_name = VIEW("probe.invalid"),
-        .request_id = view_of(operation->id),
-        .time_ms = clock_wall_ms(),
-        .app = view_of(operation->app),
-        .account_id = VIEW("anonymous"),
-        .multi_value = truth_of(json_get(version, "http"), "multiValueHeaders"),
-        .target_group_arn = VIEW("arn:aws:elasticloadbalancing:us-east-1:000000000000:"
-                                 "targetgroup/probe/0000000000000000"),
-    };
-    return !event_encode(format_of(version), &request, event);
+    if (!read_version(operation, &version))
+        return;
+    if (stream->problem)
+        tell_malformed(operation, view_of(stream->problem));
+    else if (stream->failed)
+        tell_failure(operation, view_of(stream->code), view_of(stream->details));
+    else if (!stream->ended && stream->output.length == 0)
+        tell_malformed(operation, VIEW("the stream ended without its last message"));
+    else
+        judge_output(operation, version.json);
+    record_release(&version);
+}
+
+/* ---- asking ---- */
+
+static void send_probe(struct operation *operation, const struct json *version,
+                       struct buffer *event)
+{
+    bool streams = ask_streams(version);
+    struct lambda_request request = {
+        .operation = streams ? LAMBDA_INVOKE_STREAM : LAMBDA_INVOKE,
+        .function = text_of(json_get(version, "function"), "name"),
+        .qualifier = text_of(operation_work(operation), "lambdaVersion"),
+        .body = event,
+        .deadline_ms = 1000 * (integer_of(version, "timeoutSeconds") + 5),
+        .on_bytes = streams ? on_bytes : NULL};
+    if (streams)
+        operation_open_stream(operation);
+    operation_send(operation, &request, streams ? on_stream : on_reply);
 }
 
 void step_probe(struct operation *operation)
 {
     struct record version;
     struct buffer event;
-    const struct json *work = operation_work(operation);
-    struct key key = key_version(view_of(operation->app), integer_of(work, "version"));
-    if (record_read(operation->environment->state, key.text, &version)) {
-        operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
-                               "The version's record cannot be read.");
+    if (!read_version(operation, &version))
         return;
-    }
+    struct ask_request request = {.method = VIEW("GET"),
+                                  .target = text_of(json_get(version.json, "probe"), "path"),
+                                  .body = VIEW(""),
+                                  .user_agent = VIEW("app-orchestrator-probe"),
+                                  .id = view_of(operation->id)};
     buffer_init(&event, MAX_EVENT_BYTES);
-    if (encode_probe(operation, version.json, &event)) {
-        struct lambda_request request = {
-            .operation = LAMBDA_INVOKE,
-            .function = text_of(json_get(version.json, "function"), "name"),
-            .qualifier = text_of(work, "lambdaVersion"),
-            .body = &event,
-            .deadline_ms = 1000 * (integer_of(version.json, "timeoutSeconds") + 5)};
-        operation_send(operation, &request, on_reply);
-    } else {
+    if (ask_encode(version.json, view_of(operation->app), &request, &event) == ERROR_NONE)
+        send_probe(operation, version.json, &event);
+    else
         operation_step_problem(operation, PROBLEM_PROBE_FAILED,
                                "The probe path is no lawful path.");
-    }
     buffer_release(&event);
     record_release(&version);
 }

@@ -49,6 +49,8 @@
       "Wait until it has ended, then try again.")                                                  \
     X(IDEMPOTENCY_RUNNING, "idempotency-key-running", 409, "The first request still runs",         \
       "A request with the same Idempotency-Key has not been answered yet. Try again later.")       \
+    X(CHECKS_RUNNING, "checks-running", 429, "Too many checks are running",                        \
+      "Checks ask functions many requests, so only a few run at the same time. Try again later.")  \
     X(PRECONDITION_FAILED, "precondition-failed", 412, "It has been changed meanwhile",            \
       "The If-Match or If-None-Match condition does not hold. Read the resource again, redo the "  \
       "change, and send it with the new ETag.")                                                    \

@@ -10,6 +10,8 @@ extern const struct shape version_shape;
 extern const struct shape traffic_shape;
 extern const struct shape domain_shape;
 extern const struct shape rollback_shape;
+extern const struct shape check_shape;
+extern const struct shape check_result_shape;
 extern const struct shape operation_shape;
 extern const struct shape status_shape;
 extern const struct shape problem_shape;

@@ -28,6 +28,7 @@ struct server {
     struct incoming *incoming;
     struct metrics metrics;
     struct call *calls; /* not yet answered */
+    unsigned checks;    /* running */
     char installation[ID_SIZE];
     char *default_role; /* NULL: every app must name one */
     char *openapi;      /* the document, made once */

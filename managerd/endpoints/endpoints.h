@@ -22,6 +22,7 @@
     X(traffic_put)                                                                                 \
     X(rollback_post)                                                                               \
     X(activate_post)                                                                               \
+    X(check_post)                                                                                  \
     X(deactivate_post)                                                                             \
     X(domain_list)                                                                                 \
     X(domain_get)                                                                                  \

@@ -157,6 +157,7 @@ static struct json *perform(const struct lambda_call *call)
         lambda.broken = false;
         return json_new_object();
     case LAMBDA_INVOKE:
+    case LAMBDA_INVOKE_STREAM:
     case LAMBDA_OPERATION_COUNT:
         break;
     }
