@@ -89,8 +89,11 @@ static void check_query(struct call *call)
     size_t count = 0;
     while (call->query.length && view_split(&rest, '&', &pair)) {
         struct buffer decoded;
-        buffer_init(&decoded, 256);
-        bool bad = percent_decode(&decoded, view_slice(pair, 0, view_find(pair, '=')), true, true);
+        buffer_init(&decoded, 8192);
+        bool bad = percent_decode(&decoded, pair, true, true); /* its value too */
+        buffer_clear(&decoded);
+        bad =
+            bad || percent_decode(&decoded, view_slice(pair, 0, view_find(pair, '=')), true, true);
         struct view name = arena_copy(&call->arena, buffer_view(&decoded));
         buffer_release(&decoded);
         if (bad || !utf8_valid(name))

@@ -263,6 +263,8 @@ def test_lists_are_paged_by_cursor_and_filtered(stack):
     assert call(stack, "GET", "/v1/apps?cursor=xyz").status == 422
     assert call(stack, "GET", "/v1/apps?nonsense=1").json()["errors"] == [
         {"parameter": "nonsense", "detail": "is not a parameter of this call"}]
+    for wrong in ("limit=%zz", "limit=100%", "%=1", "label=%"):
+        assert call(stack, "GET", f"/v1/apps?{wrong}").json()["errors"][0]["detail"] == "is not well-formed percent-encoded UTF-8", wrong
     operations = call(stack, "GET", "/v1/operations?limit=2").json()
     assert len(operations["items"]) == 2 and operations["nextCursor"]
     assert call(stack, "GET", "/v1/operations?state=failed&app=steady").json()["items"] != []
