@@ -73,6 +73,10 @@ ROWS = {
     "repeated query": Row("GET", "/query?a=1&b=2&a=3&a=1", answer={"a": ["1", "3", "1"], "b": ["2"]}),
     "query with commas": Row("GET", "/query?a=1,2&b=x%2Cy", answer={"a": ["1,2"], "b": ["x,y"]}),
     "no query": Row("GET", "/query", answer={}),
+    "query without values": Row("GET", "/query?a&b=&c=1", answer={"a": [""], "b": [""], "c": ["1"]}),
+    "query with brackets": Row("GET", "/query?a[]=1&a[]=2&b[x]=3", answer={"a[]": ["1", "2"], "b[x]": ["3"]}),
+    "query with bad escapes": Row("GET", "/query?a=100%&b=%zz", answer={"a": ["100%"], "b": ["%zz"]}),
+    "query as browsers leave it": Row("GET", "/query?a={x|y}^`\\[1]", answer={"a": ["{x|y}^`\\[1]"]}),
     "cookies both ways": Row("GET", "/cookies", {"Cookie": "a=1; b=x%20y; c=z=="}, answer={"a": "1", "b": "x y", "c": "z=="}, says={"set-cookie": COOKIES}),
     "one cookie": Row("GET", "/cookie", answer="one", says={"set-cookie": COOKIES[1:]}),
     "headers": Row("GET", "/seen", {"Accept": "text/html, */*;q=0.5", "X-Custom": "a, \"b\"", "Authorization": "Bearer x.y"},
@@ -84,6 +88,9 @@ ROWS = {
     "OPTIONS": Row("OPTIONS", "/seen", answer={"method": "OPTIONS", "path": "/seen", "agent": "test/1"}),
     "JSON": Row("POST", "/json", {"Content-Type": "application/json"}, JSON_BODY, answer={"json": json.loads(JSON_BODY)}),
     "broken JSON": Row("POST", "/json", {"Content-Type": "application/json"}, b'{"a":', None),
+    "JSON in chunks": Row("POST", "/json", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}, b'7\r\n{"a": [\r\n3\r\n1]}\r\n0\r\n\r\n',
+                          answer={"json": {"a": [1]}}),
+    "POST without a body": Row("POST", "/seen", answer={"method": "POST", "path": "/seen", "agent": "test/1"}),
     "form": Row("POST", "/form", {"Content-Type": "application/x-www-form-urlencoded"}, b"a=1&b=two+words&c=%C3%BC&d=x%3Dy%26z",
                 answer={"form": {"a": "1", "b": "two words", "c": "ü", "d": "x=y&z"}}),
     "multipart upload": Row("POST", "/upload", {"Content-Type": "multipart/form-data; boundary=line"}, UPLOAD, answer=UPLOADED),
@@ -98,8 +105,11 @@ ROWS = {
     "gzip answer": Row("GET", "/packed", {"Accept-Encoding": "gzip"}, answer=LARGE, says={"content-encoding": ["gzip"]}),
     "UTF-8 path": Row("GET", "/greet/%C3%BC%E2%82%AC%20x", answer="grüße, ü€ x"),
     "slash in a path": Row("GET", "/greet/a%2Fb%3Fc", answer="grüße, a/b?c"),
+    "path that is not UTF-8": Row("GET", "/greet/%FF", status=None),
+    "long path and query": Row("GET", "/greet/" + "x" * 2000 + "?" + "&".join(f"n{n}={n}" for n in range(500)), status=None),
     "redirect": Row("GET", "/redirect", status=302, says={"location": ["/elsewhere/%C3%BC?x=%20y&z=1"]}),
     "HEAD": Row("HEAD", "/query?a=1", answer=""),
+    "HEAD of a 404": Row("HEAD", "/missing", status=404, answer=""),
     "no content": Row("GET", "/empty", status=204, answer=""),
     "created": Row("POST", "/made", status=201, answer={"id": 7}, says={"location": ["/made/7"], "x-custom": ["a, b"], "x-number": ["7"]}),
     "other status": Row("GET", "/teapot", status=418, answer="<p>I'm a teapot</p>"),
@@ -123,19 +133,24 @@ DEFAULT_TYPES = {"2.0": "application/json", "1.0": "application/json", "alb": "a
 ALL, EVERY, AS_2_0 = tuple(ADAPTERS), tuple(FORMATS), ("2.0", "auto")
 WITHOUT_TYPE = ("redirect: content-type", "no content: content-type", "not modified: content-type")
 DEVIATIONS = [
-    (ALL, ("alb",), ("repeated query: body", "repeated header: body"),
+    (ALL, ("alb",), ("repeated query: body", "query with brackets: body", "repeated header: body"),
      "a balancer's event without multi-value headers holds the last value alone"),
     (("serverless-http", "serverless-express", "hono"), ("alb",), ("cookies both ways: set-cookie",),
      "the adapter fills headers alone, which hold one value each: of two cookies one goes out, or none"),
     (("serverless-http",), ("1.0",), ("repeated header: body",), "the adapter reads multiValueHeaders, and overwrites them by headers"),
-    (("serverless-express",), EVERY, ("404: status", "404: body", "404 of a POST: status", "404 of a POST: body"),
-     "the adapter's socket has no on(), so Express's last handler throws: apps that answer 404 themselves are fine"),
+    (("serverless-express",), EVERY,
+     tuple(f"{row}: {what}" for row in ("404", "404 of a POST", "path that is not UTF-8") for what in ("status", "body")), "the adapter's socket has no on(), so Express's last handler throws: apps that answer 404 themselves are fine"),
     (("fastify",), AS_2_0, ("query with commas: body",), "the adapter splits queryStringParameters at commas, though rawQueryString has it right"),
     (("fastify",), ("alb", "alb-multi"), ("query: body",), "the adapter does not read + as a space"),
+    (("serverless-express", "fastify"), ("alb", "alb-multi"), tuple(f"query with bad escapes: {what}" for what in ("status", "body", "content-type")),
+     "the adapter throws: it decodes strictly"),
+    (("serverless-express",), ("alb", "alb-multi"), ("query with bad escapes: x-powered-by",), "the same"),
+    (("fastify",), ("alb", "alb-multi"), tuple(f"query with bad escapes: {name}" for name in ("cache-control", "x-orchestrator-invocation")),
+     "the same; and what it throws goes up to Lambda, so that the answer is a fault's"),
     (("fastify",), ("alb-multi",),
-     tuple(f"{row}: body" for row in ("cookies both ways", "headers", "PUT", "DELETE", "OPTIONS", "JSON", "broken JSON", "form", "multipart upload",
+     tuple(f"{row}: body" for row in ("cookies both ways", "headers", "PUT", "DELETE", "OPTIONS", "POST without a body", "JSON", "JSON in chunks", "broken JSON", "form", "multipart upload",
                                       "gzip request", "not modified", "repeated header")) +
-     tuple(f"{row}: status" for row in ("PUT", "JSON", "broken JSON", "form", "multipart upload", "not modified")) +
+     tuple(f"{row}: status" for row in ("PUT", "JSON", "JSON in chunks", "broken JSON", "form", "multipart upload", "not modified")) +
      ("gzip answer: content-encoding", "gzip answer: vary", "not modified: content-type"),
      "the adapter takes from multiValueHeaders only what has more than one value: the app sees no other header"),
     (("hono",), ("alb-multi",), ("repeated header: body",), "the adapter joins repeated headers with a semicolon"),
@@ -276,6 +291,14 @@ def test_the_answers_are_those_of_node(deployed, direct, payload_format, adapter
     unexpected = [f"{what}: {problems[what]}" for what in sorted(set(problems) - expected)]
     assert not unexpected, "\n".join(unexpected)
     assert expected == set(problems), f"no difference any more, strike it: {sorted(expected - set(problems))}"
+
+
+@pytest.mark.parametrize("path", ["/greet/%zz", "/greet/%", "/greet/../query", "/greet/%2e%2E/query", "/greet/{x}", "/greet/\\x"])
+def test_a_path_that_can_be_read_in_two_ways_reaches_no_app(deployed, path):
+    """Node passes them on, and each framework reads them in its own way."""
+    stack, versions = deployed
+    answer = stack.app(versions["2.0"], path, headers={"X-Adapter": "hono"})
+    assert answer.status == 400 and answer.json()["type"] in [f"urn:app-orchestrator:fault:{fault}" for fault in ("refused", "bad-target")]
 
 
 TOO_LARGE = {  # sent, as JSON in the event

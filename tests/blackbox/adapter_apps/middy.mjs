@@ -6,6 +6,7 @@ import httpJsonBodyParser from "@middy/http-json-body-parser";
 import httpMultipartBodyParser from "@middy/http-multipart-body-parser";
 import httpRouter from "@middy/http-router";
 import httpUrlencodeBodyParser from "@middy/http-urlencode-body-parser";
+import {unescape} from "node:querystring"; // which takes %zz as it is
 import {gunzipSync, gzipSync} from "node:zlib";
 import answers from "./answers.js";
 
@@ -24,7 +25,7 @@ function query(event) {
     const parameters = new URLSearchParams(event.rawQueryString);
     return Object.fromEntries([...parameters.keys()].map((name) => [name, parameters.getAll(name)]));
   }
-  const decode = isAlb(event) ? (value) => decodeURIComponent(value.replace(/\+/g, " ")) : (value) => value;
+  const decode = isAlb(event) ? (value) => unescape(value.replace(/\+/g, " ")) : (value) => value;
   const all = answers.lists(event.multiValueQueryStringParameters ?? event.queryStringParameters ?? {});
   return Object.fromEntries(Object.entries(all).map(([name, values]) => [decode(name), values.map(decode)]));
 }
@@ -66,6 +67,7 @@ const routes = [
   ["GET", "/teapot", async () => text("<p>I'm a teapot</p>", "text/html", 418)],
   ["GET", "/tagged", async (event) => headersOf(event)["if-none-match"] === '"v1"' ? {statusCode: 304, headers: {etag: '"v1"'}} :
     {...text("tagged"), headers: {"content-type": "text/html; charset=utf-8", "etag": '"v1"'}}],
+  ["HEAD", "/missing", async () => ({statusCode: 404})],
   ["GET", "/missing", async () => json({missing: true}, {statusCode: 404})],
   ["GET", "/fail", async () => { throw new Error("on purpose"); }],
 ].map(([method, path, handler]) => ({method, path, handler}));
