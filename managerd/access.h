@@ -25,7 +25,7 @@ void access_key_make(char out[ACCESS_KEY_SIZE]);
  * other. */
 void access_check(const struct json *access, struct faults *faults);
 /* The rules of an app (its record) for its route; views live in the arena. ERROR_DAMAGED: a key that
- * cannot be read, so that there is no route rather than one with a rule less. */
+ * cannot be read; such an app gets no new route rather than one with a rule less. */
 enum error access_route(const struct json *app, struct arena *arena,
                         struct route_access *access) MUST_CHECK;
 

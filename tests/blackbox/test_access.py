@@ -3,6 +3,7 @@ import datetime
 import hashlib
 import pathlib
 import re
+import threading
 import time
 
 import pytest
@@ -157,6 +158,30 @@ def test_a_key_opens_the_next_request_and_its_end_closes_the_one_after(stack):
         assert call(stack, "DELETE", f"/v1/apps/shop/keys/{key['id']}").json()["type"] == "/problems/key-not-found"
     rule(stack, "shop", {"apiKeys": None})
     assert stack.app("shop").status == 200
+
+
+def test_no_request_that_begins_after_the_end_of_its_key_is_served_on_any_worker(stack):
+    rule(stack, "shop", {"apiKeys": {}})
+    key, over, statuses = make_key(stack), threading.Event(), []
+
+    def hammer():
+        for _ in range(2000):
+            after = over.is_set()
+            statuses.append((after, use(stack, key["secret"]).status))
+            if after:
+                return
+
+    threads = [threading.Thread(target=hammer) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(statuses) > 30, 20, "the key is used by all")
+    assert call(stack, "DELETE", f"/v1/apps/shop/keys/{key['id']}").status == 204
+    over.set()
+    for thread in threads:
+        thread.join(60)
+    assert [status for after, status in statuses if after] == [401] * 6
+    assert {status for after, status in statuses if not after} <= {200, 401} and (False, 200) in statuses
+    rule(stack, "shop", None)
 
 
 def test_a_key_is_long_recognisable_and_shown_once(stack):
