@@ -111,6 +111,17 @@ enum error lambda_control_new(struct event_base *base, const char *(*variable)(c
     return ERROR_NONE;
 }
 
+enum error lambda_control_reload(struct lambda_control *control, struct buffer *problem)
+{
+    struct credentials_provider *provider = NULL;
+    enum error error = credentials_provider_new(control->base, &provider, problem);
+    if (error)
+        return error;
+    credentials_provider_free(control->provider);
+    control->provider = provider;
+    return ERROR_NONE;
+}
+
 void lambda_control_free(struct lambda_control *control)
 {
     if (!control)

@@ -67,6 +67,9 @@ struct lambda_request {
 enum error lambda_control_new(struct event_base *base, const char *(*variable)(const char *name),
                               struct lambda_control **control, struct buffer *problem) MUST_CHECK;
 void lambda_control_free(struct lambda_control *control);
+/* Takes the credentials that are configured now; what is under way ends with the old ones. On failure
+ * the old ones stay; one sentence in `problem`. */
+enum error lambda_control_reload(struct lambda_control *control, struct buffer *problem) MUST_CHECK;
 
 struct lambda_call *lambda_send(struct lambda_control *control,
                                 const struct lambda_request *request,

@@ -312,6 +312,9 @@ static void on_hangup(evutil_socket_t signal_number, short what, void *context)
         log_write(LOG_ERROR, "secrets-not-read", LOG_VIEW("problem", buffer_view(&problem)));
     else
         use_configured_token(server);
+    buffer_clear(&problem);
+    if (lambda_control_reload(server->control, &problem))
+        log_write(LOG_ERROR, "credentials-not-read", LOG_VIEW("problem", buffer_view(&problem)));
     buffer_release(&problem);
 }
 

@@ -2,10 +2,14 @@
 #include "common/aws/credentials.h"
 
 #include "common/base/crypto.h"
+#include "common/base/file.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PART_MAX_BYTES 16384 /* session tokens have a few thousand */
 
 /* A snapshot with its count; the strings follow the struct in the same allocation. */
 struct held {
@@ -20,7 +24,6 @@ struct credentials_provider {
 };
 
 static struct view place(char **at, struct view text);
-static struct view variable(const char *name);
 static bool well_formed(struct view text, const char *forbidden);
 
 struct credentials *credentials_new(struct view access_key_id, struct view secret_access_key,
@@ -61,17 +64,31 @@ void credentials_release(struct credentials *credentials)
     free(held);
 }
 
-enum error credentials_provider_new(struct event_base *base, struct credentials_provider **provider,
-                                    struct buffer *problem)
+/* One part: of the variable, or of the file that NAME_FILE names, without the line end at its end. */
+static enum error read_part(const char *name, struct buffer *text, struct buffer *problem)
 {
-    struct view key = variable("AWS_ACCESS_KEY_ID");
-    struct view secret = variable("AWS_SECRET_ACCESS_KEY");
-    struct view token = variable("AWS_SESSION_TOKEN");
+    char file_variable[64];
+    const char *value = getenv(name), *path;
 
-    (void)base; /* the environment answers at once */
-    *provider = NULL;
-    if (!token.length)
-        token = variable("AWS_SECURITY_TOKEN"); /* its name of old */
+    buffer_init(text, PART_MAX_BYTES);
+    snprintf(file_variable, sizeof(file_variable), "%s_FILE", name);
+    path = getenv(file_variable);
+    if ((value && value[0]) || !path || !path[0]) {
+        buffer_append_string(text, value ? value : "");
+        return text->error;
+    }
+    enum error error = file_read(path, text);
+    if (error != ERROR_NONE)
+        buffer_append_format(problem, "%s names the file %s, which cannot be used: %s.",
+                             file_variable, path, error_text(error));
+    while (text->length && strchr("\r\n", text->data[text->length - 1]))
+        text->length--;
+    return error;
+}
+
+static enum error make_snapshot(struct view key, struct view secret, struct view token,
+                                struct credentials **snapshot, struct buffer *problem)
+{
     if (!key.length && !secret.length) {
         buffer_append_string(problem, "There are no AWS credentials: set AWS_ACCESS_KEY_ID and "
                                       "AWS_SECRET_ACCESS_KEY.");
@@ -89,10 +106,37 @@ enum error credentials_provider_new(struct event_base *base, struct credentials_
                              "a blank, a line end or another byte that no key has.");
         return ERROR_INVALID;
     }
-    *provider = calloc(1, sizeof(**provider));
-    REQUIRE(*provider != NULL);
-    (*provider)->snapshot = credentials_new(key, secret, token, INT64_MAX);
+    *snapshot = credentials_new(key, secret, token, INT64_MAX);
     return ERROR_NONE;
+}
+
+enum error credentials_provider_new(struct event_base *base, struct credentials_provider **provider,
+                                    struct buffer *problem)
+{
+    static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+                                        "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"};
+    struct buffer parts[4] = {0};
+    struct credentials *snapshot = NULL;
+    enum error error = ERROR_NONE;
+
+    (void)base; /* the environment answers at once */
+    *provider = NULL;
+    for (size_t i = 0; i < 4 && error == ERROR_NONE; i++)
+        error = read_part(names[i], &parts[i], problem);
+    if (error == ERROR_NONE) /* the last is the token's name of old */
+        error = make_snapshot(buffer_view(&parts[0]), buffer_view(&parts[1]),
+                              buffer_view(&parts[parts[2].length ? 2 : 3]), &snapshot, problem);
+    if (error == ERROR_NONE) {
+        *provider = calloc(1, sizeof(**provider));
+        REQUIRE(*provider != NULL);
+        (*provider)->snapshot = snapshot;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        if (parts[i].data)
+            wipe(parts[i].data, parts[i].capacity);
+        buffer_release(&parts[i]);
+    }
+    return error;
 }
 
 void credentials_provider_free(struct credentials_provider *provider)
@@ -127,11 +171,6 @@ static struct view place(char **at, struct view text)
         memcpy(*at, text.data, text.length);
     *at += text.length + 1;
     return placed;
-}
-
-static struct view variable(const char *name)
-{
-    return view_of(getenv(name));
 }
 
 /* They go into header lines: a line end would begin another one. */

@@ -2,7 +2,8 @@
  * Credentials: immutable, reference-counted snapshots behind an asynchronous provider.
  *
  * Today's provider reads the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
- * AWS_SESSION_TOKEN; an empty variable counts as unset; a key without its secret is an error). The
+ * AWS_SESSION_TOKEN; an empty variable counts as unset; a key without its secret is an error), or the
+ * files that AWS_ACCESS_KEY_ID_FILE and so on name, which a new provider reads anew. The
  * interface is the one that the full chain (web identity, files, container, instance) needs: a
  * request asks, and gets a snapshot at once or later from its loop. Snapshots may be shared between
  * threads; providers belong to one loop.
@@ -30,7 +31,7 @@ void credentials_release(struct credentials *credentials); /* NULL is fine */
 struct credentials_provider;
 
 /* The provider that the environment configures. ERROR_NOT_FOUND: nothing configured; ERROR_INVALID:
- * half configured. One sentence in `problem`. */
+ * half configured; or a file's own error. One sentence in `problem`. */
 enum error credentials_provider_new(struct event_base *base, struct credentials_provider **provider,
                                     struct buffer *problem) MUST_CHECK;
 void credentials_provider_free(struct credentials_provider *provider);

@@ -3,6 +3,7 @@ import hashlib
 import http.client
 import itertools
 import os
+import signal
 import ssl
 import threading
 import time
@@ -10,8 +11,9 @@ import time
 import pytest
 
 import harness
-from fake_lambda import FakeLambda, pause
+from fake_lambda import FakeLambda, Proxy, app, pause
 from secure_proxy import Secure, lenient, make_certificate
+from sigv4_oracle import find_problem
 
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
 RATE = 500       # requests a second that are asked for
@@ -112,6 +114,76 @@ def rotate_certificates(aws, seconds):
         assert max(late) < NEW_WITHIN * PATIENCE, "the new one comes within two seconds"
         assert len(set(numbers)) > seconds / NEW_WITHIN / PATIENCE, "it was rotated"
         proxyd.until_shown("hello.localhost", f"round-{len(put) - 1}.test")
+
+
+class Keys:
+    """Files that hold the present key of an AWS account, which takes the present one and the one before."""
+
+    def __init__(self):
+        self.folder, self.secrets, self.valid, self.number = harness.scratch("keys."), {}, (), 0
+        self.replace()
+
+    def replace(self):
+        self.number += 1
+        new = {"id": f"AKID{self.number}", "secret": f"secret/{self.number}+x", "token": f"token{self.number}=="}
+        self.secrets[new["id"]] = new["secret"]
+        self.valid = (*self.valid[-1:], new["id"])
+        for name, text in new.items():
+            (self.folder / f".{name}").write_text(text + "\n")
+            os.rename(self.folder / f".{name}", self.folder / name)
+
+    def variables(self, url):
+        return {"AWS_ENDPOINT_URL_LAMBDA": url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID_FILE": str(self.folder / "id"),
+                "AWS_SECRET_ACCESS_KEY_FILE": str(self.folder / "secret"), "AWS_SESSION_TOKEN_FILE": str(self.folder / "token")}
+
+    def answer(self, call):
+        headers = dict(call.headers)
+        key = headers["Authorization"].split("Credential=")[1].split("/")[0]
+        if key in self.valid and headers["X-Amz-Security-Token"] == f"token{key[4:]}==":
+            call.reply({"statusCode": 200, "body": key})
+        else:
+            call.service_error(403, "UnrecognizedClientException")
+
+
+def rotate_credentials(aws, seconds):
+    keys = Keys()
+    aws.aws_variables = lambda: keys.variables(aws.url)
+    aws.script["hello"] = keys.answer
+    with Proxy(aws, routes=[app("hello")]) as proxyd:
+        def connect():
+            made = http.client.HTTPConnection(*proxyd.address, timeout=30)
+            made.connect()
+            return made
+
+        with Load(connect, fresh=0) as load:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                keys.replace()
+                proxyd.signal(signal.SIGHUP)
+                harness.wait_for(lambda: proxyd.app("hello").text == f"AKID{keys.number}", 5, "the new key signs")
+                pause(0.5)  # every worker and every call under way has the new one by now: the old one may end
+        assert not load.failed, load.failed[:5]
+        assert load.count > RATE * seconds / 2 / PATIENCE and keys.number > seconds / 2 / PATIENCE
+        (keys.folder / "secret").unlink()
+        proxyd.signal(signal.SIGHUP)
+        harness.wait_for(lambda: proxyd.events("credentials-not-read"), 5, "it is told")
+        assert proxyd.app("hello").text == f"AKID{keys.number}", "what cannot be read leaves the old one in force"
+        assert "secret/" not in proxyd.log_text()
+    with aws.lock:
+        sample = aws.calls[::7]
+    for one in sample:
+        problem = find_problem(one.method, one.target, one.headers, one.body, keys.secrets, "us-east-1", {"lambda"})
+        assert problem is None, problem
+
+
+@pytest.mark.threads
+def test_credentials_rotate_under_load(aws):
+    rotate_credentials(aws, 5)
+
+
+@pytest.mark.long
+def test_credentials_rotate_under_load_for_a_minute(aws):
+    rotate_credentials(aws, 60)
 
 
 @pytest.mark.threads

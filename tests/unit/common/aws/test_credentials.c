@@ -5,8 +5,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -69,6 +71,47 @@ static void a_key_and_its_secret_are_given_at_once(void **state)
     assert_true(view_equal_string(second->session_token, "token=="));
     credentials_release(first);
     credentials_release(second);
+    buffer_release(&problem);
+}
+
+static void write_text(char path[64], const char *text)
+{
+    int descriptor;
+
+    snprintf(path, 64, "/tmp/test_credentials.XXXXXX");
+    descriptor = mkstemp(path);
+    assert_true(descriptor >= 0 && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text));
+    close(descriptor);
+}
+
+static void parts_may_lie_in_files(void **state)
+{
+    struct credentials_provider *provider;
+    struct credentials *credentials;
+    struct buffer problem;
+    char key[64], secret[64];
+
+    (void)state;
+    buffer_init(&problem, 1024);
+    write_text(key, "AKIDFILE\r\n");
+    write_text(secret, "from/file");
+    environment(NULL, "", "token==");
+    setenv("AWS_ACCESS_KEY_ID_FILE", key, 1);
+    setenv("AWS_SECRET_ACCESS_KEY_FILE", secret, 1);
+    setenv("AWS_SESSION_TOKEN_FILE", "/nowhere", 1); /* the variable itself is set */
+    assert_int_equal(credentials_provider_new(NULL, &provider, &problem), ERROR_NONE);
+    credentials = credentials_get(provider, never_called, NULL);
+    assert_true(view_equal_string(credentials->access_key_id, "AKIDFILE"));
+    assert_true(view_equal_string(credentials->secret_access_key, "from/file"));
+    assert_true(view_equal_string(credentials->session_token, "token=="));
+    credentials_release(credentials);
+    credentials_provider_free(provider);
+    unlink(secret);
+    expect_error(ERROR_NOT_FOUND, "AWS_SECRET_ACCESS_KEY_FILE names the file /tmp/");
+    unlink(key);
+    unsetenv("AWS_ACCESS_KEY_ID_FILE");
+    unsetenv("AWS_SECRET_ACCESS_KEY_FILE");
+    unsetenv("AWS_SESSION_TOKEN_FILE");
     buffer_release(&problem);
 }
 
@@ -169,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_and_its_secret_are_given_at_once),
+        cmocka_unit_test(parts_may_lie_in_files),
         cmocka_unit_test(the_token_has_an_old_name_too),
         cmocka_unit_test(nothing_configured_is_not_found),
         cmocka_unit_test(half_of_a_pair_is_invalid),
