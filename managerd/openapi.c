@@ -197,6 +197,8 @@ static const char *text_type(const struct endpoint *endpoint)
         {"followOperation", "text/event-stream"},
         {"getMetrics", "text/plain"},
         {"getProblem", "text/html"},
+        {"listSchemas", "application/json"},
+        {"getSchema", "application/schema+json"},
         {"getOpenapi", "application/json"},
         {"getHealth", "application/json"},
         {"getReadiness", "application/json"},
@@ -209,7 +211,7 @@ static const char *text_type(const struct endpoint *endpoint)
 
 static void write_text_content(struct json_writer *w, const char *type)
 {
-    bool is_json = strcmp(type, "application/json") == 0;
+    bool is_json = strstr(type, "json") != NULL;
     json_open_object(w, "content");
     json_member(w, view_of(type));
     json_open_object(w, NULL);

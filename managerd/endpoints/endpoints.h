@@ -46,6 +46,8 @@
     X(ready_get)                                                                                   \
     X(metrics_get)                                                                                 \
     X(openapi_get)                                                                                 \
+    X(schema_list)                                                                                 \
+    X(schema_get)                                                                                  \
     X(problem_get)                                                                                 \
     X(home_get)
 

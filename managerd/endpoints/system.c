@@ -3,6 +3,7 @@
 #include "managerd/certificates.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/publish.h"
+#include "managerd/schemas.h"
 
 #include "common/base/exposition.h"
 
@@ -105,6 +106,26 @@ enum progress openapi_get(struct call *call)
 {
     buffer_append(&call->text, call->server->openapi, call->server->openapi_length);
     return call_answer_text(call, 200, "application/json");
+}
+
+enum progress schema_list(struct call *call)
+{
+    struct json *list = json_new_object(), *schemas = json_new_array();
+    for (size_t i = 0; schema_name(i); i++)
+        json_append(schemas, json_new_string(view_of(
+                                 arena_format(&call->arena, "/schemas/%s", schema_name(i)))));
+    json_set(list, "schemas", schemas);
+    return call_answer(call, 200, list);
+}
+
+enum progress schema_get(struct call *call)
+{
+    struct view text;
+    if (!schema_find(call->parameters.values[0], &text))
+        return call_fail(call, PROBLEM_NOT_FOUND,
+                         "There is no such schema; /schemas lists what there is.");
+    buffer_append_view(&call->text, text);
+    return call_answer_text(call, 200, "application/schema+json");
 }
 
 enum progress problem_get(struct call *call)
