@@ -161,6 +161,8 @@ static void make_events(struct server *server)
     struct timeval tick = milliseconds(ROUTES_TICK_MS);
 
     for (size_t i = 0; i < 3; i++) {
+        /* What libevent puts back when the loop is over: the exit code is settled by then. */
+        signal(numbers[i], SIG_IGN);
         server->signals[i] = evsignal_new(server->base, numbers[i], on_signal, server);
         REQUIRE(server->signals[i] && event_add(server->signals[i], NULL) == 0);
     }

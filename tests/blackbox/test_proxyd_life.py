@@ -343,3 +343,14 @@ def test_the_ready_line_is_json_with_addresses(aws):
         connection = http.client.HTTPConnection("::1", int(proxyd.listen.rsplit(":", 1)[1]), timeout=10)
         assert harness.send(connection, "GET", "/", host="hello.localhost").json()["requestContext"]["http"]["sourceIp"] == "::1"
         connection.close()
+
+
+def test_a_signal_at_the_very_end_changes_nothing(aws):
+    """As a supervisor's, that stops a process which is ending by itself."""
+    for _ in range(3):
+        with Proxy(aws, routes=[app("hello")]) as proxyd:
+            os.kill(proxyd.process.pid, signal.SIGTERM)
+            harness.wait_for(lambda: proxyd.events("draining"), 10, "it drains", pause=0.001)
+            while proxyd.running and not proxyd.events("stopped"):
+                os.kill(proxyd.process.pid, signal.SIGHUP)
+            proxyd.wait(0)
