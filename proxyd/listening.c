@@ -187,8 +187,8 @@ static bool all_reuse_port(const struct listening *listening, enum listening_kin
     return true;
 }
 
-static enum error complete_kind(struct listening *listening, const struct config *config,
-                                enum listening_kind kind, struct buffer *problem)
+enum error listening_complete(struct listening *listening, const struct config *config,
+                              enum listening_kind kind, struct buffer *problem)
 {
     const char *wish = wish_of(config, kind);
     size_t wanted = kind == LISTENING_ADMIN ? 1 : (size_t)config->workers;
@@ -204,19 +204,6 @@ static enum error complete_kind(struct listening *listening, const struct config
     }
     if (error == ERROR_NONE && !listening_kept(listening, kind) && all_reuse_port(listening, kind))
         add_for_workers(listening, kind, wanted);
-    return error;
-}
-
-enum error listening_complete(struct listening *listening, const struct config *config,
-                              struct buffer *problem)
-{
-    /* The admin address first: it is nobody else's, so that a second process that may not be ends
-     * before it shares clients' connections. */
-    static const enum listening_kind order[] = {LISTENING_ADMIN, LISTENING_HTTP, LISTENING_HTTPS};
-    enum error error = ERROR_NONE;
-
-    for (size_t i = 0; i < LISTENING_KINDS && error == ERROR_NONE; i++)
-        error = complete_kind(listening, config, order[i], problem);
     return error;
 }
 

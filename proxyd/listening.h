@@ -41,9 +41,9 @@ enum error listening_take(struct listening *listening, enum listening_kind kind,
                           struct buffer *problem) MUST_CHECK;
 /* Whether a socket of this kind is where the configuration wishes one, or systemd's. */
 bool listening_wanted(const struct config *config, enum listening_kind kind, bool kept, int fd);
-/* Binds what is missing, and more where each worker can have a socket of its own. */
+/* Binds what is missing of that kind, and more where each worker can have a socket of its own. */
 enum error listening_complete(struct listening *listening, const struct config *config,
-                              struct buffer *problem) MUST_CHECK;
+                              enum listening_kind kind, struct buffer *problem) MUST_CHECK;
 
 /* The sockets that worker `number` of `workers` shall listen on, as new descriptors; each socket has
  * somebody, each worker at least one (0 when there are none of that kind). ERROR_*: the process may

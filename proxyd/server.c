@@ -252,12 +252,18 @@ static enum error start(struct server *server, struct buffer *problem)
 
     if (error == ERROR_NONE)
         error = taker_begin(&server->taker, config, &server->listening, problem);
+    if (error == ERROR_NONE)
+        error = wait_for_routes(server, problem);
+    /* The admin address is nobody else's: a second process that may not be ends here, before it
+     * shares clients' connections or takes the path of the next. */
+    if (error == ERROR_NONE)
+        error = listening_complete(&server->listening, config, LISTENING_ADMIN, problem);
     if (error == ERROR_NONE && server->taker.fd < 0)
         error = start_giver(server, problem);
     if (error == ERROR_NONE)
-        error = wait_for_routes(server, problem);
+        error = listening_complete(&server->listening, config, LISTENING_HTTP, problem);
     if (error == ERROR_NONE)
-        error = listening_complete(&server->listening, config, problem);
+        error = listening_complete(&server->listening, config, LISTENING_HTTPS, problem);
     if (error == ERROR_NONE)
         error = start_threads_deaf(server, problem);
     return error;

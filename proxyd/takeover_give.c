@@ -36,6 +36,8 @@ static void drop_peer(struct giver *giver)
     event_del(giver->peer.timer);
     close(giver->peer.fd);
     giver->peer.fd = -1;
+    if (giver->fd >= 0)
+        event_add(giver->accepting, NULL);
 }
 
 static void refuse(int fd, const char *reason)
@@ -135,18 +137,19 @@ static void on_accept(evutil_socket_t listening, short events, void *context)
     struct giver *giver = context;
     struct timeval most = {giver->config->takeover_timeout_ms / 1000,
                            giver->config->takeover_timeout_ms % 1000 * 1000};
-    int pid, fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int pid = 0, fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     (void)events;
     if (fd < 0)
         return;
-    if (!handover_peer_is_ours(fd, &pid) || giver->peer.fd >= 0) {
-        log_write(LOG_WARN, "hand-over-refused", LOG_BOOL("busy", giver->peer.fd >= 0));
-        refuse(fd, giver->peer.fd >= 0 ? "another process takes over just now"
-                                       : "only processes of the same user may take over");
+    if (!handover_peer_is_ours(fd, &pid)) {
+        log_write(LOG_WARN, "hand-over-refused", LOG_INTEGER("to", pid));
+        refuse(fd, "only processes of the same user may take over");
         close(fd);
         return;
     }
+    /* The next waits in the queue, and is served by whoever serves then. */
+    event_del(giver->accepting);
     giver->peer.fd = fd;
     giver->peer.pid = pid;
     giver->peer.offered = false;
@@ -194,6 +197,7 @@ void giver_free(struct giver *giver)
     event_free(giver->peer.timer);
     if (giver->fd >= 0) {
         struct stat now;
+
         if (lstat(giver->config->takeover_socket, &now) == 0 && now.st_ino == giver->path.st_ino &&
             now.st_dev == giver->path.st_dev)
             unlink(giver->config->takeover_socket);

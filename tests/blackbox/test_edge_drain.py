@@ -76,6 +76,19 @@ def test_a_silent_kept_connection_does_not_hold_the_end_up(aws):
         connection.close()
 
 
+def test_a_kept_connection_may_bring_its_last_request_for_as_long_as_is_said(aws):
+    with Proxy(aws, routes=[app("hello")], options={"PROXYD_DRAIN_IDLE": "20s"}) as proxyd:
+        quick, silent = [http.client.HTTPConnection(*proxyd.address, timeout=20) for _ in range(2)]
+        for connection in (quick, silent):
+            assert harness.send(connection, "GET", "/", host="hello.localhost").status == 200
+        proxyd.signal(signal.SIGTERM)
+        proxyd.wait_for_event("draining")
+        assert harness.send(quick, "GET", "/", host="hello.localhost").header("Connection") == "close"
+        pause(1.3)  # longer than it would be without the option
+        assert harness.send(silent, "GET", "/", host="hello.localhost").header("Connection") == "close"
+        proxyd.wait(0, seconds=10)
+
+
 def test_a_client_that_resets_at_once_is_named_in_the_log(aws):
     """Its address is known from accepting, though the kernel has forgotten it when the request is read."""
     with Proxy(aws, routes=[app("hello")], options={"PROXYD_WORKERS": "1"}) as proxyd:

@@ -142,7 +142,7 @@ class Load:
         return sum(list(self.counts.values()))
 
 
-def rolling(line, takeovers, rate, workers):
+def rolling(line, takeovers, rate, workers, seconds=1):
     """Take-overs under load; what one client misses is an exception in its thread. Gives the requests a second."""
     line.start({"PROXYD_WORKERS": workers[0]})
     load = Load(line, rate)
@@ -155,7 +155,7 @@ def rolling(line, takeovers, rate, workers):
             for number in range(takeovers):
                 line.follow({"PROXYD_WORKERS": workers[(number + 1) % len(workers)]})
                 at = load.sent
-                harness.wait_for(lambda: load.sent > at + rate, 30, "the new process serves")
+                harness.wait_for(lambda: load.sent > at + seconds * rate, 60, "the new process serves")
                 line.processes[-2].wait(0, seconds=60)
             began.append((time.monotonic(), load.sent))
         finally:
@@ -179,7 +179,7 @@ def test_three_take_overs_at_500_requests_a_second_fail_none(aws, tmp_path):
 @pytest.mark.load
 def test_thirty_take_overs_in_a_minute_at_500_requests_a_second_fail_none(aws, tmp_path):
     with Line(aws, make_certificate(tmp_path / "default.pem", "*.localhost")) as line:
-        print(f"{rolling(line, 30, 500, [2, 1, 4, 3]):.0f} requests/s")
+        print(f"{rolling(line, 30, 500, [2, 1, 4, 3], 2):.0f} requests/s")
 
 
 @pytest.mark.threads
@@ -238,6 +238,20 @@ def test_a_stream_ends_where_it_began_and_a_signal_then_does_not_cut_it(aws):
         first.wait(0)
         assert first.access_lines()[-1]["stream"] == "complete"
         harness.wait_for(lambda: len(second.access_lines()) == 20, 5, "the last line is written")
+
+
+def test_several_that_start_at_once_take_over_in_turn(aws):
+    with Line(aws) as line:
+        processes = [line.start(), *[line.make().launch() for _ in range(3)]]
+        for process in processes[1:]:
+            process.ready_line = process.wait_for_event("ready", 30)
+        harness.wait_for(lambda: sum(process.running for process in processes) == 1, 30, "one remains")
+        last = next(process for process in processes if process.running)
+        assert not last.events("handed-over") and sum(len(process.events("took-over")) for process in processes) == 3
+        last.listen, last.admin = line.address, line.admin
+        serves(last)
+        for process in processes:
+            process.stop() if process is last else process.wait(0)
 
 
 def test_the_figures_are_those_of_the_process_that_serves(aws):
@@ -409,8 +423,9 @@ def test_strange_messages_are_refused_and_change_nothing(aws):
                     assert answers[5] == REFUSED and b"version 9" in answers and b"version 1" in answers, answers
             harness.wait_for(lambda: descriptors(first) <= before, 10, f"all descriptors are closed after {name}")
         with dial(line.socket) as slow, dial(line.socket) as second:
-            assert second.recv(1024)[5] == REFUSED
+            second.sendall(packet(ASK))
             assert b"not ready in time" in slow.recv(1024)
+            assert second.recv(1024)[5] == OFFER  # its turn
         serves(first)
         assert not first.events("handed-over")
         line.follow()
