@@ -32,6 +32,7 @@ def edge():
         with Proxy(aws, options={"PROXYD_ATTEMPTS": "1"}, routes=[
                 app("plain"), app("mine", access={"cors": POLICY}), app("open", access={"cors": {"origins": ["*"], "methods": "*", "headers": "*"}}),
                 app("keyed", access={"cors": POLICY, "api_keys": KEYS}),
+                app("later", access={"cors": POLICY, "api_keys": KEYS}, respond_async=True),
                 app("broken", access={"cors": POLICY}), app("throttled", access={"cors": POLICY}),
                 app("small", access={"cors": POLICY}, max_body_bytes=10),
                 app("slow", access={"cors": POLICY}, rate_milli=1, burst=1)]) as proxyd:
@@ -122,6 +123,16 @@ def test_faults_can_be_read_too(edge):
         assert (answer.status, answer.json()["type"]) == (status, f"urn:app-orchestrator:fault:{fault}")
         assert of_cors(answer) == READ and varies(answer) == ["Origin"]
     assert of_cors(ask(proxyd, "nobody")) == {}, "there is no app to have rules"
+
+
+def test_asynchronous_calls_obey_the_same_rules(edge):
+    aws, proxyd = edge
+    aws.script["later"] = lambda call: call.answer(202, b"")
+    before = aws.count("later")
+    assert ask(proxyd, "later", method="POST", Prefer="respond-async").status == 401 and aws.count("later") == before
+    taken = ask(proxyd, "later", method="POST", Prefer="respond-async", X_Api_Key=KEY)
+    assert (taken.status, of_cors(taken)) == (202, READ) and aws.count("later") == before + 1
+    assert aws.last().event["headers"]["x-orchestrator-api-key-id"] == "k" and KEY not in aws.last().body.decode()
 
 
 def test_what_is_told_back_splits_no_header(edge):
