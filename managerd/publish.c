@@ -211,12 +211,14 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
         error = add_previews(publisher, &arena, &route);
     if (!error)
         error = route_record_validate(&route, &problem);
+    if (!error) {
+        route_record_encode(&want->value, &route);
+        error = want->value.error;
+    }
     if (error)
         log_write(LOG_ERROR, "route-not-publishable", LOG_VIEW("app", name),
                   LOG_STRING("error", error_name(error)),
                   LOG_VIEW("problem", buffer_view(&problem)));
-    else
-        route_record_encode(&want->value, &route);
     want->keep = error != ERROR_NONE;
     buffer_release(&problem);
     arena_release(&arena);
@@ -358,10 +360,10 @@ static enum error write_want(struct batch *batch, struct store_write *write,
                              const struct want *want, struct buffer *present)
 {
     struct view key = view_of(want->key), value = buffer_view(&want->value);
+    if (want->keep) /* also one too large for a record: it must not hold up the others */
+        return ERROR_NONE;
     if (want->value.error)
         return want->value.error;
-    if (want->keep)
-        return ERROR_NONE;
     enum error error = store_write_get(write, want->database, key, present);
     bool there = error == ERROR_NONE;
     if (error && error != ERROR_NOT_FOUND)

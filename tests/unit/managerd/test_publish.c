@@ -269,6 +269,69 @@ static void previews_add_the_ready_versions_the_newest_first(void **state)
     arena_release(&arena);
 }
 
+static struct json *filled_list(unsigned count, size_t length, const char *start)
+{
+    char text[256] = {0};
+    struct json *list = json_new_array();
+    for (unsigned i = 0; i < count; i++) {
+        memset(text, 'a' + (int)(i % 26), length);
+        memcpy(text, start, strlen(start));
+        json_append(list, json_new_string(view_of(text)));
+    }
+    return list;
+}
+
+/* More than the API lets an app have: beside a hundred versions it fills more than a record. */
+static void put_rules_too_large(const char *name)
+{
+    struct record app;
+    struct key key = key_app(view_of(name));
+    assert_int_equal(record_read(scene.state, key.text, &app), ERROR_NONE);
+    struct json *access = object_in(app.json, "access"), *cors = object_in(access, "cors");
+    struct json *keys = json_new_array();
+    json_set(cors, "allowOrigins", filled_list(100, 250, "https://"));
+    json_set(cors, "allowMethods", filled_list(80, 98, ""));
+    json_set(cors, "allowHeaders", filled_list(80, 98, ""));
+    json_set(cors, "exposeHeaders", filled_list(80, 98, ""));
+    json_set_string(object_in(access, "apiKeys"), "header", VIEW("X-Api-Key"));
+    for (unsigned i = 0; i < 100; i++)
+        json_append(keys, scene_parse("{\"id\":\"01a20a31-1bd0-7345-8931-223223d15d2f\","
+                                      "\"sha256\":\"00000000000000000000000000000000"
+                                      "00000000000000000000000000000000\",\"expiresAt\":null}"));
+    json_set(object_in(app.json, "internal"), "apiKeys", keys);
+    scene_put(&scene, key, app.json);
+    record_release(&app);
+}
+
+static void a_route_too_large_for_a_record_leaves_the_old_one_and_stops_no_other(void **state)
+{
+    struct arena arena;
+    struct route_record route;
+    (void)state;
+    arena_init(&arena, 1u << 20);
+    for (int number = 1; number <= 100; number++) {
+        put_version("hello", number, "17");
+        set_version_state("hello", number, "ready");
+    }
+    put_app("hello", 1, true, NULL);
+    publish("hello");
+    put_rules_too_large("hello");
+    publish("hello");
+    assert_true(read_route("hello", &arena, &route)); /* alone its rules would fit */
+    assert_non_null(route.access.cors);
+    assert_int_equal(route.access.api_key_count, 100);
+    allow_previews("hello");
+    publish("hello");
+    put_version("other", 1, "1");
+    put_app("other", 1, true, NULL);
+    publish("other");
+    assert_true(read_route("other", &arena, &route)); /* also after the rebuild of reopening */
+    assert_true(read_route("hello", &arena, &route));
+    assert_false(route.previews);
+    assert_true(publish_healthy(publisher));
+    arena_release(&arena);
+}
+
 static void put_domain(const char *host, const char *prefix)
 {
     struct json *domain = json_new_object(), *paths = json_new_array(), *path = json_new_object();
@@ -369,6 +432,7 @@ int main(void)
         TEST(a_route_that_cannot_be_made_leaves_the_old_one),
         TEST(a_start_publishes_only_differences),
         TEST(previews_add_the_ready_versions_the_newest_first),
+        TEST(a_route_too_large_for_a_record_leaves_the_old_one_and_stops_no_other),
         TEST(a_domain_follows_state_and_a_start_mends_what_differs),
         TEST(a_domain_that_cannot_be_published_leaves_the_old_one),
         TEST(changes_that_come_at_once_are_all_answered),
