@@ -299,9 +299,9 @@ static void run(struct server *server, struct buffer *problem)
     if (error == ERROR_NONE) {
         log_ready(server);
         supervisor_notify("READY=1");
-        if (takes)
-            error = start_giver(server, problem);
-        REQUIRE(error == ERROR_NONE); /* the socket was there */
+        /* It serves: that the next one will not find it is no reason to end. */
+        if (takes && start_giver(server, problem) != ERROR_NONE)
+            log_write(LOG_ERROR, "takeover-socket-lost", LOG_VIEW("problem", buffer_view(problem)));
     } else {
         say(problem);
         server->exit_code = 1;

@@ -24,7 +24,7 @@ struct giver_hooks {
 };
 
 /* Listens for the next process at config->takeover_socket; with `fd` >= 0 on the socket that the
- * process before listened on (taken). All borrowed. One sentence on failure. */
+ * process before listened on (taken), if it is one. All borrowed. One sentence on failure. */
 enum error giver_new(struct event_base *base, int fd, const struct config *config,
                      const struct listening *listening, const struct giver_hooks *hooks,
                      void *context, struct giver **giver, struct buffer *problem) MUST_CHECK;

@@ -164,10 +164,12 @@ enum error giver_new(struct event_base *base, int fd, const struct config *confi
 {
     enum error error = ERROR_NONE;
 
+    if (fd >= 0 && !handover_listen_as_ours(fd)) {
+        close(fd);
+        fd = -1;
+    }
     if (fd < 0)
         error = handover_listen(config->takeover_socket, &fd, problem);
-    else
-        handover_listen_as_ours(fd);
     if (error != ERROR_NONE)
         return error;
     struct giver *giver = calloc(1, sizeof *giver);

@@ -33,6 +33,8 @@ static enum error take_socket(struct taker *taker, struct listening *listening, 
     char address[BOUND_SOCKET_ADDRESS_SIZE];
 
     if (kind == LISTENING_KINDS) {
+        if (taker->giver_fd >= 0)
+            close(taker->giver_fd);
         taker->giver_fd = fd;
         return ERROR_NONE;
     }

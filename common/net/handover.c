@@ -252,9 +252,14 @@ enum error handover_listen(const char *path, int *fd, struct buffer *problem)
     return error_from_errno(number);
 }
 
-void handover_listen_as_ours(int fd)
+bool handover_listen_as_ours(int fd)
 {
-    REQUIRE(listen(fd, WAITING) == 0);
+    int domain = 0, type = 0;
+    socklen_t length = sizeof domain;
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET &&
+           listen(fd, WAITING) == 0;
 }
 
 bool handover_peer_is_ours(int fd, int *pid)

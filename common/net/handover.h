@@ -64,8 +64,9 @@ enum error handover_receive(int fd, struct handover_message *message,
 
 /* Listens at `path`, mode 0600; replaces a socket that is there. One sentence on failure. */
 enum error handover_listen(const char *path, int *fd, struct buffer *problem) MUST_CHECK;
-/* From now on who connects sees this process at the other end, not the one that made the socket. */
-void handover_listen_as_ours(int fd);
+/* From now on who connects to that socket of handover_listen sees this process at the other end, not
+ * the one that made it. False when it is no such socket. */
+bool handover_listen_as_ours(int fd);
 /* Connects; waits for each packet at most `timeout_ms`. ERROR_NOT_FOUND: nobody listens there.
  * ERROR_DENIED: the socket or its owner is neither ours nor root's. */
 enum error handover_connect(const char *path, int64_t timeout_ms, int *fd,

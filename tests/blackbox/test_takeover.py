@@ -514,6 +514,24 @@ def test_what_offers_nonsense_is_not_taken_over_from(aws):
             assert words in bad.log_text() and "cannot take over from the running process" in bad.log_text(), (name, bad.log_text())
 
 
+@pytest.mark.parametrize("other", [[], [socket.SOCK_STREAM, socket.SOCK_SEQPACKET], [socket.SOCK_DGRAM]])
+def test_without_the_socket_for_the_next_one_it_makes_its_own(aws, other):
+    """Other releases may not pass it on, or not as this one does."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def play(peer):
+        offer(peer, (0, listener), *[(3, socket.socket(socket.AF_UNIX, kind)) for kind in other])
+        assert peer.recv(1024)[5] == READY
+        peer.send(packet(LEFT))
+
+    with Line(aws) as line:
+        with FakeOld(line.socket, play):
+            first = line.start({"PROXYD_LISTEN": "%s:%d" % listener.getsockname()})
+        listener.close()
+        serves(first)
+        serves(line.follow())
+
+
 def test_a_refusal_after_it_was_ready_ends_the_new_process_in_order(aws):
     """The old one waited too long, and serves on: it must not share its clients with one that it does not know of."""
     listener = socket.create_server(("127.0.0.1", 0))
