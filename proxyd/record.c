@@ -26,6 +26,16 @@ static void write_what_was_asked(struct json_writer *w, const struct request *re
         json_write_string(w, "query", request->query);
 }
 
+/* An answer without a body is whole with its head, however the function ends. */
+static const char *stream_end(const struct request *request)
+{
+    if (request->client_gone)
+        return "client-gone";
+    if (request->fault == FAULT_NONE || reply_has_no_body(request->method, request->status))
+        return "complete";
+    return "cut";
+}
+
 static void write_what_became_of_it(struct json_writer *w, const struct request *request,
                                     uint64_t total_us)
 {
@@ -57,10 +67,7 @@ static void write_what_became_of_it(struct json_writer *w, const struct request 
     }
     if (request->forwards) {
         json_write_integer(w, "first_byte_us", (int64_t)request->first_byte_us);
-        json_write_string(w, "stream",
-                          view_of(request->client_gone           ? "client-gone"
-                                  : request->fault != FAULT_NONE ? "cut"
-                                                                 : "complete"));
+        json_write_string(w, "stream", view_of(stream_end(request)));
     }
     if (request->client_gone)
         json_write_bool(w, "client_gone", true);

@@ -1,6 +1,6 @@
 /*
  * Lambda reply -> HTTP response: pure. 2.0 with response inference, 1.0 and alb without. Sources:
- * aws-contract section 2; docs/events.md says what is refused, and why.
+ * aws-contract section 2; docs/http-contract.md says what is refused, and why.
  */
 #ifndef COMMON_CONTRACT_REPLY_H
 #define COMMON_CONTRACT_REPLY_H

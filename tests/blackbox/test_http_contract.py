@@ -1,0 +1,84 @@
+"""What docs/http-contract.md says of methods, and of streamed answers that have no body."""
+import socket
+
+import pytest
+
+import harness
+from fake_lambda import FakeLambda, Proxy, app, version
+from test_streaming import Stream, chunk, complete, prelude, script
+
+
+@pytest.fixture(scope="module")
+def aws():
+    with FakeLambda() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def proxy(aws):
+    with Proxy(aws, routes=[app("a"), app("s", [version("s", response_mode=1, timeout_s=20)])]) as made:
+        yield made
+
+
+@pytest.fixture
+def proxyd(proxy, aws):
+    aws.script.clear()
+    aws.calls.clear()
+    return proxy
+
+
+def ask(proxyd, method):
+    with socket.create_connection(proxyd.address, timeout=20) as peer:
+        peer.sendall(f"{method} /x HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while piece := peer.recv(65536):
+            answer += piece
+    return int(answer.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "MKCOL", "QUERY", "M-SEARCH",
+                                    "BASELINE-CONTROL", "FOO_BAR", "X1", "A" * 32])
+def test_a_method_reaches_the_function_as_it_was_sent(proxyd, aws, method):
+    assert ask(proxyd, method) == 200
+    assert aws.last().event["requestContext"]["http"]["method"] == method
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "get", "Get", "foo", "F!O", "$X", "A" * 33, "A" * 500])
+def test_every_other_token_is_a_clear_501(proxyd, aws, method):
+    assert ask(proxyd, method) == 501
+    assert not aws.calls
+    line = harness.wait_for(lambda: next((line for line in reversed(proxyd.access_lines()) if line["status"] == 501), None), 10, "it is logged")
+    assert line["fault"] == "refused" and line["detail"] == "method-unknown"
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", 200), ("HEAD", 404), ("GET", 204), ("GET", 304)])
+def test_streamed_answers_without_a_body_are_whole_and_logged_so(proxyd, aws, method, status):
+    aws.script["s"] = script(chunk(prelude(statusCode=status, headers={"x-a": "b"})), chunk(b"dropped"), complete())
+    response = proxyd.app("s", method=method)
+    assert (response.status, response.body, response.header("x-a")) == (status, b"", "b")
+    line = proxyd.line_of(response)
+    assert (line["status"], line["bytes_out"], line["stream"]) == (status, 0, "complete") and "fault" not in line
+    assert line["method"] == method and line["first_byte_us"] <= line["duration_us"]
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", 200), ("GET", 204)])
+def test_a_failure_behind_a_head_without_a_body_is_logged_but_cuts_nothing(proxyd, aws, method, status):
+    aws.script["s"] = script(chunk(prelude(statusCode=status)), complete(ErrorCode="Unhandled", ErrorDetails='{"errorType":"TypeError"}'))
+    response = proxyd.app("s", method=method)
+    assert (response.status, response.body) == (status, b"")
+    line = proxyd.line_of(response)
+    assert (line["stream"], line["fault"], line["invocation"], line["detail"]) == ("complete", "function-error", "ran", "TypeError")
+
+
+def test_the_answer_to_head_does_not_wait_for_the_streams_end(proxyd, aws):
+    done = []
+
+    def slowly(call):
+        stream = Stream(call).send(chunk(prelude(statusCode=200)))
+        harness.wait_for(lambda: done, 20, "the client has its answer")
+        stream.send(chunk(b"late"), complete()).end()
+    aws.script["s"] = slowly
+    response = proxyd.app("s", method="HEAD")
+    done.append(True)
+    assert response.status == 200
+    assert proxyd.line_of(response)["stream"] == "complete"
