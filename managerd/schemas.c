@@ -1,7 +1,7 @@
 /* Finds the JSON Schemas, which the build has put into the program. */
 #include "managerd/schemas.h"
 
-#include "schemas_data.h" /* made by CMake: schema_files, name and bytes of each */
+#include "managerd/schemas_data.h" /* made by CMake: schema_files, name and bytes of each */
 
 #define COUNT (sizeof schema_files / sizeof schema_files[0])
 
