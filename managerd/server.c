@@ -264,7 +264,10 @@ static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *
 static enum error listen_for_calls(struct server *server, struct buffer *problem)
 {
     struct incoming_limits limits = incoming_default_limits;
-    struct incoming_handlers handlers = {on_request, on_refused, body_limit, refusal_body};
+    struct incoming_handlers handlers = {.on_request = on_request,
+                                         .on_refused = on_refused,
+                                         .body_limit = body_limit,
+                                         .refusal_body = refusal_body};
     limits.guard.max_body_bytes = package_limit(server);
     limits.max_connections = 2000;
     server->incoming = incoming_new(server->base, &limits, &handlers, server);

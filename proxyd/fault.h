@@ -16,9 +16,9 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
 /* X(code, name, status, class, retried, Retry-After in seconds (0: none), title, sentence) */
 #define FAULT_LIST(X)                                                                              \
     X(NONE, "none", 200, NONE, false, 0, "OK", "")                                                 \
-    X(REFUSED, "refused", 400, NONE, false, 0, "Bad Request",                                      \
+    X(REFUSED, "refused", 400, NOT_STARTED, false, 0, "Bad Request",                               \
       "The request is not well-formed HTTP.")                                                      \
-    X(BAD_TARGET, "bad-target", 400, NONE, false, 0, "Bad Request",                                \
+    X(BAD_TARGET, "bad-target", 400, NOT_STARTED, false, 0, "Bad Request",                         \
       "The host or the path of the request is not lawful.")                                        \
     X(HTTPS_REQUIRED, "https-required", 308, NONE, false, 0, "Permanent Redirect",                 \
       "This address is served over HTTPS only.")                                                   \

@@ -45,6 +45,7 @@ static const struct incoming_handlers handlers = {
     .on_refused = on_refused,
     .body_limit = body_limit,
     .refusal_body = refusal_body,
+    .refusal_header = {{"X-Orchestrator-Invocation", 25}, {"not-started", 11}},
 };
 
 static void on_reap(evutil_socket_t fd, short events, void *context)

@@ -307,7 +307,7 @@ static void write_refusal(struct connection *connection)
 
     choose_request_id(connection, request_id);
     enum guard_reason reason = connection->guard->reason;
-    struct incoming_header headers[3] = {{VIEW("Content-Type"), VIEW("application/problem+json")},
+    struct incoming_header headers[4] = {{VIEW("Content-Type"), VIEW("application/problem+json")},
                                          {VIEW("X-Request-Id"), view_of(request_id)}};
     size_t header_count = 2;
 
@@ -320,7 +320,8 @@ static void write_refusal(struct connection *connection)
     buffer_init(&head, HEAD_MAX_BYTES);
     buffer_init(&body, PROBLEM_MAX_BYTES);
     disarm(connection);
-    set->hooks.refuse(connection, request_id, &body, set->context);
+    headers[header_count] = set->hooks.refuse(connection, request_id, &body, set->context);
+    header_count += headers[header_count].name.length > 0;
     response_write_head(&head, guard_reason_status(reason), headers, header_count, RESPONSE_LENGTH,
                         body.length, true);
     REQUIRE(head.error == ERROR_NONE);

@@ -67,9 +67,9 @@ struct connection_hooks {
     void (*adopt)(struct connection *connection, void *context);
     uint64_t (*body_limit)(struct connection *connection, void *context);
     /* Tells the user of the refusal and writes the body of its answer, which goes out with
-     * X-Request-Id: request_id. */
-    void (*refuse)(struct connection *connection, const char *request_id, struct buffer *body,
-                   void *context);
+     * X-Request-Id: request_id, and with the header that it gives back (no name: none). */
+    struct incoming_header (*refuse)(struct connection *connection, const char *request_id,
+                                     struct buffer *body, void *context);
     /* Makes evhttp free the connection (connection_free follows from its close callback). */
     void (*close)(struct connection *connection, void *context);
 };

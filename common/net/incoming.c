@@ -160,8 +160,9 @@ static uint64_t limit_body(struct connection *connection, void *context)
     return incoming->handlers.body_limit(&head, &guard->over_limit, incoming->context);
 }
 
-static void refuse_connection(struct connection *connection, const char *request_id,
-                              struct buffer *body, void *context)
+static struct incoming_header refuse_connection(struct connection *connection,
+                                                const char *request_id, struct buffer *body,
+                                                void *context)
 {
     struct incoming *incoming = context;
     const struct incoming_handlers *handlers = &incoming->handlers;
@@ -183,6 +184,7 @@ static void refuse_connection(struct connection *connection, const char *request
     }
     if (handlers->on_refused)
         handlers->on_refused(&refusal, incoming->context);
+    return handlers->refusal_header;
 }
 
 static void close_connection(struct connection *connection, void *context)

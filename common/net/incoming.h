@@ -59,6 +59,10 @@ struct incoming_head {
     bool expects_continue;                   /* the body is not on its way yet */
 };
 
+struct incoming_header {
+    struct view name, value;
+};
+
 struct incoming_handlers {
     /* A whole request. Owned by the user until answered. */
     void (*on_request)(struct incoming_request *request, void *context);
@@ -74,6 +78,8 @@ struct incoming_handlers {
      * is made. */
     void (*refusal_body)(const struct incoming_refusal *refusal, struct buffer *body,
                          void *context);
+    /* Goes out with each refusal; static; no name: none. */
+    struct incoming_header refusal_header;
 };
 
 struct incoming *incoming_new(struct event_base *base, const struct incoming_limits *limits,
@@ -130,10 +136,6 @@ bool incoming_header_at(const struct incoming_request *request, size_t index, st
 /* on_gone is called at most once, from the loop, when the client leaves before the answer. */
 void incoming_watch(struct incoming_request *request, void (*on_gone)(void *context),
                     void *context);
-
-struct incoming_header {
-    struct view name, value;
-};
 
 /*
  * Answers with a whole body. `headers` must be lawful: names and values are checked, an unlawful

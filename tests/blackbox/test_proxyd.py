@@ -103,7 +103,7 @@ def test_unknown_and_inactive_apps_are_404(proxyd, aws, name):
 
 @pytest.mark.parametrize("path", ["/../etc", "/a/../../b", "/%2e%2e/x", "/a/%2E/b"])
 def test_unlawful_paths_are_refused(proxyd, aws, path):
-    expect_fault(proxyd, proxyd.app("hello", path), "bad-target", 400)
+    expect_fault(proxyd, proxyd.app("hello", path), "bad-target", 400, "not-started")
     assert aws.calls == []
 
 

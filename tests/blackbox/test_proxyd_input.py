@@ -46,7 +46,7 @@ def test_malformed_requests_get_a_problem_and_an_access_line(proxyd, aws, data, 
     before = len(aws.calls)
     answer = harness.raw(proxyd.listen, data, timeout=5)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
-    assert b"application/problem+json" in answer
+    assert b"application/problem+json" in answer and b"\r\nX-Orchestrator-Invocation: not-started\r\n" in answer
     assert b"urn:app-orchestrator:fault:refused" in answer
     assert answer.count(b"HTTP/1.1 ") == 1
     assert len(aws.calls) == before
@@ -54,6 +54,7 @@ def test_malformed_requests_get_a_problem_and_an_access_line(proxyd, aws, data, 
     line = harness.wait_for(lambda: next((line for line in proxyd.access_lines() if line["id"] == request_id), None), 5,
                             "the refusal has its access line")
     assert line["status"] == status and line["fault"] == "refused" and line["client"] == "127.0.0.1"
+    assert line["invocation"] == "not-started"
 
 
 def test_random_bytes(proxyd):

@@ -122,7 +122,8 @@ static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *
 
 static void start(struct server *server)
 {
-    struct incoming_handlers handlers = {on_request, on_refused, body_limit, NULL};
+    struct incoming_handlers handlers = {
+        .on_request = on_request, .on_refused = on_refused, .body_limit = body_limit};
     struct buffer problem;
 
     buffer_init(&problem, 1000);
@@ -950,7 +951,7 @@ static void freeing_with_everything_in_flight_leaks_nothing(void **state)
 static void an_address_in_use_is_told_in_a_sentence(void **state)
 {
     struct server *server = *state;
-    struct incoming_handlers handlers = {on_request, NULL, NULL, NULL};
+    struct incoming_handlers handlers = {.on_request = on_request};
     struct incoming *other =
         incoming_new(server->base, &incoming_default_limits, &handlers, server);
     struct buffer problem;
@@ -978,7 +979,7 @@ static void a_client_that_resets_cannot_end_the_process(void **state)
 static void several_servers_may_share_a_port(void **state)
 {
     struct server *server = *state;
-    struct incoming_handlers handlers = {on_request, NULL, NULL, NULL};
+    struct incoming_handlers handlers = {.on_request = on_request};
     struct incoming *first, *second;
     struct buffer problem;
 
