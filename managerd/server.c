@@ -45,7 +45,8 @@ static char *path_below(const struct server *server, const char *name)
 
 static enum error make_folder(const char *path, mode_t mode, struct buffer *problem)
 {
-    enum error error = folder_make(path, mode);
+    /* The set-group-ID bit is one that service managers may forbid to give; below others it is inherited. */
+    enum error error = folder_make(path, mode & 0777);
     /* The umask does not decide who may read secrets. */
     if (!error && chmod(path, mode) != 0 && errno != EPERM)
         error = error_from_errno(errno);

@@ -13,7 +13,7 @@ import pytest
 import harness
 from fake_lambda import FakeLambda, Proxy, app, pause
 from secure_proxy import Secure, lenient, make_certificate
-from sigv4_oracle import find_problem
+from sigv4_oracle import Reply, VerifyingServer, find_problem
 
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
 RATE = 500       # requests a second that are asked for
@@ -174,6 +174,26 @@ def rotate_credentials(aws, seconds):
     for one in sample:
         problem = find_problem(one.method, one.target, one.headers, one.body, keys.secrets, "us-east-1", {"lambda"})
         assert problem is None, problem
+
+
+def test_the_control_plane_takes_new_credentials_on_a_signal():
+    keys, denied = Keys(), Reply(403, body=b'{"Message": "no"}', headers=[("x-amzn-ErrorType", "AccessDeniedException")])
+    with VerifyingServer(keys.secrets, reply=denied) as server, harness.Managerd(aws=keys.variables(server.url)) as managerd:
+        def signed_by():
+            answer = managerd.request("POST", "/v1/apps/shop/deployments?runtime=nodejs20.x&handler=index.handler", body=harness.example_zip(),
+                                      headers={"Content-Type": "application/zip", "Prefer": "wait=20"})
+            assert answer.status >= 400
+            return server.requests[-1].header("Authorization").split("Credential=")[1].split("/")[0]
+        assert signed_by() == "AKID1"
+        keys.replace()
+        server.secrets = {"AKID2": keys.secrets["AKID2"]}
+        managerd.signal(signal.SIGHUP)
+        harness.wait_for(lambda: signed_by() == "AKID2", 10, "the new key signs")
+        (keys.folder / "id").write_text("AK ID")
+        managerd.signal(signal.SIGHUP)
+        harness.wait_for(lambda: managerd.events("credentials-not-read"), 10, "it is told")
+        assert signed_by() == "AKID2"
+        assert not [problem for problem in server.problems if "AKID1" not in problem]
 
 
 @pytest.mark.threads
