@@ -30,7 +30,7 @@ static struct view id_of(const struct json *key)
     return text_of(key, "id");
 }
 
-/* The path's {id} among the app's keys; NULL: answered with 404. */
+/* The path's {key} among the app's keys; NULL: answered with 404. */
 static const struct json *find_key(struct call *call, const struct json *app)
 {
     struct view id = call->parameters.values[1];
