@@ -6,6 +6,7 @@ import time
 import pytest
 
 import harness
+import wire_faults
 from fake_lambda import FakeLambda, Proxy, app, expect_fault, pause, version
 
 OPTIONS = {"PROXYD_WORKERS": "4", "PROXYD_BREAKER_FAILURES": "6", "PROXYD_BREAKER_PAUSE": "300ms", "PROXYD_BREAKER_PAUSE_MOST": "600ms"}
@@ -27,8 +28,7 @@ def fine(call):
 
 
 def fine_stream(call):
-    from test_streaming import chunk, complete, prelude, script
-    script(chunk(prelude(statusCode=200)), chunk(b"fine"), complete())(call)
+    call.peer.sendall(wire_faults.sized(wire_faults.fine_frames()))
 
 
 def open_breaker(proxyd, name):
@@ -173,6 +173,19 @@ def test_an_outage_of_everything_ends_for_all_at_once(aws):
             harness.wait_for(lambda: all([proxyd.app(name).status == 200 for name in names]), 10, "all recover")
             assert time.monotonic() - started < 2.5
         harness.wait_for(lambda: len(proxyd.events("breaker-closed")) == len(names), 5, "each is told")
+
+
+def test_a_lambda_that_is_gone_for_a_while_costs_one_outage_and_no_restart():
+    with harness.Stack(proxyd=OPTIONS) as stack:
+        stack.deploy("hello", harness.example_zip())
+        assert stack.app("hello").status == 200
+        stack.lambda_local.stop()
+        refused = open_breaker(stack.proxyd, "hello")
+        assert refused.status == 503 and refused.header("X-Orchestrator-Invocation") == "not-started"
+        assert harness.request(stack.proxyd.admin_url + "/readyz").status == 200
+        stack.lambda_local.start()
+        harness.wait_for(lambda: stack.app("hello", timeout=30).status == 200, 30, "the app answers again")
+        assert len(stack.proxyd.events("breaker-opened")) == len(stack.proxyd.events("breaker-closed")) == 1
 
 
 def test_breakers_can_be_turned_off(aws):

@@ -236,12 +236,12 @@ class Scene:
         call.id = next(value for name, value in call.event["headers"].items() if name.lower() == "x-request-id")
         return self.acts.get(call.id, says(lambda mode: sized(fine(mode)), "keep"))(call)
 
-    def ask(self, mode, act=None, deadline_ms=DEADLINE_MS, **more):
+    def ask(self, mode, act=None, deadline_ms=DEADLINE_MS, body=b"{}"):
         identity = str(uuid.uuid4())
         if act:
             self.acts[identity] = act
         self.aws.calls.clear()
-        return self.proxyd.app(f"{mode}-{deadline_ms}", "/", "POST", body=b"{}", headers={"X-Request-Id": identity}, timeout=30, **more)
+        return self.proxyd.app(f"{mode}-{deadline_ms}", "/", "POST", body=body, headers={"X-Request-Id": identity}, timeout=30)
 
     def prepare(self, kept, mode):
         """The next call takes a fresh connection, or a kept one."""
@@ -372,6 +372,69 @@ def test_a_connection_that_ends_at_once_is_never_taken_for_an_answer(scene, mode
         else:
             line = expect_fault(scene.proxyd, response, "unreachable", 503, "not-started", 1)
         assert 1 <= line["attempts"] <= 3 and scene.aws.calls == []
+    assert scene.ask(mode).text == "fine"
+
+
+def reads(length, end):
+    """Takes only so much of a request; gives up when that does not come."""
+    def behave(peer, number):
+        taken = 0
+        while taken < length:
+            piece = peer.recv(min(65536, length - taken))
+            if not piece:
+                return False
+            taken += len(piece)
+        return end(peer, number)
+    return behave
+
+
+def answers_early(data):
+    """An answer before the request is whole; then the rest is read and dropped, as a good server does."""
+    def behave(peer, number):
+        peer.sendall(data)
+        try:
+            while peer.recv(65536):
+                pass
+        except OSError:
+            pass
+        return False
+    return behave
+
+
+LARGE = b"x" * 3_000_000
+
+
+@pytest.mark.parametrize("mode", ["buffered", "stream"])
+@pytest.mark.parametrize("end", [wire.refuse_by_reset, wire.close_at_once])
+def test_an_upload_that_breaks_is_never_sent_again(scene, mode, end):
+    connections = []
+    scene.prepare(False, mode)
+    scene.aws.on_connection = lambda peer, number: (connections.append(number), reads(100_000, end)(peer, number))[1]
+    try:
+        response = scene.ask(mode, body=LARGE)
+    finally:
+        scene.aws.on_connection = None
+    line = expect_fault(scene.proxyd, response, "lambda-failed", 502, "unknown")
+    assert line["attempts"] == len(connections) == 1 and scene.aws.calls == []
+    assert scene.ask(mode).text == "fine"
+
+
+@pytest.mark.parametrize("mode", ["buffered", "stream"])
+@pytest.mark.parametrize("status, code, fault, expected, attempts", [
+    (429, "TooManyRequestsException", "throttled", 429, 3), (413, "RequestTooLargeException", "event-too-large", 413, 1),
+    (403, "AccessDeniedException", "lambda-refused", 502, 1)])
+def test_an_answer_before_the_request_is_whole_is_believed(scene, mode, status, code, fault, expected, attempts):
+    for _ in range(20):
+        scene.ask("buffered")  # earns the budget for further attempts
+    scene.prepare(False, mode)
+    answer = sized(b"{}", f"{status} X", f"x-amzn-ErrorType: {code}", "Connection: close")
+    scene.aws.on_connection = reads(1000, answers_early(answer))
+    try:
+        response = scene.ask(mode, body=LARGE)
+    finally:
+        scene.aws.on_connection = None
+    line = expect_fault(scene.proxyd, response, fault, expected, "not-started", 1 if fault == "throttled" else None)
+    assert line["attempts"] == attempts and line["detail"] == code
     assert scene.ask(mode).text == "fine"
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import harness
+import wire_faults
 from fake_lambda import FakeLambda, Proxy, app, expect_fault, pause, version, wait_idle
 
 
@@ -62,19 +63,23 @@ def test_what_heals_is_healed(proxyd, aws):
     assert proxyd.figure("proxyd_invocation_retries_total") == 2
 
 
-def test_a_wrong_clock_is_corrected_by_lambdas(aws):
+@pytest.mark.parametrize("mode", ["buffered", "stream"])
+def test_a_wrong_clock_is_corrected_by_lambdas(aws, mode):
     ahead = [3 * 3600]
+    in_time = wire_faults.sized(wire_faults.chunk(b"in time") + wire_faults.complete()) if mode == "stream" else None
 
     def script(call):
         sent = calendar.timegm(time.strptime(dict(call.headers)["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
         now = time.time() + ahead[0]
         if abs(sent - now) > 300:
             call.service_error(403, "InvalidSignatureException", {"Date": email.utils.formatdate(now, usegmt=True)})
+        elif mode == "stream":
+            call.peer.sendall(in_time)
         else:
             call.reply({"statusCode": 200, "body": "in time"})
     aws.calls.clear()
     aws.script["late"] = script
-    with Proxy(aws, routes=[app("late")], options={"PROXYD_WORKERS": "1"}) as proxyd:
+    with Proxy(aws, routes=[app("late", [version("late", response_mode=1 if mode == "stream" else 0)])], options={"PROXYD_WORKERS": "1"}) as proxyd:
         assert [proxyd.app("late").text for _ in range(3)] == ["in time"] * 3
         assert aws.count("late") == 4  # one was signed again, the others were right at once
         assert proxyd.events("clock-skewed")

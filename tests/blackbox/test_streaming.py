@@ -3,40 +3,16 @@ import concurrent.futures
 import http.client
 import json
 import socket
-import struct
 import threading
 import time
-import zlib
 
 import pytest
 
 import harness
 from fake_lambda import FakeLambda, Proxy, app, expect_fault, version, wait_idle
+from wire_faults import chunk, complete, frame, prelude
 
 STREAM, AUTO = 1, 2
-
-
-def frame(payload=b"", **headers):
-    """One message; header names are written with _ for - and get the colon."""
-    block = b""
-    for name, value in headers.items():
-        name = (":" + name.replace("_", "-")).encode()
-        block += bytes([len(name)]) + name + b"\7" + struct.pack(">H", len(value)) + value.encode()
-    start = struct.pack(">II", len(block) + len(payload) + 16, len(block))
-    message = start + struct.pack(">I", zlib.crc32(start)) + block + payload
-    return message + struct.pack(">I", zlib.crc32(message))
-
-
-def chunk(payload):
-    return frame(payload, message_type="event", event_type="PayloadChunk", content_type="application/octet-stream")
-
-
-def complete(**members):
-    return frame(json.dumps(members).encode(), message_type="event", event_type="InvokeComplete", content_type="application/json")
-
-
-def prelude(**members):
-    return json.dumps(members).encode() + b"\0" * 8
 
 
 class Stream:
