@@ -6,6 +6,7 @@
 #include "common/base/escape.h"
 #include "common/contract/cors.h"
 #include "managerd/records.h"
+#include "managerd/token_rule.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -133,6 +134,12 @@ static const struct shape cors_shape = {
     .name = "Cors", .fields = cors_fields, .count = COUNT(cors_fields)};
 
 static const struct shape_field access_fields[] = {
+    {.name = "jwt",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_NULLABLE,
+     .of = &token_rule_shape,
+     .default_json = "null",
+     .description = "Callers must bring a bearer token of this issuer; null: they need none."},
     {.name = "cors",
      .kind = SHAPE_OBJECT,
      .flags = SHAPE_NULLABLE,
@@ -302,10 +309,15 @@ static enum error api_keys_route(const struct json *app, struct arena *arena,
     return arena->error;
 }
 
-enum error access_route(const struct json *app, struct arena *arena, struct route_access *access)
+enum error access_route(const struct json *app, const struct json *issuer_keys, struct arena *arena,
+                        struct route_access *access)
 {
     const struct json *cors = json_get(json_get(app, "access"), "cors");
+    const struct json *tokens = json_get(json_get(app, "access"), "jwt");
+    enum error error = ERROR_NONE;
     if (json_type_of(cors) == JSON_OBJECT)
         cors_route(cors, arena, access);
-    return api_keys_route(app, arena, access);
+    if (json_type_of(tokens) == JSON_OBJECT)
+        error = token_rule_route(tokens, issuer_keys, arena, &access->jwt);
+    return error ? error : api_keys_route(app, arena, access);
 }

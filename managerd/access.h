@@ -24,9 +24,10 @@ void access_key_make(char out[ACCESS_KEY_SIZE]);
 /* What the shape cannot tell of an app's `access` (of the right shape): members that contradict each
  * other. */
 void access_check(const struct json *access, struct faults *faults);
-/* The rules of an app (its record) for its route; views live in the arena. ERROR_DAMAGED: a key that
- * cannot be read; such an app gets no new route rather than one with a rule less. */
-enum error access_route(const struct json *app, struct arena *arena,
+/* The rules of an app (its record) for its route; views live in the arena. `issuer_keys` are those of
+ * issuers_keys. ERROR_DAMAGED: a key that cannot be read; such an app gets no new route rather than
+ * one with a rule less. */
+enum error access_route(const struct json *app, const struct json *issuer_keys, struct arena *arena,
                         struct route_access *access) MUST_CHECK;
 
 #endif

@@ -39,6 +39,16 @@ static const struct option_row rows[] = {
      "Operations that run at once."},
     {"map-bytes", OPTION_BYTES, FIELD(map_bytes), "0", 0, INT64_MAX, false, NULL, NULL,
      "Largest size of each database; 0: 16 GiB."},
+    {"jwks-interval", OPTION_DURATION, FIELD(jwks_interval_ms), "5m", 1000, 24 * 3600000, false,
+     NULL, NULL, "How often the keys of token issuers are looked at."},
+    {"jwks-max-age", OPTION_DURATION, FIELD(jwks_max_age_ms), "24h", 1000, 365ll * 24 * 3600000,
+     false, NULL, NULL,
+     "How long keys count whose issuer cannot be asked; then tokens signed by them are refused."},
+    {"jwks-ca-file", OPTION_STRING, FIELD(jwks_ca_file), NULL, 0, 0, false, NULL, NULL,
+     "Certificates (PEM) that token issuers are trusted by; unset: the system's."},
+    {"jwks-allow", OPTION_STRING, FIELD(jwks_allow), "", 0, 0, false, NULL, NULL,
+     "Addresses of token issuers that are refused otherwise; a list of: loopback (by plain HTTP "
+     "too), link-local."},
     {"log-level", OPTION_STRING, FIELD(log_level), "info", 0, 0, false, NULL, NULL,
      "debug, info, warn or error."},
 };
@@ -98,6 +108,19 @@ static bool check(struct config *config, struct buffer *problem)
         buffer_append_string(problem, "--public-url (ORCHESTRATOR_PUBLIC_URL): must begin with "
                                       "http:// or https://.");
         return false;
+    }
+    struct view rest = view_of(config->jwks_allow), word;
+    while (view_split(&rest, ',', &word)) {
+        word = view_trim(word);
+        if (view_equal(word, VIEW("loopback"))) {
+            config->jwks_allow_loopback = true;
+        } else if (view_equal(word, VIEW("link-local"))) {
+            config->jwks_allow_link_local = true;
+        } else if (word.length) {
+            buffer_append_string(problem, "--jwks-allow (MANAGERD_JWKS_ALLOW): must be a list of "
+                                          "loopback and link-local.");
+            return false;
+        }
     }
     if (config->token && strlen(config->token) < 8) {
         buffer_append_string(problem, "--token (MANAGERD_TOKEN): must have at least 8 characters.");

@@ -22,9 +22,14 @@ struct config {
     int64_t drain_ms; /* -1: the longest deadline */
     int64_t max_operations;
     int64_t map_bytes;
+    int64_t jwks_interval_ms;
+    int64_t jwks_max_age_ms;
+    char *jwks_ca_file; /* NULL: the system's */
+    char *jwks_allow;   /* a list */
     char *log_level;
 
     /* Made from the above. */
+    bool jwks_allow_loopback, jwks_allow_link_local;
     bool loopback; /* listens for this machine alone */
     enum log_level level;
     const char *base_domains[CONFIG_MAX_BASE_DOMAINS];

@@ -46,6 +46,8 @@ const struct endpoint endpoints[] = {
     {"POST", APP "/rollback", ROLE_DEPLOYER, ENDPOINT_OPTIONAL_BODY, &rollback_shape,
      &traffic_shape, 200, NULL, "rollback",
      "Back to what served before the latest deployment took traffic.", rollback_post},
+    {"POST", APP "/jwt/refresh", ROLE_DEPLOYER, 0, NULL, &issuer_status_shape, 200, NULL,
+     "refreshIssuer", "Look at the keys of the issuer of its tokens, now.", issuer_refresh},
     {"POST", APP "/activate", ROLE_DEPLOYER, 0, NULL, &app_shape, 200, NULL, "activate",
      "Serves the app.", activate_post},
     {"POST", APP "/deactivate", ROLE_DEPLOYER, 0, NULL, &app_shape, 200, NULL, "deactivate",

@@ -6,6 +6,7 @@
 #include "common/net/incoming.h"
 #include "managerd/certificates.h"
 #include "managerd/endpoint.h"
+#include "managerd/issuers.h"
 #include "managerd/publish.h"
 #include "managerd/server.h"
 
@@ -109,6 +110,25 @@ static void gauge(struct buffer *out, const char *name, const char *type, const 
     exposition_count(out, name, NULL, 0, value);
 }
 
+static void write_issuers(const struct server *server, struct buffer *out)
+{
+    static const struct exposition_label results[] = {{"result", {"succeeded", 9}},
+                                                      {"result", {"failed", 6}}};
+    struct issuers_figures figures;
+    issuers_count(server->issuers, &figures);
+    exposition_family(out, "managerd_issuer_looks_total", "counter",
+                      "Looks at the keys of token issuers.");
+    exposition_count(out, "managerd_issuer_looks_total", &results[0], 1, figures.succeeded);
+    exposition_count(out, "managerd_issuer_looks_total", &results[1], 1, figures.failed);
+    gauge(out, "managerd_issuers", "gauge", "Sources of keys that apps name.", figures.sources);
+    gauge(out, "managerd_issuers_failing", "gauge", "Those whose last look failed.",
+          figures.failing);
+    gauge(out, "managerd_issuers_without_keys", "gauge",
+          "Those of whom no keys are in force: no token is taken.", figures.missing);
+    gauge(out, "managerd_issuer_keys_age_seconds", "gauge",
+          "How long ago the oldest keys in force were confirmed.", (uint64_t)figures.oldest_s);
+}
+
 void metrics_write(const struct server *server, struct buffer *out)
 {
     struct exposition_label release = {"release", view_of(RELEASE_VERSION)};
@@ -121,6 +141,7 @@ void metrics_write(const struct server *server, struct buffer *out)
           operations_running(server->operations));
     gauge(out, "managerd_operations_queued", "gauge", "Operations that wait for their turn.",
           operations_queued(server->operations));
+    write_issuers(server, out);
     gauge(out, "managerd_refused_total", "counter", "Messages that were no lawful HTTP.",
           server->metrics.refused);
     gauge(out, "managerd_connections", "gauge", "Connections open.",

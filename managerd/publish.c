@@ -9,6 +9,7 @@
 #include "common/store/store.h"
 #include "managerd/access.h"
 #include "managerd/domains.h"
+#include "managerd/issuers.h"
 #include "managerd/jobs.h"
 #include "managerd/records.h"
 #include "managerd/traffic.h"
@@ -169,7 +170,7 @@ static void set_limits(struct route_record *route, const struct json *limits)
 
 /* The route of an app as state has it now; the value stays empty when it is to have none. */
 static void encode_route(struct publisher *publisher, const struct json *app, uint64_t revision,
-                         struct want *want)
+                         const struct json *issuer_keys, struct want *want)
 {
     struct arena arena;
     struct buffer problem;
@@ -206,7 +207,7 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
             error = ERROR_DAMAGED;
     }
     if (!error)
-        error = access_route(app, &arena, &route.access);
+        error = access_route(app, issuer_keys, &arena, &route.access);
     if (!error && (route.previews || route.version_header))
         error = add_previews(publisher, &arena, &route);
     if (!error)
@@ -229,9 +230,14 @@ static void want_app(struct publisher *publisher, struct batch *batch, struct vi
     struct record record;
     struct key key = key_app(app);
     struct want *want = batch_want(batch, LAYOUT_ROUTES, app);
-    if (record_read(publisher->options.state, key.text, &record))
-        return;
-    encode_route(publisher, record.json, record.revision, want);
+    const struct json *keys = NULL;
+    enum error error = record_read(publisher->options.state, key.text, &record);
+    bool going = json_type_of(json_get(internal_of(record.json), "deleting")) == JSON_STRING;
+    const struct json *tokens = json_get(json_get(record.json, "access"), "jwt");
+    if (publisher->options.issuers && (!error || error == ERROR_NOT_FOUND))
+        keys = issuers_keys(publisher->options.issuers, app, going ? NULL : tokens);
+    if (!error)
+        encode_route(publisher, record.json, record.revision, keys, want);
     record_release(&record);
 }
 

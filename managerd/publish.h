@@ -11,6 +11,7 @@
 #include "managerd/state.h"
 
 struct event_base;
+struct issuers;
 struct jobs;
 struct publisher;
 
@@ -18,8 +19,9 @@ struct publish_options {
     struct event_base *base;
     struct state *state;
     struct jobs *store_thread;
-    const char *folder; /* routes/ */
-    size_t map_bytes;   /* 0: the store's default */
+    struct issuers *issuers; /* gives the keys that tokens are signed by; NULL: none are known */
+    const char *folder;      /* routes/ */
+    size_t map_bytes;        /* 0: the store's default */
     const char *const *base_domains;
     size_t base_domain_count;
     const char *public_url;

@@ -13,6 +13,7 @@
  *   removed/NAME          the app was removed (compatibility API)
  *   idempotency/HASH      an answer, kept for 24 hours
  *   tokens/ID             a token's role and hash
+ *   issuers/HASH          the keys of a token issuer, as last fetched
  *   system                the installation's id
  *
  * internal of an app: {"slot", "lastVersion", "traffic", "previousTraffic" | null,

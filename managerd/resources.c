@@ -240,6 +240,48 @@ const struct shape operation_shape = {.name = "Operation",
                                       .fields = operation_fields,
                                       .count = COUNT(operation_fields)};
 
+static const struct shape_field issuer_key_fields[] = {
+    READ_ONLY_STRING("kid", "Its id, as tokens name it; may be empty."),
+    {.name = "algorithms",
+     .kind = SHAPE_LIST,
+     .flags = SHAPE_READ_ONLY,
+     .description = "What it may sign by."},
+};
+static const struct shape issuer_key_shape = {
+    .name = "IssuerKey", .fields = issuer_key_fields, .count = COUNT(issuer_key_fields)};
+static const struct shape_field issuer_status_fields[] = {
+    {.name = "state",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY,
+     .choices = "pending|ready|stale|missing",
+     .description = "pending: the keys are being fetched for the first time; stale: they are in "
+                    "force, the last look failed; missing: there are none, no token is taken."},
+    READ_ONLY_STRING("issuer", "Whose tokens."),
+    {.name = "jwksUrl",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .description = "Where its keys are."},
+    {.name = "keys",
+     .kind = SHAPE_LIST,
+     .flags = SHAPE_READ_ONLY,
+     .of = &issuer_key_shape,
+     .description = "The keys in force."},
+    {.name = "fetchedAt",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .description = "The last look that succeeded; RFC 3339."},
+    {.name = "checkedAt",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .description = "The last look since this program started; RFC 3339."},
+    {.name = "problem",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .description = "Why the last look failed."},
+};
+const struct shape issuer_status_shape = {
+    .name = "IssuerStatus", .fields = issuer_status_fields, .count = COUNT(issuer_status_fields)};
+
 static const struct shape_field status_fields[] = {
     READ_ONLY_STRING("app", "Its name."),
     {.name = "status",
@@ -264,6 +306,11 @@ static const struct shape_field status_fields[] = {
      .kind = SHAPE_LIST,
      .flags = SHAPE_READ_ONLY,
      .description = "Ids of those that are queued or running."},
+    {.name = "jwt",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .of = &issuer_status_shape,
+     .description = "What is known of the issuer of its tokens; null: it asks for none."},
     {.name = "lastDeployment",
      .kind = SHAPE_OBJECT,
      .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
@@ -361,6 +408,7 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &check_result_shape,
                                                &operation_shape,
                                                &status_shape,
+                                               &issuer_status_shape,
                                                &environment_shape,
                                                &problem_shape,
                                                &system_shape,

@@ -14,6 +14,7 @@ extern const struct shape check_shape;
 extern const struct shape check_result_shape;
 extern const struct shape operation_shape;
 extern const struct shape status_shape;
+extern const struct shape issuer_status_shape;
 extern const struct shape problem_shape;
 extern const struct shape compatibility_deploy_shape;
 extern const struct shape compatibility_status_shape;

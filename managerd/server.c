@@ -8,6 +8,7 @@
 #include "common/net/incoming.h"
 #include "managerd/call.h"
 #include "managerd/certificates.h"
+#include "managerd/issuers.h"
 #include "managerd/jobs.h"
 #include "managerd/openapi.h"
 #include "managerd/packages.h"
@@ -351,6 +352,20 @@ static const char *variable(const char *name)
     return getenv(name);
 }
 
+static struct issuers *start_issuers(struct server *server)
+{
+    const struct config *config = server->config;
+    struct issuers_options options = {.base = server->base,
+                                      .state = server->state,
+                                      .interval_ms = config->jwks_interval_ms,
+                                      .max_age_ms = config->jwks_max_age_ms,
+                                      .ca_file = config->jwks_ca_file,
+                                      .allow_loopback = config->jwks_allow_loopback,
+                                      .allow_link_local = config->jwks_allow_link_local};
+    server->issuers = issuers_new(&options);
+    return server->issuers;
+}
+
 static enum error open_stores(struct server *server, struct buffer *problem)
 {
     const struct config *config = server->config;
@@ -368,6 +383,7 @@ static enum error open_stores(struct server *server, struct buffer *problem)
         struct publish_options options = {.base = server->base,
                                           .state = server->state,
                                           .store_thread = server->store_thread,
+                                          .issuers = start_issuers(server),
                                           .folder = routes,
                                           .map_bytes = (size_t)config->map_bytes,
                                           .base_domains = config->base_domains,
@@ -382,6 +398,8 @@ static enum error open_stores(struct server *server, struct buffer *problem)
         server->certificates = certificates_new(server->base, server->state, server->secrets,
                                                 server->store_thread, certificates);
         error = publish_open(&options, &server->publisher, problem);
+        if (!error)
+            issuers_start(server->issuers, server->publisher);
     }
     free(state);
     free(routes);
@@ -462,6 +480,8 @@ void server_stop(struct server *server)
 {
     if (server->operations)
         operations_stop(server->operations);
+    if (server->issuers)
+        issuers_stop(server->issuers);
     /* What is being written is finished; a completion may ask for one more. */
     for (int i = 0; i < 2; i++) {
         jobs_drain(server->pool);
@@ -482,6 +502,7 @@ void server_stop(struct server *server)
         event_free(server->sweep);
     lambda_control_free(server->control);
     publish_close(server->publisher);
+    issuers_free(server->issuers);
     packages_free(server->packages);
     certificates_free(server->certificates);
     secrets_free(server->secrets);

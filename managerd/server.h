@@ -18,6 +18,7 @@ struct server {
     struct jobs *store_thread; /* one thread: commits and publishing */
     struct jobs *pool;         /* two: hashing, zip checks, big JSON */
     struct state *state;
+    struct issuers *issuers;
     struct publisher *publisher;
     struct lambda_control *control;
     struct packages *packages;

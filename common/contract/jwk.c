@@ -157,6 +157,10 @@ static enum error read_keys(struct arena *arena, const struct json *keys, struct
 {
     size_t stored = 0;
 
+    if (json_count(keys) > JWK_SET_MAX_LISTED) {
+        buffer_append_format(problem, "The key set lists more than %d keys.", JWK_SET_MAX_LISTED);
+        return ERROR_TOO_BIG;
+    }
     for (const struct json *jwk = json_first(keys); jwk; jwk = json_next(jwk)) {
         struct signature_key key = {.kid = {"", 0}};
         const char *why = read_key(arena, jwk, &key);

@@ -12,8 +12,9 @@
 #include "common/base/signature.h"
 
 #define JWK_SET_MAX_BYTES  262144 /* of the document */
+#define JWK_SET_MAX_LISTED 100    /* keys of any kind in it: each costs some arithmetic */
 #define JWK_SET_MAX_KEYS   32     /* usable ones */
-#define JWK_SET_MAX_STORED 12288  /* bytes of these keys and their kids: they must fit a route */
+#define JWK_SET_MAX_STORED 10240  /* bytes of these keys and their kids: they must fit a route */
 #define JWK_MAX_KID        256
 
 struct jwk_set {

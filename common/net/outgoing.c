@@ -158,9 +158,12 @@ static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_so
 {
     struct outgoing_call *call = context;
     const struct sockaddr_in *either = (const void *)&address->addr; /* the port lies as in v6 */
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int fd = -1;
 
     (void)purpose;
+    if (!call->request.may_connect ||
+        call->request.may_connect(&address->addr, call->request.context))
+        fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
     sockets_opened(call->outgoing->sockets, fd, ntohs(either->sin_port), &call->user);
@@ -180,8 +183,7 @@ static int on_about_to_send(void *context, char *peer, char *local, int peer_por
 {
     struct outgoing_call *call = context;
 
-    (void)peer;
-    (void)local;
+    (void)peer, (void)local;
     if (call->sent || !sockets_carry(call->outgoing->sockets, (uint16_t)local_port,
                                      (uint16_t)peer_port, &call->user))
         return CURL_PREREQFUNC_ABORT;
@@ -193,8 +195,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *context,
 {
     struct outgoing *outgoing = context;
 
-    (void)easy;
-    (void)assigned;
+    (void)easy, (void)assigned;
     if (what == CURL_POLL_REMOVE)
         sockets_idle(outgoing->sockets, fd);
     else
@@ -258,8 +259,7 @@ static void run_curl(struct outgoing *outgoing, curl_socket_t fd, int flags)
 
 static void on_timer(evutil_socket_t fd, short events, void *context)
 {
-    (void)fd;
-    (void)events;
+    (void)fd, (void)events;
     run_curl(context, CURL_SOCKET_TIMEOUT, 0);
 }
 
@@ -274,8 +274,7 @@ static void on_pump(evutil_socket_t fd, short events, void *context)
     struct outgoing *outgoing = context;
     struct outgoing_call *call;
 
-    (void)fd;
-    (void)events;
+    (void)fd, (void)events;
     while (!outgoing->dying && (call = TAILQ_FIRST(&outgoing->work)) != NULL) {
         TAILQ_REMOVE(&outgoing->work, call, work);
         call->in_work = false;

@@ -19,6 +19,7 @@
 #include "common/net/incoming.h" /* struct incoming_header */
 
 struct event_base;
+struct sockaddr;
 struct outgoing;
 struct outgoing_call;
 
@@ -71,6 +72,9 @@ struct outgoing_request {
      * collected. Return false to pause after these bytes; outgoing_resume goes on (on_done waits
      * as well when bytes are left). */
     bool (*on_bytes)(struct view bytes, const struct outgoing_result *so_far, void *context);
+    /* When set: whether a connection may be opened to this address, a name having been resolved.
+     * UNREACHABLE when none of a name's may. Connections that are kept are not asked about. */
+    bool (*may_connect)(const struct sockaddr *address, void *context);
     void *context;
 };
 

@@ -1,5 +1,6 @@
 /* Lists, reads, creates, replaces, changes and ends apps. */
 #include "managerd/access.h"
+#include "managerd/issuers.h"
 #include "managerd/apps.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/plan.h"
@@ -116,9 +117,11 @@ static enum progress create(struct call *call, struct json *settings)
         return PROGRESS_FAIL;
     change_put(&call->change, key.text, app);
     struct json *shown = apps_show(call, app, 0);
+    /* There is no route yet, but the keys of the issuer are asked for from now on. */
+    bool publish = json_type_of(json_get(json_get(app, "access"), "jwt")) == JSON_OBJECT;
     json_free(app);
     call->location = arena_format(&call->arena, "/v1/apps/%.*s", VIEW_FORMAT(call_app(call)));
-    return call_commit(call, 201, shown, false);
+    return call_commit(call, 201, shown, publish);
 }
 
 static bool check_name(struct call *call)
@@ -289,6 +292,8 @@ enum progress app_status(struct call *call)
     enum error error =
         state_range(call->server->state, view_of(queue.text), VIEW(""), on_queued, &ids);
     json_set(status, "operations", ids.list);
+    struct json *tokens = issuers_show(call->server->issuers, call_app(call));
+    json_set(status, "jwt", tokens ? tokens : json_new_null());
     if (record_read(call->server->state, latest.text, &last) == ERROR_NONE)
         json_set(status, "lastDeployment", json_copy(last.json));
     else

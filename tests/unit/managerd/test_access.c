@@ -5,8 +5,10 @@
 #include "common/base/escape.h"
 #include "common/base/file.h"
 #include "common/contract/cors.h"
+#include "common/contract/jwk.h"
 #include "managerd/records.h"
 #include "managerd/resources.h"
+#include "managerd/token_rule.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +42,7 @@ static struct cors_policy policy_of(const struct json *file, struct arena *arena
     struct json *app = json_new_object();
     json_set(app, "access", json_copy(json_get(file, "access")));
     shape_fill(&app_shape, app);
-    assert_int_equal(access_route(app, arena, &route.access), ERROR_NONE);
+    assert_int_equal(access_route(app, NULL, arena, &route.access), ERROR_NONE);
     assert_int_equal(route_record_validate(&route, NULL), ERROR_NONE);
     buffer_init(&bytes, ROUTE_MAX_RECORD);
     route_record_encode(&bytes, &route);
@@ -147,7 +149,7 @@ static void settings_are_off_by_default(void **state)
     shape_fill(&app_shape, app);
     assert_int_equal(json_type_of(json_get(json_get(app, "access"), "cors")), JSON_NULL);
     assert_int_equal(json_type_of(json_get(json_get(app, "access"), "apiKeys")), JSON_NULL);
-    assert_int_equal(access_route(app, &arena, &access), ERROR_NONE);
+    assert_int_equal(access_route(app, NULL, &arena, &access), ERROR_NONE);
     assert_null(access.cors);
     assert_int_equal(access.api_key_header.length, 0);
     arena_release(&arena);
@@ -171,7 +173,7 @@ static void a_key_that_cannot_be_read_gives_no_route_rather_than_a_rule_less(voi
                  "\"internal\":{\"apiKeys\":[%s]}}",
                  keys[i]);
         assert_int_equal(json_parse(view_of(text), 10, &app, NULL), ERROR_NONE);
-        assert_int_equal(access_route(app, &arena, &access), ERROR_DAMAGED);
+        assert_int_equal(access_route(app, NULL, &arena, &access), ERROR_DAMAGED);
         json_free(app);
         arena_release(&arena);
     }
@@ -191,8 +193,31 @@ static void no_two_keys_are_the_same_and_each_can_be_checked(void **state)
     assert_string_equal(first + 44, check);
 }
 
-/* The most that the API lets an app have: a route must hold it, and leave room for what else says who
- * may call. */
+/* The most that the API lets an app have: a route must hold it. */
+/* The longest rule about tokens; gives the most keys that an issuer may have. */
+static struct json *most_of_tokens(struct json *app)
+{
+    struct json *jwt = object_in(object_in(app, "access"), "jwt");
+    struct json *audience = json_new_array(), *scopes = json_new_array();
+    struct signature_key keys[ROUTE_MAX_JWT_KEYS];
+    static char long_text[600];
+    memset(long_text, 'a', sizeof long_text);
+    memcpy(long_text, "https://", 8);
+    for (unsigned i = 0; i < ROUTE_MAX_JWT_NAMES; i++) {
+        struct view name = view_from(long_text, TOKEN_RULE_MAX_NAMES / ROUTE_MAX_JWT_NAMES);
+        json_append(audience, json_new_string(name));
+        json_append(scopes, json_new_string(name));
+    }
+    json_set_string(jwt, "issuer", view_from(long_text, 512));
+    json_set(jwt, "audience", audience);
+    json_set(jwt, "scopes", scopes);
+    for (unsigned i = 0; i < ROUTE_MAX_JWT_KEYS; i++)
+        keys[i] = (struct signature_key){
+            view_from(long_text, 84), SIGNATURE_RSA, 1,
+            view_from(long_text, JWK_SET_MAX_STORED / ROUTE_MAX_JWT_KEYS - 84)};
+    return token_rule_store_keys(keys, ROUTE_MAX_JWT_KEYS);
+}
+
 static void the_most_an_app_may_have_fits_a_route(void **state)
 {
     struct buffer text, bytes;
@@ -204,7 +229,7 @@ static void the_most_an_app_may_have_fits_a_route(void **state)
     struct route_record route = {.app = VIEW("shop"), .enabled = true, .versions = versions};
     (void)state;
     buffer_init(&text, 1 << 20);
-    buffer_init(&bytes, ROUTE_MAX_RECORD - 16384);
+    buffer_init(&bytes, ROUTE_MAX_RECORD);
     arena_init(&arena, 1 << 20);
     faults_init(&faults, &arena);
     memset(function, 'f', sizeof function - 1);
@@ -240,14 +265,16 @@ static void the_most_an_app_may_have_fits_a_route(void **state)
         for (unsigned j = 0; j < 63; j++)
             json_append(object_in(cors, lists[i]), json_new_string(view_of(function)));
     }
+    struct json *keys = most_of_tokens(app);
     shape_check(&access_shape, json_get(app, "access"), "/access", &faults);
     assert_int_equal(faults.count, 0);
     shape_fill(&app_shape, app);
-    assert_int_equal(access_route(app, &arena, &route.access), ERROR_NONE);
+    assert_int_equal(access_route(app, keys, &arena, &route.access), ERROR_NONE);
     assert_int_equal(route_record_validate(&route, &text), ERROR_NONE);
     route_record_encode(&bytes, &route);
     assert_int_equal(bytes.error, ERROR_NONE);
     json_free(app);
+    json_free(keys);
     buffer_release(&text);
     buffer_release(&bytes);
     arena_release(&arena);
