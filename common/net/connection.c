@@ -423,7 +423,9 @@ static void close_if_drained(struct connection *connection)
                    (connection->tls && tls_session_holds_bytes(connection->tls));
 
     if (waiting && !connection->tls)
-        return;                                   /* it is about to be read and served */
+        return; /* it is about to be read and served */
+    if (connection->tls && tls_session_shakes_hands(connection->tls))
+        return;                                   /* it keeps the time that handshakes have */
     if (connection->tls || !is_armed(connection)) /* bytes of TLS need not become a request */
         arm_deadline(connection, connection->set->limits->drain_idle_ms);
 }

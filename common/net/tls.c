@@ -542,6 +542,11 @@ bool tls_session_ready(const struct ssl_st *ssl)
     return session_of(ssl)->done;
 }
 
+bool tls_session_shakes_hands(const struct ssl_st *ssl)
+{
+    return !tls_session_ready(ssl) && (SSL_get_state(ssl) != TLS_ST_BEFORE || SSL_has_pending(ssl));
+}
+
 bool tls_session_holds_bytes(const struct ssl_st *ssl)
 {
     return SSL_has_pending(ssl) == 1;

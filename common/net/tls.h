@@ -88,6 +88,8 @@ void tls_thread_end(void);
 struct ssl_st *tls_session_new(struct tls *tls);
 /* Whether the handshake is over, well. */
 bool tls_session_ready(const struct ssl_st *session);
+/* Whether a handshake has begun and is not over. */
+bool tls_session_shakes_hands(const struct ssl_st *session);
 /* Whether bytes of the peer wait inside the session: the socket does not show them. */
 bool tls_session_holds_bytes(const struct ssl_st *session);
 /* Static strings, as OpenSSL names them: "TLSv1.3", "TLS_AES_256_GCM_SHA384". */

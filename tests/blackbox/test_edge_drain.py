@@ -3,6 +3,7 @@ import http.client
 import random
 import signal
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -11,6 +12,7 @@ import pytest
 
 import harness
 from fake_lambda import FakeLambda, Proxy, app, pause
+from secure_proxy import Secure, lenient
 from test_edge_load import in_threads
 
 
@@ -87,6 +89,37 @@ def test_a_kept_connection_may_bring_its_last_request_for_as_long_as_is_said(aws
         pause(1.3)  # longer than it would be without the option
         assert harness.send(silent, "GET", "/", host="hello.localhost").header("Connection") == "close"
         proxyd.wait(0, seconds=10)
+
+
+def test_a_slow_handshake_is_finished_and_its_request_served(aws):
+    with Secure(aws, options={"PROXYD_DRAIN_IDLE": "100ms"}) as proxyd:
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = lenient().wrap_bio(received, sent, server_hostname="hello.localhost")
+        with socket.create_connection(proxyd.tls_address, 20) as peer, socket.create_connection(proxyd.tls_address, 20) as mute:
+            def exchange(step):
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        peer.sendall(sent.read())
+                        received.write(peer.recv(65536))
+
+            with pytest.raises(ssl.SSLWantReadError):
+                session.do_handshake()
+            hello = sent.read()
+            peer.sendall(hello[:100])
+            harness.wait_for(lambda: proxyd.figure("proxyd_client_connections") == 2, 10, "both are accepted")
+            pause(0.1)
+            proxyd.signal(signal.SIGTERM)
+            assert mute.recv(100) == b""  # who says nothing is not waited for
+            pause(0.5)
+            peer.sendall(hello[100:])
+            received.write(peer.recv(65536))
+            exchange(session.do_handshake)
+            session.write(b"GET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n")
+            answer = exchange(lambda: session.read(65536))
+            assert answer.startswith(b"HTTP/1.1 200 ") and b"Connection: close" in answer
+        proxyd.wait(0)
 
 
 def test_a_client_that_resets_at_once_is_named_in_the_log(aws):
