@@ -134,7 +134,8 @@ static const struct shape_field limits_fields[] = {
      .min = 1,
      .max = 100000,
      .default_json = "100",
-     .description = "Requests at once, per proxyd process; null: the daemon's default."},
+     .description = "Requests at once, per proxyd process; who comes beyond waits a little. null: "
+                    "the daemon's default."},
     {.name = "requestsPerSecond",
      .kind = SHAPE_NUMBER,
      .flags = SHAPE_NULLABLE,
@@ -155,7 +156,8 @@ static const struct shape_field limits_fields[] = {
      .min = 1,
      .max = 905000,
      .default_json = "null",
-     .description = "null: the version's timeout and one second."},
+     .description = "From the moment at which the request is there, waiting included; null: the "
+                    "version's timeout and one second, from the invocation on."},
     {.name = "maxBodyBytes",
      .kind = SHAPE_INTEGER,
      .flags = SHAPE_NULLABLE,

@@ -17,6 +17,8 @@ static uint64_t body_limit(const struct config *config, uint64_t of_the_app)
 
     if (most > REQUEST_EVENT_MAX)
         most = REQUEST_EVENT_MAX;
+    if (most > (uint64_t)config->max_memory_bytes)
+        most = (uint64_t)config->max_memory_bytes; /* no later attempt would find room */
     return of_the_app && of_the_app < most ? of_the_app : most;
 }
 

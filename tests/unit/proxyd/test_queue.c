@@ -215,6 +215,124 @@ static void a_full_process_refuses_and_lets_nobody_wait(void **state)
     end_scene(&scene);
 }
 
+/* ---- any order of things ---- */
+
+#define PLAY_WORKERS 3
+#define PLAY_PEOPLE  24
+#define PLAY_STEPS   400
+#define PLAY_ROUNDS  300
+
+enum role { OUTSIDE, WAITING, INSIDE };
+
+struct player {
+    struct queue_waiter waiter;
+    struct play *play;
+    enum role role;
+    unsigned worker;
+    uint64_t came; /* the how many-th to wait */
+};
+
+struct play {
+    struct scene scene;
+    struct player players[PLAY_PEOPLE];
+    uint64_t random, came, last[PLAY_WORKERS]; /* last: who was served last, on each worker */
+    uint32_t most;
+};
+
+static uint32_t draw(struct play *play, uint32_t below)
+{
+    play->random = play->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return (uint32_t)(play->random >> 33) % below;
+}
+
+static void on_player_place(struct queue_waiter *waiter)
+{
+    struct player *player = (struct player *)(void *)waiter;
+
+    assert_int_equal(player->role, WAITING);
+    assert_true(player->came > player->play->last[player->worker]); /* in order */
+    player->play->last[player->worker] = player->came;
+    player->role = INSIDE;
+}
+
+static void move(struct play *play, struct player *player)
+{
+    struct queue_ask ask = {.slot = SLOT, .max_in_flight = play->most, .max_waiting = PLAY_PEOPLE};
+
+    switch (player->role) {
+    case OUTSIDE:
+        player->worker = ask.worker = draw(play, PLAY_WORKERS);
+        player->came = ++play->came;
+        player->role = WAITING;
+        if (queue_enter(play->scene.queue, &ask, &player->waiter) == QUEUE_ENTERED)
+            player->role = INSIDE;
+        break;
+    case WAITING:
+        if (draw(play, 3) == 0) {
+            queue_give_up(play->scene.queue, &player->waiter);
+            player->role = OUTSIDE;
+        }
+        break;
+    case INSIDE:
+        queue_leave(play->scene.queue, player->worker, SLOT);
+        player->role = OUTSIDE;
+        break;
+    }
+}
+
+static unsigned count_role(const struct play *play, enum role role)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < PLAY_PEOPLE; i++)
+        count += play->players[i].role == role;
+    return count;
+}
+
+static void collect_all(struct play *play)
+{
+    /* What one worker has too much goes on to the next, and so at most once around. */
+    for (unsigned i = 0; i < 2 * PLAY_WORKERS * PLAY_PEOPLE; i++)
+        queue_collect(play->scene.queue, i % PLAY_WORKERS);
+}
+
+static void play_one(uint64_t seed)
+{
+    struct play play = {.scene = set_scene(1000, PLAY_WORKERS), .random = seed};
+
+    play.most = 1 + draw(&play, 6);
+    for (size_t i = 0; i < PLAY_PEOPLE; i++)
+        play.players[i] = (struct player){.waiter.on_place = on_player_place, .play = &play};
+    for (unsigned step = 0; step < PLAY_STEPS; step++) {
+        if (draw(&play, 4) == 0)
+            queue_collect(play.scene.queue, draw(&play, PLAY_WORKERS));
+        else
+            move(&play, &play.players[draw(&play, PLAY_PEOPLE)]);
+        assert_in_range(limits_app_in_flight(play.scene.limits, SLOT), 0, play.most);
+        assert_true(count_role(&play, INSIDE) <= play.most);
+    }
+    for (unsigned round = 0; round < PLAY_PEOPLE; round++) { /* all leave, nobody gives up */
+        collect_all(&play);
+        assert_int_equal(limits_app_in_flight(play.scene.limits, SLOT), count_role(&play, INSIDE));
+        assert_true(count_role(&play, WAITING) == 0 || count_role(&play, INSIDE) == play.most);
+        for (size_t i = 0; i < PLAY_PEOPLE; i++)
+            if (play.players[i].role == INSIDE)
+                move(&play, &play.players[i]);
+    }
+    assert_int_equal(count_role(&play, OUTSIDE), PLAY_PEOPLE);
+    assert_int_equal(limits_in_flight(play.scene.limits), 0);
+    for (unsigned i = 0; i < PLAY_WORKERS; i++)
+        assert_true(queue_settled(play.scene.queue, i));
+    end_scene(&play.scene);
+}
+
+static void whatever_happens_in_whatever_order_the_line_keeps_its_promises(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= PLAY_ROUNDS; seed++)
+        play_one(seed);
+}
+
 /* ---- threads ---- */
 
 #define CROWD_WORKERS 4
@@ -448,6 +566,7 @@ int main(void)
         cmocka_unit_test(a_place_for_who_gave_up_goes_to_the_next),
         cmocka_unit_test(who_comes_after_one_that_gave_up_takes_the_place_on_its_way),
         cmocka_unit_test(a_full_process_refuses_and_lets_nobody_wait),
+        cmocka_unit_test(whatever_happens_in_whatever_order_the_line_keeps_its_promises),
         cmocka_unit_test(no_wake_up_is_lost_and_no_limit_passed_among_threads),
         cmocka_unit_test(the_last_place_is_not_lost_between_leaving_and_waiting),
     };

@@ -420,6 +420,41 @@ static void a_large_body_without_a_token_is_told_that_one_is_needed(void **state
     wire_close(&wire);
 }
 
+static void what_is_held_of_a_body_is_counted_until_its_answer_is_written(void **state)
+{
+    struct server *server = *state;
+    struct budget budget = {.most = 10};
+    struct wire wire;
+
+    server->limits.budget = &budget;
+    restart(server);
+    dial(server, &wire);
+    wire_send_text(&wire, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nabcd");
+    while (budget_used(&budget) != 4)
+        wire_turn(&wire);
+    wire_send_text(&wire, "efgh");
+    while (!server->held)
+        wire_turn(&wire);
+    assert_int_equal(budget_used(&budget), 8);
+    incoming_reply(server->held, 200, NULL, 0, VIEW("done"), NULL, NULL);
+    server->held = NULL;
+    wire_until(&wire, "\r\n\r\ndone");
+    while (budget_used(&budget) != 0)
+        wire_turn(&wire);
+    wire_clear(&wire); /* in chunks: told when more has come than there is room for */
+    wire_send_text(&wire, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          "8\r\nabcdefgh\r\n8\r\nabcd");
+    wire_until_end(&wire);
+    assert_true(wire_has(&wire, "HTTP/1.1 503 ") && wire_has(&wire, "\r\nRetry-After: 1\r\n"));
+    assert_int_equal(server->reason, GUARD_BUSY);
+    wire_close(&wire);
+    while (incoming_connections(server->incoming) > 0)
+        wire_turn(&wire);
+    assert_int_equal(budget_used(&budget), 0);
+    incoming_free(server->incoming);
+    server->incoming = NULL;
+}
+
 static void a_request_tells_what_it_is(void **state)
 {
     struct server *server = *state;
@@ -1076,6 +1111,7 @@ int main(void)
         TEST(big_bodies_go_both_ways),
         TEST(a_client_that_waits_is_told_to_go_on),
         TEST(a_large_body_without_a_token_is_told_that_one_is_needed),
+        TEST(what_is_held_of_a_body_is_counted_until_its_answer_is_written),
         TEST(a_request_tells_what_it_is),
         TEST(refusals_name_their_status_and_close),
         TEST(a_refusal_waits_for_the_answers_before_it),
