@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,7 @@ class Answers:
         raw = socket.create_connection(harness.split_address(address), timeout)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.peer = lenient().wrap_socket(raw, server_hostname="hello.localhost") if secure else raw
+        self.certificate = self.peer.getpeercert(True) if secure else None
         self.rest = b""
 
     def ask(self, number):
@@ -142,8 +144,16 @@ class Load:
         return sum(list(self.counts.values()))
 
 
+def shown(line):
+    """The certificate that a new client gets."""
+    dialled = Answers(line.options["PROXYD_TLS_LISTEN"], True)
+    dialled.close()
+    return dialled.certificate
+
+
 def rolling(line, takeovers, rate, workers, seconds=1):
-    """Take-overs under load; what one client misses is an exception in its thread. Gives the requests a second."""
+    """Take-overs under load, and a new certificate for each process; what one client misses is an exception in its thread. Gives the
+    requests a second."""
     line.start({"PROXYD_WORKERS": workers[0]})
     load = Load(line, rate)
     began = []
@@ -154,7 +164,11 @@ def rolling(line, takeovers, rate, workers, seconds=1):
             began.append((time.monotonic(), load.sent))
             for number in range(takeovers):
                 line.follow({"PROXYD_WORKERS": workers[(number + 1) % len(workers)]})
+                before = shown(line)
+                make_certificate(Path(line.options["PROXYD_TLS_CERTIFICATE_FILE"]), "*.localhost")
+                line.last.signal(signal.SIGHUP)
                 at = load.sent
+                harness.wait_for(lambda: shown(line) != before, 10, "the new certificate is shown")
                 harness.wait_for(lambda: load.sent > at + seconds * rate, 60, "the new process serves")
                 line.processes[-2].wait(0, seconds=60)
             began.append((time.monotonic(), load.sent))
@@ -252,6 +266,26 @@ def test_several_that_start_at_once_take_over_in_turn(aws):
         serves(last)
         for process in processes:
             process.stop() if process is last else process.wait(0)
+
+
+def test_a_process_that_is_about_to_drain_can_be_taken_over_from(aws):
+    with Line(aws, options={"PROXYD_DRAIN_DELAY": "1h"}) as line:
+        first = line.start()
+        first.signal(signal.SIGTERM)
+        first.wait_for_event("draining")
+        serves(first)
+        line.follow()
+        first.wait(0, seconds=20)
+        serves(line.last)
+        line.options["PROXYD_DRAIN_DELAY"] = "0"
+        line.follow()
+
+
+def test_after_a_drain_nobody_is_met_and_the_next_starts_afresh(aws):
+    with Line(aws) as line:
+        line.start().stop(0)
+        assert not line.socket.exists()
+        assert not serves(line.start()) and not line.last.events("took-over")
 
 
 def test_the_figures_are_those_of_the_process_that_serves(aws):
