@@ -384,6 +384,7 @@ static void next(struct check *check)
     }
     arena_init(&check->arena, ARENA_BYTES);
     rules_begin(&check->rules, &check->arena);
+    check->rules.head = view_equal_string(method_of(check->asked), "HEAD");
     ask_stream_init(&check->stream);
     buffer_init(&event, ASK_MAX_EVENT_BYTES);
     REQUIRE(encode(check, &event) == ERROR_NONE); /* a body of at most 1 MiB */

@@ -387,7 +387,8 @@ static void judge_response(const struct judging *judging, const struct reply *re
                        reply->status, body);
         rules_pass(rules, RULE_NO_BODY);
     }
-    if (judging->parts.headers.type != JSON_OBJECT || !judging->parts.headers.text.data)
+    if (judging->parts.headers.type != JSON_OBJECT || !judging->parts.headers.text.data ||
+        (rules->head && body == 0))
         return;
     json_scan_enter(&scan, &judging->parts.headers);
     while (json_scan_next(&scan, &name, &value)) {

@@ -62,6 +62,7 @@ struct rules {
     enum rule_result results[RULE_COUNT];
     const char *why[RULE_COUNT]; /* of a failed one, in the arena; else NULL */
     int status;                  /* of the response; 0: there is none */
+    bool head; /* set by the caller: a reply to HEAD may tell the length that GET would bring */
 };
 
 const char *rule_name(enum rule rule);

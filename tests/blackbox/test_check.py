@@ -9,8 +9,8 @@ import harness
 GOOD = """
 exports.handler = async (event) => {
     const method = event.requestContext.http ? event.requestContext.http.method : event.httpMethod;
-    const body = event.body ? Buffer.from(event.body, event.isBase64Encoded ? "base64" : "utf8") : Buffer.alloc(0);
-    return {statusCode: 200, headers: {"Content-Type": "text/plain", "Content-Length": String(method === "POST" ? 4 : 5)}, body: method === "POST" ? "post" : "hello"};
+    return {statusCode: 200, headers: {"Content-Type": "text/plain", "Content-Length": String(method === "POST" ? 4 : 5)},
+            body: method === "POST" ? "post" : method === "HEAD" ? "" : "hello"};
 };
 """
 
