@@ -417,6 +417,11 @@ struct json *certificates_record(const struct certificates *certificates, struct
 
 /* ---- for health and figures ---- */
 
+bool certificates_full(const struct certificates *certificates)
+{
+    return certificates->known_count >= CERTIFICATES_MAX;
+}
+
 bool certificates_healthy(const struct certificates *certificates)
 {
     return !certificates->unwritten;

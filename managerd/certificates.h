@@ -41,6 +41,10 @@ void certificates_changed(struct certificates *certificates);
 struct json *certificates_record(const struct certificates *certificates, struct view host,
                                  const char *fingerprint, int64_t not_after_s, struct view pem);
 
+/* Whether there is room for one more domain's: proxyd loads no more than TLS_MAX_CERTIFICATES, of which
+ * some are left to the operator. Another one of a domain that has one always fits. */
+#define CERTIFICATES_MAX 4000
+bool certificates_full(const struct certificates *certificates);
 /* Whether every file that can be there is there. */
 bool certificates_healthy(const struct certificates *certificates);
 /* Domains whose certificate neither state nor the folder can give: to be given again. Appends their

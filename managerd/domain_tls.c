@@ -113,13 +113,18 @@ enum progress domain_tls_check(struct call *call, const struct json *present)
         return PROGRESS_NEXT;
     bool has_certificate = json_get_string(tls, "certificatePem", &certificate);
     bool has_key = json_get_string(tls, "privateKeyPem", &key);
-    if (has_certificate && has_key)
+    bool has_one = json_type_of(json_get(present, "tls")) == JSON_OBJECT;
+    if (has_certificate && has_key && (has_one || !certificates_full(call->server->certificates)))
         return start_check(call, certificate, key);
-    if (has_certificate)
+    if (has_certificate && has_key)
+        fault_pointer(&call->faults, "/tls",
+                      "is one too many: %d domains have certificates of their own already",
+                      CERTIFICATES_MAX);
+    else if (has_certificate)
         fault_pointer(&call->faults, "/tls/privateKeyPem", "is required with certificatePem");
     else if (has_key)
         fault_pointer(&call->faults, "/tls/certificatePem", "is required with privateKeyPem");
-    else if (json_type_of(json_get(present, "tls")) != JSON_OBJECT)
+    else if (!has_one)
         fault_pointer(&call->faults, "/tls",
                       "needs certificatePem and privateKeyPem: the domain has no certificate that "
                       "could stay");

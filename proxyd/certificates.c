@@ -254,16 +254,25 @@ void certificates_tend(struct certificates *certificates)
 
 /* ---- life ---- */
 
+struct opening {
+    struct certificates *certificates;
+    bool all_good;
+    struct buffer *problem;
+};
+
+/* A file in the folder is no reason to serve nobody: the next start may come at night, by itself. */
 static void note_problem(const struct tls_source *source, const char *sentence, void *context)
 {
-    struct buffer *problem = context;
+    struct opening *opening = context;
 
-    (void)source;
-    if (problem->length == 0)
-        buffer_append_string(problem, sentence);
+    if (!opening->all_good && !source->is_default)
+        log_problem(source, sentence, opening->certificates);
+    else if (opening->problem->length == 0)
+        buffer_append_string(opening->problem, sentence);
 }
 
-struct certificates *certificates_open(const struct config *config, struct buffer *problem)
+struct certificates *certificates_open(const struct config *config, bool all_good,
+                                       struct buffer *problem)
 {
     struct list list;
 
@@ -271,13 +280,15 @@ struct certificates *certificates_open(const struct config *config, struct buffe
         return NULL;
     struct certificates *certificates = calloc(1, sizeof *certificates);
     REQUIRE(certificates != NULL);
+    struct opening opening = {certificates, all_good, problem};
     certificates->config = config;
     certificates->tls = tls_new();
     list_sources(&list, config);
     log_list(&list);
     certificates->seen = list.stamp;
     certificates->folder_was_there = list.error == ERROR_NONE;
-    if (tls_load(certificates->tls, list.sources, list.count, note_problem, problem) > 0) {
+    tls_load(certificates->tls, list.sources, list.count, note_problem, &opening);
+    if (problem->length > 0) {
         certificates_free(certificates);
         certificates = NULL;
     }

@@ -11,9 +11,11 @@
 
 struct certificates;
 
-/* Loads all of them. Gives NULL, and one sentence in `problem`, when one cannot be used; also NULL,
- * and no sentence, when TLS is off. `config` must live as long. */
-struct certificates *certificates_open(const struct config *config, struct buffer *problem);
+/* Loads all of them. Gives NULL, and one sentence in `problem`, when the default one cannot be used, or,
+ * with `all_good`, any; else a bad one in the folder is logged. Also NULL, and no sentence, when TLS is
+ * off. `config` must live as long. */
+struct certificates *certificates_open(const struct config *config, bool all_good,
+                                       struct buffer *problem);
 /* All sessions must be gone. NULL is fine, here and below. */
 void certificates_free(struct certificates *certificates);
 /* Each CERTIFICATES_TICK_MS, from one thread: loads what has changed. A bad file is logged once, and

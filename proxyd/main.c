@@ -69,7 +69,7 @@ static void check_descriptors(const struct config *config)
 
 static int check_certificates(const struct config *config, struct buffer *problem)
 {
-    certificates_free(certificates_open(config, problem));
+    certificates_free(certificates_open(config, true, problem));
     if (problem->length == 0) {
         puts("proxyd: the configuration is fine");
         return EXIT_FINE;
@@ -87,7 +87,7 @@ static int run(const struct config *config)
     log_start("proxyd", config->log_level);
     check_descriptors(config);
     buffer_init(&problem, 4096);
-    struct certificates *certificates = certificates_open(config, &problem);
+    struct certificates *certificates = certificates_open(config, false, &problem);
     certificates_log(certificates);
     if (problem.length == 0)
         exit_code = server_run(config, certificates);

@@ -151,7 +151,9 @@ def test_files_take_effect_without_a_signal(aws):
         first.unlink()
         (proxyd.folder / "third.pem").unlink()
         proxyd.until_shown("third.example", "other.test")
-        assert not proxyd.events("reload") and not proxyd.events("certificate-not-used")
+        assert not proxyd.events("reload")
+        # What is written in place may be seen half-written, and is read once more when it is whole.
+        assert all("first.pem" in line["problem"] for line in proxyd.events("certificate-not-used"))
         seen = [line["name"] for line in proxyd.events("certificate")]
         assert sorted(seen) == ["default.test", "first.example", "other.test", "second.example", "third.example", "third.example"], "told when new"
 
@@ -235,6 +237,20 @@ def test_bad_files_at_the_start_are_one_sentence_and_2(aws):
                                   timeout=30, stdin=subprocess.DEVNULL, text=True)
             sentences = [line for line in done.stderr.splitlines() if line.startswith("proxyd: ")]
             assert done.returncode == 2 and len(sentences) == 1 and words in sentences[0], (arguments, done)
+
+
+def test_a_bad_file_in_the_folder_does_not_stop_a_start(aws):
+    made = Secure(aws)
+    make_certificate(made.folder / "good.pem", "good.example")
+    (made.folder / "bad.pem").write_text("nonsense")
+    with made as proxyd:
+        assert proxyd.names_shown("good.example") == "good.example"
+        assert [line["problem"].split(": ")[1] for line in proxyd.events("certificate-not-used")] == [
+            "holds no certificate in PEM form (no start line)"]
+        environment = {**harness.clean_environment(proxyd.directory), **proxyd.variables(), **proxyd.options}
+        done = subprocess.run([str(harness.binary("proxyd")), "--check"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=30, stdin=subprocess.DEVNULL, text=True)
+        assert done.returncode == 2 and "bad.pem" in done.stderr, "who asks is told"
 
 
 @pytest.mark.threads
