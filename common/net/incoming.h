@@ -140,7 +140,7 @@ void incoming_watch(struct incoming_request *request, void (*on_gone)(void *cont
 /*
  * Answers with a whole body. `headers` must be lawful: names and values are checked, an unlawful
  * one is our bug. Content-Length, Date and Connection are ours: do not pass them. No body goes out
- * for HEAD, 204 and 304 (Content-Length of the body is kept for HEAD). With `free_body` non-NULL
+ * for HEAD, 204 and 304 (Content-Length of the body is kept for HEAD, where there is a body). With `free_body` non-NULL
  * the body is sent by reference and freed with it when written; else it is copied.
  */
 void incoming_reply(struct incoming_request *request, int status,

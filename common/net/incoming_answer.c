@@ -98,7 +98,8 @@ void incoming_reply(struct incoming_request *request, int status,
     response_require_lawful(status, headers, header_count);
     if (request->connection) {
         add_head(request, status, headers, header_count);
-        if (response_has_body(status, false))
+        /* RFC 9110 section 8.6: to HEAD, the length that GET would bring, or none. */
+        if (response_has_body(status, false) && !(is_head_request(request) && body.length == 0))
             add_content_length(request, body.length);
         wanted = wanted && !request->bodiless;
         filled = wanted && fill_out(incoming, body, free_body, free_context);

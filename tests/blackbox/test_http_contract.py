@@ -51,6 +51,14 @@ def test_every_other_token_is_a_clear_501(proxyd, aws, method):
     assert line["fault"] == "refused" and line["detail"] == "method-unknown"
 
 
+@pytest.mark.parametrize("body, length", [("hello", "5"), ("", None)])
+def test_the_length_told_to_head_is_that_of_the_body_if_the_function_gave_one(proxyd, aws, body, length):
+    aws.script["a"] = lambda call: call.reply({"statusCode": 200, "headers": {"content-length": "99"}, "body": body})
+    response = proxyd.app("a", method="HEAD")
+    assert response.status == 200 and response.body == b"" and response.header("Content-Length") == length, "0 would be a lie"
+    assert proxyd.app("a").header("Content-Length") == str(len(body))
+
+
 @pytest.mark.parametrize("method, status", [("HEAD", 200), ("HEAD", 404), ("GET", 204), ("GET", 304)])
 def test_streamed_answers_without_a_body_are_whole_and_logged_so(proxyd, aws, method, status):
     aws.script["s"] = script(chunk(prelude(statusCode=status, headers={"x-a": "b"})), chunk(b"dropped"), complete())
