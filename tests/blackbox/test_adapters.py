@@ -177,10 +177,10 @@ def package(folder):
 
 
 @pytest.fixture(scope="module")
-def direct():
+def direct(tmp_path_factory):
     """The ports of the apps that Node serves."""
     folder = npm.install(*PACKAGES)
-    work = harness.scratch("direct.")
+    work = tmp_path_factory.mktemp("direct")
     for file in APPS.iterdir():
         (work / file.name).write_bytes(file.read_bytes())
     (work / "node_modules").symlink_to(folder / "node_modules")

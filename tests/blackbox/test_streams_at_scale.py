@@ -8,15 +8,18 @@ import os
 import resource
 import selectors
 import socket
+import ssl
 import statistics
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import harness
 from harness import Stack
+from secure_proxy import lenient, make_certificate
 from test_streaming import anonymous_kb
 
 SOURCE = Path(__file__).parent / "functions" / "events_bootstrap.c"
@@ -32,11 +35,29 @@ def bootstrap():
     return program.read_bytes()
 
 
+def scene(secure, lambda_local=None, proxyd=None):
+    """The stack, whose proxyd also speaks TLS when `secure`."""
+    options = dict(proxyd or {})
+    if secure:
+        certificate = make_certificate(harness.scratch("scale.") / "all.pem", "*.localhost")
+        options |= {"PROXYD_TLS_LISTEN": "127.0.0.1:0", "PROXYD_TLS_CERTIFICATE_FILE": str(certificate)}
+    return Stack(lambda_local=lambda_local, proxyd=options)
+
+
+def dial(stack, name, secure, receive_buffer=None):
+    peer = socket.socket()
+    if receive_buffer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    peer.settimeout(60)
+    peer.connect(harness.split_address(stack.proxyd.ready_line["tlsListen"]) if secure else stack.proxyd.address)
+    return lenient().wrap_socket(peer, server_hostname=f"{name}.localhost") if secure else peer
+
+
 class Events:
     """One stream as its client sees it; fed with what the socket has."""
 
-    def __init__(self, address, path):
-        self.socket = socket.create_connection(address, 30)
+    def __init__(self, stack, path, secure):
+        self.socket = dial(stack, "events", secure)
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: events.localhost\r\n\r\n".encode())
         self.socket.setblocking(False)
         self.raw, self.text = b"", b""
@@ -49,17 +70,15 @@ class Events:
         self.problem = None
 
     def take(self):
-        """False once nothing more comes."""
+        """All that is there; False once nothing more comes."""
         try:
-            data = self.socket.recv(65536)
-        except BlockingIOError:
-            return True
+            while data := self.socket.recv(65536):
+                self.raw += data
+            self.problem = None if self.ended else "closed in the middle"
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
         except OSError as problem:
-            data, self.problem = b"", str(problem)
-        if not data:
-            self.problem = self.problem or (None if self.ended else "closed in the middle")
-            return False
-        self.raw += data
+            self.problem = str(problem)
         if self.status is None and b"\r\n\r\n" in self.raw:
             head, self.raw = self.raw.split(b"\r\n\r\n", 1)
             self.status = int(head.split(b" ", 2)[1])
@@ -125,18 +144,14 @@ def descriptors(most):
         resource.setrlimit(resource.RLIMIT_NOFILE, (former, hard))
 
 
-def hold(bootstrap, count, seconds, capsys):
+def hold(bootstrap, count, seconds, secure, capsys):
     """The daemons start with what a shell allows, and raise it themselves."""
-    with descriptors(1024), scene(count) as stack, descriptors(1 << 20):
-        return hold_in(stack, bootstrap, count, seconds, capsys)
-
-
-def scene(count):
     lambda_local = {"LAMBDA_LOCAL_CONCURRENCY": count + 10, "LAMBDA_LOCAL_MAX_SANDBOXES": count + 10, "LAMBDA_LOCAL_QUEUE_TIMEOUT": "120s"}
-    return Stack(lambda_local=lambda_local, proxyd={"PROXYD_MAX_CONNECTIONS_PER_ADDRESS": 0})
+    with descriptors(1024), scene(secure, lambda_local, {"PROXYD_MAX_CONNECTIONS_PER_ADDRESS": 0}) as stack, descriptors(1 << 20):
+        return hold_in(stack, bootstrap, count, seconds, secure, capsys)
 
 
-def hold_in(stack, bootstrap, count, seconds, capsys):
+def hold_in(stack, bootstrap, count, seconds, secure, capsys):
     """Opens `count` streams, keeps them all open for so long, ends them; gives the streams and proxyd's kB for each."""
     stop = stack.directory / "stop"
     stack.managerd.request("PUT", "/v1/apps/events", {"http": {"responseMode": "stream"}, "limits": {"maxInFlight": count + 10}})
@@ -147,7 +162,7 @@ def hold_in(stack, bootstrap, count, seconds, capsys):
     path = f"/?count=100000&interval_ms={INTERVAL_MS}&stop={stop}"
     selector, streams = selectors.DefaultSelector(), []
     for _ in range(count):
-        streams.append(Events(stack.proxyd.address, path))
+        streams.append(Events(stack, path, secure))
         selector.register(streams[-1].socket, selectors.EVENT_READ, streams[-1])
     turn(selector, streams, lambda: all(s.next > 0 for s in streams), 120 * PATIENCE)
     opened = time.monotonic()
@@ -162,7 +177,7 @@ def hold_in(stack, bootstrap, count, seconds, capsys):
     cost = (anonymous_kb(stack.proxyd) - before) / count
     held = [s.next - first for s, first in zip(streams, firsts)]
     delays = [delay for s in streams for delay in s.delays]
-    report = (f"{count} streams began within {opened - started:.1f} s, held for {seconds} s: {sum(held)} events, {min(held)} to {max(held)} a stream, "
+    report = (f"{count} streams{' over TLS' if secure else ''} began within {opened - started:.1f} s, held for {seconds} s: {sum(held)} events, {min(held)} to {max(held)} a stream, "
               f"longest time between two {max(s.longest for s in streams):.3f} s, delay {statistics.median(delays) * 1000:.1f} ms (median), "
               f"{max(delays) * 1000:.0f} ms (worst), proxyd {cost:.1f} kB a stream and {busy[0] * 100:.0f} % of a processor, lambda-local "
               f"{anonymous_kb(stack.lambda_local) // 1024} MB and {busy[1] * 100:.0f} %")
@@ -185,13 +200,14 @@ def check(streams, held, cost, seconds):
 
 @pytest.mark.load
 def test_a_thousand_event_streams_are_held_without_a_gap(bootstrap, capsys):
-    check(*hold(bootstrap, 1000, 5, capsys), 5)
+    check(*hold(bootstrap, 1000, 5, False, capsys), 5)
 
 
 @pytest.mark.long
 @pytest.mark.soak
-def test_a_thousand_event_streams_are_held_for_a_minute(bootstrap, capsys):
-    check(*hold(bootstrap, 1000, 60, capsys), 60)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_thousand_event_streams_are_held_for_a_minute(bootstrap, secure, capsys):
+    check(*hold(bootstrap, 1000, 60, secure, capsys), 60)
 
 
 # -- one large stream --
@@ -208,41 +224,42 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
 """
 
 
-def read_slowly(stack, megabytes, rate):
-    """Reads a stream at so many MB/s; gives the most anonymous memory of proxyd's, in kB, while it does."""
-    peak, taken, received = 0, 0, bytearray()
-    with socket.socket() as peer:
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        peer.settimeout(60)
-        peer.connect(stack.proxyd.address)
+def read_slowly(stack, megabytes, rate, secure):
+    """Reads a stream at so many MB/s; gives how many seconds it took."""
+    taken, received = 0, bytearray()
+    with dial(stack, "large", secure, receive_buffer=1 << 16) as peer:
         peer.sendall(f"GET /?megabytes={megabytes} HTTP/1.0\r\nHost: large.localhost\r\n\r\n".encode())
-        started, looked = time.monotonic(), 0
+        started = time.monotonic()
         while piece := peer.recv(1 << 16):
             received += piece
             taken += len(piece)
             time.sleep(max(0, started + taken / (rate << 20) - time.monotonic()))
-            if time.monotonic() > looked + 0.1:
-                looked, peak = time.monotonic(), max(peak, anonymous_kb(stack.proxyd))
-    seconds = time.monotonic() - started
     head, _, body = bytes(received).partition(b"\r\n\r\n")
     assert b" 200 " in head
     assert body == b"".join(bytes([n]) * (1 << 20) for n in range(megabytes))
-    return peak, seconds
+    return time.monotonic() - started
 
 
 def stream_large(megabytes, rate, capsys):
+    """Two readers, one of them over TLS."""
     # What the sanitizer holds back of freed memory is not the stream's.
-    with Stack(proxyd={"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:quarantine_size_mb=1"}) as stack:
+    with scene(True, proxyd={"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:quarantine_size_mb=1"}) as stack, ThreadPoolExecutor(2) as pool:
         stack.managerd.request("PUT", "/v1/apps/large", {"http": {"responseMode": "stream"}})
         stack.deploy("large", {"index.js": LARGE}, timeoutSeconds=300, memoryMb=256)
-        before = anonymous_kb(stack.proxyd)
-        peak, seconds = read_slowly(stack, megabytes, rate)
+        before = peak = anonymous_kb(stack.proxyd)
+        readers = [pool.submit(read_slowly, stack, megabytes, rate, secure) for secure in (False, True)]
+        while not all(reader.done() for reader in readers):
+            peak = max(peak, anonymous_kb(stack.proxyd))
+            time.sleep(0.1)
+        seconds = [reader.result() for reader in readers]
         with capsys.disabled():
-            print(f"\n{megabytes} MB at {rate} MB/s took {seconds:.1f} s: proxyd's anonymous memory was {before} kB before, {peak} kB at most")
+            print(f"\n{megabytes} MB at {rate} MB/s took {seconds[0]:.1f} s, over TLS {seconds[1]:.1f} s: "
+                  f"proxyd's anonymous memory was {before} kB before, {peak} kB at most")
         assert peak < 32 * 1024
-        assert seconds > megabytes / rate * 0.95
-        line = harness.wait_for(lambda: next((line for line in stack.proxyd.access_lines() if line.get("stream")), None), 10, "the line is written")
-        assert (line["stream"], line["bytes_out"]) == ("complete", megabytes << 20)
+        assert min(seconds) > megabytes / rate * 0.95
+        lines = harness.wait_for(lambda: [line for line in stack.proxyd.access_lines() if line.get("stream")][1:] and
+                                 stack.proxyd.access_lines(), 10, "the lines are written")
+        assert [(line["stream"], line["bytes_out"]) for line in lines if line.get("stream")] == [("complete", megabytes << 20)] * 2
 
 
 def test_a_large_stream_for_a_slow_reader_costs_little_memory(capsys):
