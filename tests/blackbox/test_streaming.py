@@ -345,10 +345,11 @@ def test_a_slow_reader_costs_proxyd_no_memory(aws):
             stream.send(chunk(piece))
             sent.append(n)
         stream.send(complete()).end()
-    aws.script["s"] = behave
+    aws.script["patient"] = behave
     options = {"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:quarantine_size_mb=1"}  # what was freed is not held back
-    with Proxy(aws, routes=routes(), options=options) as proxyd:
-        client = Client(proxyd, "s", receive_buffer=1 << 20)
+    patient = [app("patient", [version("patient", response_mode=STREAM, timeout_s=600)])]  # a busy kernel takes its time
+    with Proxy(aws, routes=patient, options=options) as proxyd:
+        client = Client(proxyd, "patient", timeout=100, receive_buffer=1 << 20)
         steady = -1
         while steady != len(sent):  # until it stands still
             steady = len(sent)
