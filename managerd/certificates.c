@@ -161,6 +161,17 @@ static void release_secret(struct buffer *buffer)
     buffer_release(buffer);
 }
 
+/* What goes wrong goes wrong at each look: a few lines tell it. */
+static void log_failure(const char *event, const struct known *known, enum error error)
+{
+    static struct log_limit limit;
+    unsigned held = 0;
+    if (log_allow(&limit, 10, &held))
+        log_write(LOG_ERROR, event, LOG_STRING("host", known->host),
+                  LOG_STRING("fingerprint", known->fingerprint),
+                  LOG_STRING("error", error_name(error)), LOG_INTEGER("held", held));
+}
+
 static void heal_file(struct certificates *certificates, struct known *known)
 {
     char path[PATH_MAX_BYTES];
@@ -172,16 +183,15 @@ static void heal_file(struct certificates *certificates, struct known *known)
     if (error) {
         /* The file may be all that is left of it. */
         known->lost = !file_exists(path);
-        log_write(LOG_ERROR, known->lost ? "certificate-lost" : "certificate-not-decrypted",
-                  LOG_STRING("host", known->host), LOG_STRING("fingerprint", known->fingerprint),
-                  LOG_STRING("error", error_name(error)));
+        log_failure(known->lost ? "certificate-lost" : "certificate-not-decrypted", known, error);
     } else if (file_read(path, &present) || !view_equal(buffer_view(&present), buffer_view(&pem))) {
         error = file_write(path, buffer_view(&pem), FILE_MODE);
         certificates->unwritten |= error != ERROR_NONE;
-        log_write(error ? LOG_ERROR : LOG_WARN,
-                  error ? "certificate-not-written" : "certificate-restored",
-                  LOG_STRING("host", known->host), LOG_STRING("fingerprint", known->fingerprint),
-                  LOG_STRING("error", error_name(error)));
+        if (error)
+            log_failure("certificate-not-written", known, error);
+        else
+            log_write(LOG_WARN, "certificate-restored", LOG_STRING("host", known->host),
+                      LOG_STRING("fingerprint", known->fingerprint));
     }
     release_secret(&pem);
     release_secret(&present);

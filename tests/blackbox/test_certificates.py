@@ -259,6 +259,7 @@ def test_all_kinds_of_keys_are_served(stack, authority, kind, told):
     assert curl(stack, authority, f"{kind}.example.org")[0] == 0
 
 
+@pytest.mark.threads
 def test_a_domains_certificate_is_replaced_while_it_is_used(stack, authority):
     host, given, seen, failed, stop = "live.example.org", [], [], [], threading.Event()
     chosen = [authority.issue(host, days=30 - n) for n in range(8)]  # each ends before the one it replaces
