@@ -1,5 +1,7 @@
 """PROXYD_TRUSTED_PROXIES: who the client is behind proxies that are trusted, and nobody's word but theirs."""
+import shutil
 import socket
+import subprocess
 
 import pytest
 
@@ -17,7 +19,7 @@ def aws():
 
 @pytest.fixture(scope="module")
 def behind(aws):
-    with Proxy(aws, routes=ROUTES, options={"PROXYD_TRUSTED_PROXIES": "127.0.0.0/8, fd00::/8", "PROXYD_HTTPS_REDIRECT": "true",
+    with Proxy(aws, routes=ROUTES, options={"PROXYD_TRUSTED_PROXIES": "127.0.0.1, 127.0.0.7/32, fd00::/8", "PROXYD_HTTPS_REDIRECT": "true",
                                             "PROXYD_HSTS_MAX_AGE_S": "60"}) as made:
         yield made
 
@@ -96,3 +98,46 @@ def test_a_network_that_is_none_ends_the_start_with_a_sentence(value, named):
     proxyd.launch()
     proxyd.wait(expect=2)
     assert f'"{named}" is no network' in proxyd.log_text()
+
+
+@pytest.fixture(scope="module")
+def nginx(behind):
+    """A real balancer in front: it appends to X-Forwarded-For and says that clients speak HTTPS."""
+    program = shutil.which("nginx", path="/usr/sbin:/usr/bin") or str(harness.TOP / "build" / "tests" / "nginx" / "usr" / "sbin" / "nginx")
+    folder = harness.scratch("nginx.")
+    port = harness.free_port()
+    (folder / "nginx.conf").write_text(f"""
+        daemon off; master_process off; pid {folder}/pid; error_log stderr; worker_processes 1;
+        events {{ worker_connections 64; }}
+        http {{
+            access_log off; client_body_temp_path {folder}/c; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+            uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+            server {{
+                listen 127.0.0.1:{port};
+                location / {{
+                    proxy_pass http://{behind.listen}; proxy_set_header Host $http_host;
+                    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto https;
+                }}
+            }}
+        }}""")
+    process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        harness.wait_for(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, 10, "nginx serves")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_behind_nginx_a_client_cannot_choose_its_address(behind, aws, nginx):
+    with socket.create_connection(("127.0.0.1", nginx), timeout=20, source_address=("127.0.0.2", 0)) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: a.localhost\r\nX-Forwarded-For: 10.9.9.9\r\nX-Forwarded-Proto: http\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while piece := peer.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    event = aws.last().event
+    assert event["requestContext"]["http"]["sourceIp"] == "127.0.0.2"
+    assert headers_of(event)["x-forwarded-for"] == "10.9.9.9, 127.0.0.2, 127.0.0.1" and headers_of(event)["x-forwarded-proto"] == "https"
+    line = harness.wait_for(lambda: next((line for line in behind.access_lines() if line["client"] == "127.0.0.2"), None), 10, "it is logged")
+    assert line["peer"] == "127.0.0.1"
