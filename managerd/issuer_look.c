@@ -17,6 +17,8 @@
 #define FIRST_RETRY_MS 2000
 #define REDISCOVER_MS  3600000
 #define SAVE_EVERY_MS  3600000 /* when nothing but the time of the last success has changed */
+#define MAX_LOOKS      32      /* at once; the others wait a little */
+#define WAIT_MS        100
 
 static void fetch_keys(struct source *source);
 
@@ -102,7 +104,10 @@ static void use_keys(struct source *source, struct json *keys, size_t passed_ove
         log_write(LOG_INFO, "issuer-keys", LOG_STRING("issuer", source->issuer),
                   LOG_INTEGER("keys", (int64_t)json_count(keys)),
                   LOG_INTEGER("passedOver", (int64_t)passed_over));
-    if (changed || source->fetched_ms - source->saved_ms >= SAVE_EVERY_MS)
+    int64_t save_every_ms = source->issuers->options.max_age_ms / 8;
+    if (save_every_ms > SAVE_EVERY_MS)
+        save_every_ms = SAVE_EVERY_MS;
+    if (changed || source->fetched_ms - source->saved_ms >= save_every_ms)
         source_save(source);
 }
 
@@ -240,6 +245,10 @@ void source_look(evutil_socket_t fd, short what, void *context)
     (void)fd, (void)what;
     if (source->call)
         return;
+    if (outgoing_active(source->issuers->outgoing) >= MAX_LOOKS) {
+        source_schedule(source, spread(WAIT_MS));
+        return;
+    }
     if (source->configured_url) {
         free(source->url);
         source->url = view_duplicate(view_of(source->configured_url));

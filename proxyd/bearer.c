@@ -95,6 +95,7 @@ enum progress authorize_bearer(struct request *request)
         return request_fail(request, FAULT_KEYS_MISSING, NULL);
     enum jwt_verdict verdict =
         jwt_verify(&request->arena, token, &rules, now_ms, check_signature, request, &jwt);
+    metrics_add(&request->worker->metrics.tokens[verdict], 1);
     if (verdict != JWT_GOOD)
         return refuse(request, verdict);
     request->claims = jwt.claims;

@@ -126,6 +126,20 @@ static void write_faults(struct buffer *out, struct workers workers)
     }
 }
 
+static void write_tokens(struct buffer *out, struct workers workers)
+{
+    const char *name = "proxyd_tokens_total";
+
+    exposition_family(out, name, "counter",
+                      "Bearer tokens of apps that ask for one, by what was found.");
+    for (size_t i = 0; i < JWT_VERDICT_COUNT; i++) {
+        struct exposition_label label = {"verdict", view_of(jwt_verdict_name((enum jwt_verdict)i))};
+
+        exposition_count(out, name, &label, 1,
+                         sum(workers, offsetof(struct metrics, tokens) + i * sizeof(uint64_t)));
+    }
+}
+
 static void write_outcomes(struct buffer *out, struct workers workers)
 {
     static const char *const names[] = {
@@ -264,6 +278,7 @@ void metrics_write(struct buffer *out, const struct metrics *const *workers, siz
 
     write_requests(out, all);
     write_faults(out, all);
+    write_tokens(out, all);
     write_outcomes(out, all);
     write_refusals(out, all);
     write_histogram(out, all, offsetof(struct metrics, duration), "proxyd_request_duration_seconds",

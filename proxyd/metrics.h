@@ -8,6 +8,7 @@
 #ifndef PROXYD_METRICS_H
 #define PROXYD_METRICS_H
 
+#include "common/contract/jwt.h"
 #include "common/base/bytes.h"
 #include "common/net/guard.h"
 #include "common/net/tls.h"
@@ -80,6 +81,7 @@ struct metrics {
     _Atomic uint64_t faults[FAULT_COUNT];
     _Atomic uint64_t outcomes[METRICS_OUTCOME_COUNT];
     _Atomic uint64_t refusals[METRICS_GUARD_REASONS];
+    _Atomic uint64_t tokens[JWT_VERDICT_COUNT];
     struct metrics_histogram duration;          /* whole requests */
     struct metrics_histogram upstream_duration; /* attempts to invoke */
     struct metrics_histogram queue_duration;    /* requests that waited */

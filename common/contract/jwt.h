@@ -37,6 +37,7 @@ enum jwt_verdict {
 #define JWT_ENUM(code, name, description) JWT_##code,
     JWT_VERDICTS(JWT_ENUM)
 #undef JWT_ENUM
+        JWT_VERDICT_COUNT
 };
 
 const char *jwt_verdict_name(enum jwt_verdict verdict);

@@ -72,6 +72,7 @@ def test_the_app_answers_by_the_keys_that_discovery_leads_to_over_tls(stack, cer
         assert ask(stack).status == 200 and status(stack.managerd) is None
 
 
+@pytest.mark.threads
 def test_keys_rotate_under_load_and_no_good_token_is_refused(stack):
     with Issuer() as issuer:
         issuer.add("one")

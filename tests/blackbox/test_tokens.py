@@ -2,6 +2,7 @@
 import base64
 import json
 import pathlib
+import subprocess
 import time
 
 import pytest
@@ -39,6 +40,7 @@ def ask(proxyd, name, token=None, **headers):
     return request(proxyd.url + "/", host=f"{name}.localhost", headers=headers)
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("kid", ["rs", "es", "ed"])
 def test_a_good_token_opens_the_app_and_its_claims_are_in_the_event(edge, kid):
     aws, proxyd = edge
@@ -98,6 +100,8 @@ def test_a_bad_token_is_a_401_with_its_reason_and_without_itself(edge, change, s
     line = expect_fault(proxyd, refused, "unauthorized", 401, "not-started")
     challenge = refused.header("WWW-Authenticate")
     assert challenge.startswith('Bearer realm="plain", error="invalid_token", error_description="') and says in challenge and says in refused.json()["detail"]
+    verdict = line["detail"].removeprefix("token: ")
+    assert proxyd.figure(f'proxyd_tokens_total{{verdict="{verdict}"}}') >= 1
     logs = proxyd.access_log_path.read_text("utf-8") + proxyd.log_path.read_text("utf-8")
     assert all(part not in logs + refused.text for part in token.split(".")) and aws.count("plain") == before
     assert "token: " in json.dumps(line)
@@ -170,3 +174,35 @@ def test_changed_claims_are_refused_though_the_signature_is_known(edge):
     for changed in (f"{head}.{b64(json.dumps({**claims, 'sub': 'root'}).encode())}.{signature}",
                     f"{b64(json.dumps({'alg': 'RS256', 'kid': 'rs', 'a': 1}).encode())}.{body}.{signature}", f"{head}.{body}.{signature[:-4]}AAAA"):
         assert ask(proxyd, "plain", changed).status == 401
+
+
+JOSE = """
+const {generateKeyPair, exportJWK, SignJWT, calculateJwkThumbprint} = require('jose');
+(async () => {
+  const keys = [], tokens = {};
+  for (const alg of ['RS256', 'ES256', 'EdDSA', 'PS256', 'ES384', 'RS512', 'ES512']) {
+    const {publicKey, privateKey} = await generateKeyPair(alg, {crv: 'Ed25519', extractable: true});
+    const jwk = await exportJWK(publicKey);
+    const kid = await calculateJwkThumbprint(jwk);
+    keys.push({...jwk, kid, alg, use: 'sig'});
+    const make = expiry => new SignJWT({scope: 'read', roles: ['a', 'b']}).setProtectedHeader({alg, kid, typ: 'JWT'}).setIssuer(process.argv[1])
+      .setAudience(['app-1', 'app-2']).setSubject('user-7').setIssuedAt().setExpirationTime(expiry).sign(privateKey);
+    tokens[alg] = [await make('10m'), await make('-10m')];
+  }
+  console.log(JSON.stringify({jwks: {keys}, tokens}));
+})();
+"""
+
+
+def test_tokens_and_keys_of_the_jose_library_are_understood(edge, npm_packages):
+    _, proxyd = edge
+    folder = npm_packages("jose@5.9.6")
+    done = subprocess.run(["node", "-e", JOSE, "--", KEYS.issuer], cwd=folder, stdout=subprocess.PIPE, check=True, timeout=60)
+    made = json.loads(done.stdout)
+    proxyd.publish(routes=[guarded("jose", jwks=made["jwks"], algorithms=made["tokens"])])
+    assert len(made["tokens"]) == 7
+    for algorithm, (good, expired) in made["tokens"].items():
+        event = ask(proxyd, "jose", good).json()
+        claims = event["requestContext"]["authorizer"]["jwt"]["claims"]
+        assert (claims["sub"], claims["aud"], claims["roles"]) == ("user-7", "[app-1 app-2]", "[a b]"), algorithm
+        assert "has expired" in ask(proxyd, "jose", expired).header("WWW-Authenticate")
