@@ -69,6 +69,8 @@ enum fault_class { CLASS_NONE, CLASS_NOT_STARTED, CLASS_UNKNOWN, CLASS_RAN };
       "The proxy cannot call functions at this moment.")                                           \
     X(STOPPED, "stopped", 503, UNKNOWN, false, 0, "Service Unavailable",                           \
       "The proxy ended before the request did.")                                                   \
+    X(NOT_SERVED, "not-served", 503, NOT_STARTED, false, 0, "Service Unavailable",                 \
+      "The proxy ended before the request was let in.")                                            \
     X(INTERNAL, "internal", 500, NOT_STARTED, false, 0, "Internal Server Error",                   \
       "The proxy could not handle this request.")
 

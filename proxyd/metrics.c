@@ -60,6 +60,7 @@ enum metrics_outcome metrics_outcome_of(enum fault fault)
     case FAULT_RECORD_UNREADABLE:
     case FAULT_NO_ROUTES:
     case FAULT_NO_CREDENTIALS:
+    case FAULT_NOT_SERVED:
     case FAULT_INTERNAL:
     case FAULT_COUNT:
         break;

@@ -220,7 +220,7 @@ void request_body_returned(struct request *request)
 static void record_cut(struct request *request)
 {
     if (request->fault == FAULT_NONE) {
-        request->fault = FAULT_STOPPED;
+        request->fault = request->attempts > 0 ? FAULT_STOPPED : FAULT_NOT_SERVED;
         request->log_detail = "the time to drain was over";
     }
     if (request->status == 0)

@@ -264,6 +264,9 @@ def test_an_end_by_force_leaves_nothing_behind(aws):
         held.let_go(12)
         for peer in peers:
             peer.close()
+        ends = {line["path"]: (line["fault"], line["invocation"], line["attempts"]) for line in proxyd.access_lines() if line.get("fault")}
+        assert list(ends.values()).count(("not-served", "not-started", 0)) >= 8, ends
+        assert set(ends.values()) <= {("not-served", "not-started", 0), ("stopped", "unknown", 1)}, ends
 
 
 # ---- bodies and memory ----
@@ -388,7 +391,7 @@ def test_what_a_slow_reader_of_a_stream_lets_wait_counts(aws):
         except OSError:
             return False  # the call was cancelled
     aws.script["stream"] = script
-    routes = [app("stream", [version("stream", response_mode=STREAM)], deadline_ms=3000)]  # so long its place is held at the most
+    routes = [app("stream", [version("stream", response_mode=STREAM)], deadline_ms=1500)]  # so long its place is held at the most
     with Proxy(aws, routes=routes, options={"PROXYD_WORKERS": "1"}) as proxyd:
         peer = socket.socket()
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
