@@ -293,6 +293,24 @@ def test_a_domains_certificate_is_replaced_while_it_is_used(stack, authority):
     assert max(late) < 2 * float(os.environ.get("TEST_PATIENCE", "1")), "the new one comes within two seconds"
 
 
+def test_of_many_that_replace_a_certificate_at_once_one_is_left_whole(stack, authority):
+    host, chosen, answers = "race.example.org", [authority.issue("race.example.org") for _ in range(4)], []
+    put(stack, host, chosen[0])
+    threads = [threading.Thread(target=lambda tls=tls: answers.extend(put(stack, host, tls).status for _ in range(5))) for tls in [*chosen, None]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert answers == [200] * 25
+    put(stack, host, chosen[1])
+    until_shown(stack, host, chosen[1])
+    for n in range(3):  # looks at the folder come and go
+        time.sleep(0.9)
+        assert f"{leaf_print(chosen[1][0])}.pem" in files(stack)
+    harness.wait_for(lambda: not [tls for tls in chosen if tls is not chosen[1] and f"{leaf_print(tls[0])}.pem" in files(stack)], 25,
+                     "the others go")
+
+
 def test_a_lost_folder_is_made_again_and_a_lost_key_is_told(authority):
     with Stack(proxyd={"PROXYD_TLS_LISTEN": "127.0.0.1:0"}) as stack:
         stack.deploy("shop", HELLO)
