@@ -9,7 +9,7 @@ import time
 import pytest
 
 import harness
-from fake_lambda import FakeLambda, Proxy, app, expect_fault, version, wait_idle
+from fake_lambda import FakeLambda, Proxy, app, expect_fault, pause, version, wait_idle
 from test_streaming import STREAM, Stream, chunk, complete, prelude
 
 PATIENCE = {"PROXYD_QUEUE_WAIT": "20s"}
@@ -443,3 +443,44 @@ def test_after_all_manners_of_ends_nothing_is_held(aws):
         wait_idle(proxyd)
         wait_empty_handed(proxyd)
         assert proxyd.figure("proxyd_requests_waiting") == 0
+
+
+@pytest.mark.threads
+def test_no_place_is_lost_or_won_while_limits_change_and_clients_leave(aws):
+    """Afterwards the limit holds exactly: three are in flight, the fourth waits."""
+    aws.script["narrow"] = lambda call: (pause(0.005), call.reply({"statusCode": 200, "body": "ok"}))[1]
+    options = {"PROXYD_WORKERS": "4", "PROXYD_QUEUE_WAIT": "60ms", "PROXYD_QUEUE_LENGTH": "3"}
+    statuses, ended = set(), threading.Event()
+    with Proxy(aws, routes=[app("narrow", max_in_flight=2)], options=options) as proxyd:
+        def client(seed):
+            chance = random.Random(seed)
+            while not ended.is_set():
+                with socket.create_connection(proxyd.address, 10) as peer:
+                    peer.sendall(b"GET / HTTP/1.1\r\nHost: narrow.localhost\r\n\r\n")
+                    if chance.random() < 0.4:
+                        pause(chance.choice([0, 0.002, 0.01, 0.03]))
+                    else:
+                        statuses.add(read_until(peer, b"\r\n\r\n", 20)[9:12])
+
+        threads = [threading.Thread(target=client, args=(seed,)) for seed in range(16)]
+        for thread in threads:
+            thread.start()
+        for round in range(30):
+            proxyd.publish(settings=None, routes=[app("narrow", max_in_flight=1 + round % 4)])
+            pause(0.05)
+        ended.set()
+        for thread in threads:
+            thread.join()
+        assert statuses == {b"200", b"429"}
+        wait_idle(proxyd)
+        held = Held(aws, "narrow")
+        proxyd.publish(settings=None, routes=[app("narrow", max_in_flight=3)])
+        clients, before = Clients(proxyd, "narrow"), aws.count("narrow")
+        for number in range(3):
+            clients.send(f"/{number}")
+        held.wait_for(before + 3)
+        assert proxyd.app("narrow").status == 429 and aws.count("narrow") == before + 3
+        held.let_go(3)
+        assert set(clients.join().values()) == {200}
+        wait_idle(proxyd)
+        wait_empty_handed(proxyd)
