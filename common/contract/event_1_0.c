@@ -60,7 +60,8 @@ static void write_context(struct json_writer *w, const struct event_request *req
     if (request->claims.length) {
         json_open_object(w, "authorizer");
         jwt_write_claims(w, request->claims);
-        jwt_write_scopes(w, request->claims, request->scopes_asked);
+        if (request->scopes_asked) /* typed handlers take a list or nothing, but no null */
+            jwt_write_scopes(w, request->claims, true);
         json_close_object(w);
     }
     json_write_string(w, "domainName", request->domain_name);
