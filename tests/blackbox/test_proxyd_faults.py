@@ -374,6 +374,23 @@ def test_connections_that_lambda_closed_cost_no_error(proxyd, aws):
     assert aws.count("hello") == 40
 
 
+def test_connections_that_were_reset_while_idle_cost_no_error(proxyd, aws):
+    ended = threading.Semaphore(0)
+
+    def script(call):
+        call.reply({"statusCode": 200, "body": "ok"})
+        pause(0.005)  # else the reset overtakes the answer
+        call.reset()
+        ended.release()
+        return False
+    aws.script["hello"] = script
+    for _ in range(20):
+        assert proxyd.app("hello", "/", "POST", body=b"x").status == 200
+        assert ended.acquire(timeout=10)
+        pause(0.02)
+    assert aws.count("hello") == 20
+
+
 def test_a_client_that_leaves_holds_its_place_until_the_call_is_over(proxyd, aws):
     proxyd.publish(routes=[app("narrow", max_in_flight=1)])
     release = threading.Event()
