@@ -133,7 +133,6 @@ enum error token_rule_route(const struct json *rule, const struct json *keys, st
                             struct route_jwt *jwt)
 {
     enum signature_algorithm algorithm;
-    enum error error = ERROR_NONE;
     jwt->issuer = arena_copy(arena, text_of(rule, "issuer"));
     jwt->audiences = copy_names(json_get(rule, "audience"), arena, &jwt->audience_count);
     jwt->scopes = copy_names(json_get(rule, "scopes"), arena, &jwt->scope_count);
@@ -145,9 +144,13 @@ enum error token_rule_route(const struct json *rule, const struct json *keys, st
     jwt->keys = arena_alloc(arena, (json_count(keys) + 1) * sizeof *jwt->keys);
     if (arena->error)
         return arena->error;
-    for (const struct json *key = json_first(keys); key && !error; key = json_next(key))
-        error = read_key(key, arena, &jwt->keys[jwt->key_count++]);
-    return error;
+    for (const struct json *key = json_first(keys); key; key = json_next(key))
+        if (read_key(key, arena, &jwt->keys[jwt->key_count++]) == ERROR_DAMAGED) {
+            /* Not an error: the route of before would stay, perhaps one that asks for no token. */
+            jwt->key_count = 0;
+            break;
+        }
+    return arena->error;
 }
 
 struct json *token_rule_store_keys(const struct signature_key *keys, size_t count)

@@ -13,7 +13,7 @@
 extern const struct shape token_rule_shape;
 
 /* The rule for its route; `keys` is a list as token_rule_store_keys makes it, or NULL. Views live in
- * the arena. ERROR_DAMAGED: a key that cannot be read. */
+ * the arena. When one of the keys cannot be read there are none, and no token is good. */
 enum error token_rule_route(const struct json *rule, const struct json *keys, struct arena *arena,
                             struct route_jwt *jwt) MUST_CHECK;
 

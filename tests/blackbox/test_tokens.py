@@ -1,5 +1,6 @@
 """Bearer tokens: which are taken, what is said of the others, and what functions see; with hand-made routes."""
 import base64
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -149,11 +150,15 @@ def test_without_keys_no_token_is_good_and_the_answer_says_so(edge):
 
 def test_a_token_whose_signature_is_known_still_expires_and_still_needs_its_key(edge):
     _, proxyd = edge
-    short = KEYS.token(exp=int(time.time()) - 57)  # the leeway is 60 s
-    assert ask(proxyd, "plain", short).status == 200
+    for left in (2, 4, 8, 16):  # on a busy machine a short life may be over too soon; the leeway is 60 s
+        short = KEYS.token(exp=int(time.time()) - 60 + left)
+        if ask(proxyd, "plain", short).status == 200:
+            break
+    else:
+        raise AssertionError("no token with a short life is good")
     long = KEYS.token("es")
     assert ask(proxyd, "plain", long).status == 200
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while ask(proxyd, "plain", short).status == 200:
         assert time.monotonic() < deadline, "it never expires"
         time.sleep(0.2)
@@ -206,3 +211,15 @@ def test_tokens_and_keys_of_the_jose_library_are_understood(edge, npm_packages):
         claims = event["requestContext"]["authorizer"]["jwt"]["claims"]
         assert (claims["sub"], claims["aud"], claims["roles"]) == ("user-7", "[app-1 app-2]", "[a b]"), algorithm
         assert "has expired" in ask(proxyd, "jose", expired).header("WWW-Authenticate")
+
+
+def test_an_app_may_ask_for_a_key_and_a_token(edge):
+    aws, proxyd = edge
+    both = guarded("both")
+    both["access"]["api_keys"] = {"header": "X-Api-Key", "keys": [{"id": "key-1", "hash": hashlib.sha256(b"aok_good").hexdigest()}]}
+    proxyd.publish(routes=[both])
+    assert ask(proxyd, "both", KEYS.token()).status == 401
+    assert ask(proxyd, "both", X_Api_Key="aok_good").status == 401
+    assert ask(proxyd, "both", KEYS.token(aud="x"), X_Api_Key="aok_good").status == 401
+    assert aws.count("both") == 0
+    assert ask(proxyd, "both", KEYS.token(), X_Api_Key="aok_good").status == 200

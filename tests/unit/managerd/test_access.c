@@ -194,6 +194,38 @@ static void no_two_keys_are_the_same_and_each_can_be_checked(void **state)
 }
 
 /* The most that the API lets an app have: a route must hold it. */
+static void a_key_of_an_issuer_that_cannot_be_read_leaves_the_rule_and_no_key(void **state)
+{
+    static const char *const bad[] = {
+        "{\"kid\":\"k\",\"kind\":9,\"algorithms\":1,\"der\":\"AAAA\"}",
+        "{\"kid\":\"k\",\"kind\":1,\"algorithms\":1,\"der\":\"*\"}", "{}", "7"};
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct route_access access = {.api_key_count = 0};
+        struct json *app = NULL, *keys = NULL;
+        struct buffer text;
+        struct arena arena;
+        arena_init(&arena, 1 << 20);
+        buffer_init(&text, 1000);
+        buffer_append_format(
+            &text, "[{\"kid\":\"g\",\"kind\":1,\"algorithms\":1,\"der\":\"AAAA\"},%s]", bad[i]);
+        assert_int_equal(json_parse(VIEW("{\"access\":{\"jwt\":{\"issuer\":\"https://i.example\","
+                                         "\"audience\":[\"a\"]}}}"),
+                                    10, &app, NULL),
+                         ERROR_NONE);
+        assert_int_equal(json_parse(buffer_view(&text), 10, &keys, NULL), ERROR_NONE);
+        shape_fill(&app_shape, app);
+        assert_int_equal(access_route(app, keys, &arena, &access), ERROR_NONE);
+        assert_true(view_equal_string(access.jwt.issuer, "https://i.example"));
+        assert_int_equal(access.jwt.key_count, 0);
+        assert_int_equal(access.jwt.leeway_s, 60);
+        json_free(app);
+        json_free(keys);
+        buffer_release(&text);
+        arena_release(&arena);
+    }
+}
+
 /* The longest rule about tokens; gives the most keys that an issuer may have. */
 static struct json *most_of_tokens(struct json *app)
 {
@@ -286,6 +318,7 @@ int main(void)
         cmocka_unit_test(pages_of_other_origins_are_told_what_the_vectors_say),
         cmocka_unit_test(settings_are_off_by_default),
         cmocka_unit_test(a_key_that_cannot_be_read_gives_no_route_rather_than_a_rule_less),
+        cmocka_unit_test(a_key_of_an_issuer_that_cannot_be_read_leaves_the_rule_and_no_key),
         cmocka_unit_test(the_most_an_app_may_have_fits_a_route),
         cmocka_unit_test(no_two_keys_are_the_same_and_each_can_be_checked),
     };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -582,6 +583,35 @@ static void a_refused_connection_is_unreachable_and_not_sent(void **state)
     world_free(world);
 }
 
+static struct sockaddr_in asked; /* the address that may_not_connect was asked about */
+
+static bool may_not_connect(const struct sockaddr *address, void *context)
+{
+    (void)context;
+    memcpy(&asked, address, sizeof asked);
+    return false;
+}
+
+static void an_address_that_may_not_be_used_is_never_connected_to(void **state)
+{
+    struct world *world = world_new(NULL);
+    struct outgoing_request request = request_to(world);
+
+    (void)state;
+    request.may_connect = may_not_connect;
+    outgoing_send(world->outgoing, &request);
+    run_until_done(world, 1);
+    assert_int_equal(world->result.error, ERROR_UNREACHABLE);
+    assert_int_equal(world->result.reach, OUTGOING_NOT_SENT);
+    assert_int_equal(asked.sin_family, AF_INET);
+    assert_int_equal(ntohl(asked.sin_addr.s_addr), INADDR_LOOPBACK);
+    assert_int_equal(ntohs(asked.sin_port), world->peer.port);
+    /* Nobody came. */
+    assert_int_equal(fcntl(world->peer.listener, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(accept(world->peer.listener, NULL, NULL), -1);
+    world_free(world);
+}
+
 static void a_silent_peer_ends_at_the_deadline(void **state)
 {
     struct world *world = world_new(read_and_stay_silent);
@@ -920,6 +950,7 @@ int main(void)
         cmocka_unit_test(a_reset_after_reading_on_a_new_connection_is_maybe),
         cmocka_unit_test(a_close_after_reading_is_maybe),
         cmocka_unit_test(a_refused_connection_is_unreachable_and_not_sent),
+        cmocka_unit_test(an_address_that_may_not_be_used_is_never_connected_to),
         cmocka_unit_test(a_silent_peer_ends_at_the_deadline),
         cmocka_unit_test(half_an_answer_is_broken_after_its_status),
         cmocka_unit_test(half_a_head_is_broken),
