@@ -10,7 +10,8 @@
 
 #define MAX_TEXT_BYTES   ((size_t)8 * 1024 * 1024)
 #define REPLY_MOST_BYTES ((size_t)6 * 1024 * 1024)
-#define SHOWN_BYTES      100 /* of a name, in a sentence */
+#define SHOWN_BYTES      100  /* of a name, in a sentence */
+#define JUDGED_MAX       1000 /* headers, one by one: more than the decoder ever takes */
 
 /* The members of a reply that are looked at; what is absent has no data. */
 struct parts {
@@ -201,8 +202,18 @@ static void judge_name(const struct judging *judging, const struct json_part *na
     judge_dropped(judging, meaning(judging, name));
 }
 
+/* Looking at each of a million would hold up everybody else. */
+static bool too_many(const struct judging *judging, unsigned judged)
+{
+    if (judged <= JUDGED_MAX)
+        return false;
+    rules_fail(judging->rules, RULE_HEADER_LIMITS, "there are more than %d headers", JUDGED_MAX);
+    return true;
+}
+
 static void judge_headers(const struct judging *judging, const struct json_part *headers)
 {
+    unsigned judged = 0;
     struct json_part name, value;
     struct json_scan scan;
 
@@ -211,7 +222,7 @@ static void judge_headers(const struct judging *judging, const struct json_part 
         return;
     }
     json_scan_enter(&scan, headers);
-    while (json_scan_next(&scan, &name, &value)) {
+    while (json_scan_next(&scan, &name, &value) && !too_many(judging, ++judged)) {
         judge_name(judging, &name);
         judge_value(judging, RULE_HEADERS, name.text, &value);
     }
@@ -224,6 +235,7 @@ static void judge_multi_headers(const struct judging *judging, const struct json
 {
     struct json_part name, list, value;
     struct json_scan scan, values;
+    unsigned judged = 0;
 
     if (headers->type != JSON_OBJECT) {
         rules_fail(judging->rules, RULE_MULTI_VALUE_HEADERS,
@@ -231,7 +243,7 @@ static void judge_multi_headers(const struct judging *judging, const struct json
         return;
     }
     json_scan_enter(&scan, headers);
-    while (json_scan_next(&scan, &name, &list)) {
+    while (json_scan_next(&scan, &name, &list) && !too_many(judging, ++judged)) {
         judge_name(judging, &name);
         if (list.type != JSON_ARRAY && list.type != JSON_NULL)
             rules_fail(judging->rules, RULE_MULTI_VALUE_HEADERS, "\"%.*s\" has no list",
@@ -239,7 +251,7 @@ static void judge_multi_headers(const struct judging *judging, const struct json
         if (list.type != JSON_ARRAY)
             continue;
         json_scan_enter(&values, &list);
-        while (json_scan_next(&values, NULL, &value)) {
+        while (json_scan_next(&values, NULL, &value) && !too_many(judging, ++judged)) {
             judge_value(judging, RULE_MULTI_VALUE_HEADERS, name.text, &value);
         }
     }
@@ -263,7 +275,7 @@ static void judge_all_headers(const struct judging *judging)
     bool good_alone = rules->results[RULE_HEADERS] != RULE_FAILED &&
                       rules->results[RULE_HEADER_NAMES] != RULE_FAILED &&
                       rules->results[RULE_HEADER_VALUES] != RULE_FAILED;
-    if (!good_alone)
+    if (!good_alone || rules->results[RULE_HEADER_LIMITS] == RULE_FAILED)
         return;
     if (parts->headers.text.data && parts->headers.type == JSON_OBJECT)
         judge_alone(judging, RULE_HEADER_LIMITS,

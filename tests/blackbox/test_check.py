@@ -64,6 +64,8 @@ BUFFERED = {  # what breaks which rule: (script, payload format, rule)
     "name": (returns("{statusCode: 200, headers: {'x a': 'b'}}"), "2.0", "header-names"),
     "value": (returns("{statusCode: 200, headers: {'x-a': 'b\\r\\nset-cookie: c=d'}}"), "2.0", "header-values"),
     "many": (returns("{statusCode: 200, headers: Object.fromEntries([...Array(300).keys()].map(n => ['x-' + n, 'v']))}"), "2.0", "header-limits"),
+    "thousands": (returns("{statusCode: 200, headers: Object.fromEntries([...Array(60000).keys()].map(n => ['h' + n, 1]))}"), "2.0", "header-limits"),
+    "values": (returns("{statusCode: 200, multiValueHeaders: {a: Array(500000).fill(1)}}"), "1.0", "header-limits"),
     "long": (returns("{statusCode: 200, headers: {'x-a': 'v'.repeat(70000)}}"), "2.0", "header-limits"),
     "hop": (returns("{statusCode: 200, headers: {'Transfer-Encoding': 'chunked'}, body: 'x'}"), "2.0", "connection-headers"),
     "reserved": (returns("{statusCode: 200, headers: {'X-Orchestrator-Version': '9'}}"), "2.0", "reserved-headers"),
