@@ -115,11 +115,14 @@ void limits_return_turn(struct limits *limits, const struct limits_pace *pace)
 
 enum limits_verdict limits_enter(struct limits *limits, uint32_t slot, uint32_t max_in_flight)
 {
-    if (!count_in(&limits->in_flight, limits->max_in_flight))
-        return LIMITS_PROCESS_FULL;
-    if (!count_in(&slot_of(limits, slot)->in_flight, max_in_flight)) {
-        count_out(&limits->in_flight);
+    _Atomic uint32_t *of_the_app = &slot_of(limits, slot)->in_flight;
+
+    /* In this order: refusing an app's requests must not take places from others, not for a moment. */
+    if (!count_in(of_the_app, max_in_flight))
         return LIMITS_APP_FULL;
+    if (!count_in(&limits->in_flight, limits->max_in_flight)) {
+        count_out(of_the_app);
+        return LIMITS_PROCESS_FULL;
     }
     return LIMITS_ENTERED;
 }
