@@ -121,8 +121,8 @@ ROWS = {
     "500": Row("GET", "/fail", status=500),
 }
 
-# Headers that belong to the connection or to the server in front, which is another one. Of the length: only bodies have one
-# that matters, and they are compared.
+# Headers that belong to the connection or to the server in front, which is another one. Content-Length: bodies are compared
+# themselves, and a function's is never believed, so HEAD is told none when the adapter left the body out (RFC 9110 section 8.6).
 SERVERS_OWN = {"connection", "keep-alive", "date", "transfer-encoding", "x-request-id", "x-orchestrator-version", "content-length"}
 
 # The type that AWS gives to answers without one.
