@@ -40,6 +40,7 @@ struct source {
     struct event *timer;
     struct outgoing_call *call;
     bool address_refused; /* of the call */
+    bool again;           /* somebody asked for a look while one was under way */
 };
 
 struct issuers {

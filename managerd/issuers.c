@@ -68,6 +68,9 @@ static void source_id(const struct json *rule, char id[2 * SHA256_BYTES + 1])
 
 void source_schedule(struct source *source, int64_t delay_ms)
 {
+    if (source->again)
+        delay_ms = 0;
+    source->again = false;
     struct timeval delay = {delay_ms / 1000, delay_ms % 1000 * 1000};
     if (!source->issuers->stopped)
         evtimer_add(source->timer, &delay);
@@ -332,6 +335,8 @@ bool issuers_refresh(struct issuers *issuers, struct view app)
     struct user *user = find_user(issuers, app);
     if (!user)
         return false;
+    /* What is under way may have been answered before the keys changed. */
+    user->source->again = user->source->call != NULL;
     if (!user->source->call)
         source_schedule(user->source, 0);
     return true;

@@ -39,7 +39,7 @@ void issuers_free(struct issuers *issuers);
 /* The app's rule (its access.jwt; NULL or null: it has none) as it is now. Gives the keys for its
  * route (see token_rule.h), borrowed until the loop turns; NULL: none are known. */
 const struct json *issuers_keys(struct issuers *issuers, struct view app, const struct json *rule);
-/* Looks at the app's source now, unless that is under way; false: it has none. */
+/* Looks at the app's source now, or once more when that is under way; false: it has none. */
 bool issuers_refresh(struct issuers *issuers, struct view app);
 /* What is observed of the app's source, for its status; NULL: it has none. */
 struct json *issuers_show(const struct issuers *issuers, struct view app);

@@ -286,3 +286,14 @@ def test_a_refresh_looks_at_once(certificate):
         assert answer.status == 200 and answer.json()["issuer"] == issuer.issuer
         wait_for(lambda: ask(stack, issuer.token()).status == 200, 10, "the new key is in force")
         assert ask(stack, lost).status == 401
+        first, go = http(issuer.jwks()), threading.Event()
+        issuer.answers["/keys"] = lambda peer: go.wait(8) and peer.sendall(first)
+        looks = issuer.count()
+        refresh()
+        wait_for(lambda: issuer.count() == looks + 1, 10, "it is asked")
+        refresh()  # while the answer to the first is on its way
+        issuer.add("three")
+        issuer.answers.clear()
+        go.set()
+        wait_for(lambda: ask(stack, issuer.token("three")).status == 200, 10, "it is asked once more")
+        assert issuer.count() == looks + 2
