@@ -168,10 +168,11 @@ static void grant(struct queue *queue, struct queue_seat *seat, unsigned collect
 
     if (atomic_fetch_add(&seat->granted, 1) > 0)
         return; /* it is on the list */
-    seat->next = atomic_load(&desk->due);
-    while (!atomic_compare_exchange_weak(&desk->due, &seat->next, seat))
-        ;
-    if (!seat->next && seat->worker != collecting)
+    struct queue_seat *first = atomic_load(&desk->due);
+    do
+        seat->next = first; /* from the exchange on the seat is its worker's again */
+    while (!atomic_compare_exchange_weak(&desk->due, &first, seat));
+    if (!first && seat->worker != collecting)
         wake(desk);
 }
 
