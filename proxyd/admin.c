@@ -1,10 +1,12 @@
-/* Answers health, readiness and metrics on the admin address. */
+/* Answers health, readiness, metrics and the figures of versions on the admin address. */
 #include "proxyd/admin.h"
 
 #include "common/base/clock.h"
 #include "common/base/exposition.h"
+#include "common/base/id.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/contract/host.h"
 #include "common/contract/path.h"
 
 #include <errno.h>
@@ -32,9 +34,11 @@ struct admin {
     enum error start_error;
     atomic_bool leaves, ends; /* orders of the main thread */
     double started_at_s;
+    char start[ID_SIZE]; /* whose figures these are */
 };
 
 struct answer {
+    struct view query;
     int status;
     const char *content_type;
     struct buffer body;
@@ -100,6 +104,23 @@ static void write_metrics(struct admin *admin, struct answer *answer)
     free(all);
 }
 
+static void write_stats(struct admin *admin, struct answer *answer)
+{
+    struct view app = view_slice(answer->query, sizeof "app=" - 1, SIZE_MAX);
+
+    if (!view_starts_with(answer->query, VIEW("app=")) || !app_name_valid(app)) {
+        answer->status = 400;
+        buffer_append_string(&answer->body, "{\"status\":\"ask for one app: ?app=NAME\"}");
+        return;
+    }
+    const struct stats **all = calloc(admin->worker_count, sizeof *all);
+    REQUIRE(all != NULL);
+    for (size_t i = 0; i < admin->worker_count; i++)
+        all[i] = admin->workers[i]->stats;
+    stats_write(&answer->body, all, admin->worker_count, app, admin->start);
+    free(all);
+}
+
 static const struct {
     const char *path;
     void (*write)(struct admin *admin, struct answer *answer);
@@ -107,6 +128,7 @@ static const struct {
     {"/healthz", write_health},
     {"/readyz", write_readiness},
     {"/metrics", write_metrics},
+    {"/stats", write_stats},
 };
 
 static void find_page(struct admin *admin, struct view path, struct answer *answer)
@@ -124,10 +146,10 @@ static void find_page(struct admin *admin, struct view path, struct answer *answ
 static void on_request(struct incoming_request *request, void *context)
 {
     struct answer answer = {.status = 200, .content_type = "application/json"};
-    struct view path, query, method = incoming_method(request);
+    struct view path, method = incoming_method(request);
 
     buffer_init(&answer.body, BODY_MAX_BYTES);
-    target_split(incoming_target(request), &path, &query);
+    target_split(incoming_target(request), &path, &answer.query);
     if (view_equal_string(method, "GET") || view_equal_string(method, "HEAD")) {
         find_page(context, path, &answer);
     } else {
@@ -218,6 +240,7 @@ enum error admin_start(struct shared *shared, struct worker *const *workers, siz
     struct admin *admin = calloc(1, sizeof *admin);
 
     REQUIRE(admin != NULL);
+    id_make(admin->start);
     admin->shared = shared;
     admin->workers = workers;
     admin->worker_count = count;

@@ -1,6 +1,6 @@
 /*
- * The admin address: /healthz, /readyz and /metrics, on a thread and a loop of their own, so that
- * they answer while the workers are busy.
+ * The admin address: /healthz, /readyz, /metrics and /stats?app=NAME, on a thread and a loop of
+ * their own, so that they answer while the workers are busy.
  *
  * /healthz: the process lives. /readyz: requests can be taken; not whether Lambda answers.
  */

@@ -16,7 +16,7 @@ static const struct option_row rows[] = {
     {"listen", OPTION_ADDRESS, FIELD(listen), "0.0.0.0:8080", 0, 0, false, NULL, NULL,
      "Address and port for clients; port 0 takes a free one."},
     {"admin-listen", OPTION_ADDRESS, FIELD(admin_listen), "127.0.0.1:9080", 0, 0, false, NULL, NULL,
-     "Address and port of /healthz, /readyz and /metrics; keep it private."},
+     "Address and port of /healthz, /readyz, /metrics and /stats; keep it private."},
     {"tls-listen", OPTION_ADDRESS, FIELD(tls_listen), NULL, 0, 0, false, NULL, NULL,
      "Address and port for clients that speak TLS. Unset: no TLS."},
     {"tls-certificate-file", OPTION_STRING, FIELD(tls_certificate_file), NULL, 0, 0, false, NULL,

@@ -89,6 +89,24 @@ static void count(struct request *request, uint64_t total_us)
         metrics_add(&metrics->faults[request->fault], 1);
 }
 
+/* A slow client does not make its version slow: the time begins when the request was there, and ends
+ * when the answer began. */
+static void count_version(const struct request *request, uint64_t total_us)
+{
+    uint64_t arrival_us = request->received_us - request->started_us;
+    uint64_t until_us = request->forwards ? request->first_byte_us : total_us;
+    struct stats_request ended = {
+        .app = request->route.app,
+        .slot = request->route.slot,
+        .version = request->version->number,
+        .status = request->status,
+        .fault = request->fault,
+        .duration_us = until_us > arrival_us ? until_us - arrival_us : 0,
+    };
+
+    stats_count(request->worker->stats, &ended, request->started_us + total_us);
+}
+
 enum progress record_request(struct request *request)
 {
     uint64_t total_us = clock_monotonic_us() - request->started_us;
@@ -96,6 +114,8 @@ enum progress record_request(struct request *request)
     struct buffer line;
 
     count(request, total_us);
+    if (request->version)
+        count_version(request, total_us);
     buffer_init(&line, LINE_MAX_BYTES);
     json_begin(&w, &line);
     json_open_object(&w, NULL);

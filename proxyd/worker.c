@@ -344,6 +344,7 @@ enum error worker_start(struct shared *shared, unsigned number, struct worker **
     worker->shared = shared;
     worker->number = number;
     worker->problem = problem;
+    worker->stats = stats_new();
     worker->retry_budget = RETRY_BUDGET_MOST;
     random_bytes(&worker->random_state, sizeof worker->random_state);
     worker->random_state |= 1;
@@ -370,6 +371,7 @@ void worker_join(struct worker *worker)
     pthread_join(worker->thread, NULL);
     sem_destroy(&worker->started);
     close(worker->wake_fd);
+    stats_free(worker->stats);
     free(worker);
 }
 

@@ -17,6 +17,7 @@
 #include "proxyd/metrics.h"
 #include "proxyd/queue.h"
 #include "proxyd/routes.h"
+#include "proxyd/stats.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -59,6 +60,7 @@ struct worker {
     struct signatures *signatures; /* of tokens */
     struct credentials_provider *credentials;
     struct metrics metrics;
+    struct stats *stats;          /* of each version */
     struct request_list requests; /* under way */
     struct request_list finished; /* to be freed at the end of this turn of the loop */
     struct event *reap_event;

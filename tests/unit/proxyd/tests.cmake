@@ -7,6 +7,7 @@ unit_test(proxyd/test_signatures LIBRARIES proxyd_core)
 unit_test(proxyd/test_breaker LIBRARIES proxyd_core)
 unit_test(proxyd/test_queue LIBRARIES proxyd_core)
 unit_test(proxyd/test_metrics LIBRARIES proxyd_core)
+unit_test(proxyd/test_stats LIBRARIES proxyd_core)
 target_compile_definitions(proxyd_test_fault PRIVATE DOCS_DIR="${CMAKE_SOURCE_DIR}/docs")
 target_compile_definitions(proxyd_test_metrics PRIVATE DOCS_DIR="${CMAKE_SOURCE_DIR}/docs")
 
