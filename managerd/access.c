@@ -11,10 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY_PREFIX       "aok_"
-#define KEY_RANDOM_BYTES 20
-#define KEY_CHECK_BYTES  4
-
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 /* RFC 9110 section 5.6.2. */
@@ -224,19 +220,6 @@ const struct shape api_key_shape = {.name = "ApiKey",
                                     .count = COUNT(api_key_fields),
                                     .example =
                                         "{\"name\":\"the shop\'s backend\",\"expiresAt\":null}"};
-
-void access_key_make(char out[ACCESS_KEY_SIZE])
-{
-    uint8_t random[KEY_RANDOM_BYTES], digest[SHA256_BYTES];
-    size_t check_at = sizeof KEY_PREFIX - 1 + 2 * (size_t)KEY_RANDOM_BYTES;
-    random_bytes(random, sizeof random);
-    memcpy(out, KEY_PREFIX, sizeof KEY_PREFIX);
-    hex_write(out + sizeof KEY_PREFIX - 1, random, sizeof random);
-    sha256(view_from(out, check_at), digest);
-    hex_write(out + check_at, digest, KEY_CHECK_BYTES);
-    out[ACCESS_KEY_SIZE - 1] = 0;
-    wipe(random, sizeof random);
-}
 
 /* One key of internal.apiKeys; false: it cannot be read. */
 static bool read_key(const struct json *stored, struct arena *arena, struct route_api_key *key)

@@ -11,15 +11,8 @@
 
 #define ACCESS_MAX_API_KEYS 50 /* per app; a route must hold them beside its versions */
 
-#define ACCESS_KEY_SIZE 53 /* with NUL */
-#define ACCESS_KEY_HINT 8  /* bytes of it that are shown, to tell keys apart */
-
 extern const struct shape access_shape;
 extern const struct shape api_key_shape;
-
-/* A new key: "aok_", 160 random bits in hex, and 32 bits of the SHA-256 of all that in hex, by which
- * scanners for secrets tell keys from look-alikes. NUL-terminated. */
-void access_key_make(char out[ACCESS_KEY_SIZE]);
 
 /* What the shape cannot tell of an app's `access` (of the right shape): members that contradict each
  * other. */

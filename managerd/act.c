@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/escape.h"
+#include "managerd/authorize.h"
 #include "managerd/idempotency.h"
 #include "managerd/publish.h"
 #include "managerd/validate.h"
@@ -83,6 +84,13 @@ enum progress call_fail_error(struct call *call, enum error error)
     return call_fail(call, PROBLEM_STORAGE_FAILED, "Stored data: %s.", error_text(error));
 }
 
+enum progress call_act(struct call *call)
+{
+    if (authorize_act(call) == PROGRESS_FAIL)
+        return PROGRESS_FAIL;
+    return call->endpoint->act(call);
+}
+
 /* Committing. */
 
 /* Runs the handler once more, on what is there now. */
@@ -96,7 +104,7 @@ static void act_again(struct call *call)
     call->unchanged = 0;
     json_free(call->operation);
     call->operation = NULL;
-    enum progress verdict = call->endpoint->act(call);
+    enum progress verdict = call_act(call);
     if (verdict != PROGRESS_WAIT)
         call_resume(call, verdict);
 }
@@ -316,6 +324,21 @@ bool call_precondition(struct call *call, uint64_t revision)
         return false;
     }
     return true;
+}
+
+struct view call_expiry(struct call *call)
+{
+    struct view text;
+    int64_t expires_at_ms = 0;
+    char kept[CLOCK_RFC3339_SIZE];
+    if (!json_get_string(call->body, "expiresAt", &text))
+        return VIEW("");
+    if (clock_parse_rfc3339(text, &expires_at_ms))
+        fault_pointer(&call->faults, "/expiresAt", "must be a time by RFC 3339");
+    else if (expires_at_ms <= clock_wall_ms())
+        fault_pointer(&call->faults, "/expiresAt", "must lie in the future");
+    clock_format_rfc3339(expires_at_ms, kept);
+    return arena_copy(&call->arena, view_of(kept));
 }
 
 struct view call_choice(struct call *call, const char *name, const char *choices)

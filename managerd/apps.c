@@ -115,7 +115,7 @@ static enum progress accept_deployment(struct call *call, struct json *app, uint
     struct json *internal = object_in(app, "internal");
     int64_t number = integer_of(internal, "lastVersion") + 1, now = clock_wall_ms();
     struct plan_operation plan = {
-        .app = call_app(call), .created_by = view_of(call->principal.id), .now_ms = now};
+        .app = call_app(call), .created_by = view_of(call->principal.label), .now_ms = now};
     id_make(id);
     plan.id = view_of(id);
     struct json *operation = plan_deploy(&plan, number, truth_of(internal, "functionClaimed"),

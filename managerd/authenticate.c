@@ -2,7 +2,8 @@
 #include "managerd/authenticate.h"
 
 #include "common/base/crypto.h"
-#include "common/base/escape.h"
+#include "managerd/credential.h"
+#include "managerd/scope.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,21 +11,24 @@
 
 #define MAX_TOKENS 1000
 
-struct token {
-    char id[64];
-    enum role role;
-    char sha256[65];
-};
-
 struct authenticator {
-    struct token *tokens;
+    struct token **tokens;
     size_t count;
 };
 
+static const char *const role_names[] = {"none", "viewer", "deployer", "admin"};
+
 const char *role_name(enum role role)
 {
-    static const char *const names[] = {"none", "viewer", "deployer", "admin"};
-    return names[role];
+    return role_names[role];
+}
+
+enum role role_find(struct view name)
+{
+    for (unsigned role = ROLE_VIEWER; role <= ROLE_ADMIN; role++)
+        if (view_equal_string(name, role_names[role]))
+            return (enum role)role;
+    return ROLE_NONE;
 }
 
 struct authenticator *authenticator_new(void)
@@ -34,35 +38,53 @@ struct authenticator *authenticator_new(void)
     return authenticator;
 }
 
+static void drop(struct token *token)
+{
+    if (!token || --token->references)
+        return;
+    json_free(token->apps);
+    free(token);
+}
+
 void authenticator_free(struct authenticator *authenticator)
 {
     if (!authenticator)
         return;
+    for (size_t i = 0; i < authenticator->count; i++)
+        drop(authenticator->tokens[i]);
     free(authenticator->tokens);
     free(authenticator);
 }
 
-bool authenticator_add(struct authenticator *authenticator, const char *id, enum role role,
-                       struct view sha256_hex)
+bool authenticator_full(const struct authenticator *authenticator)
 {
-    if (authenticator->count == MAX_TOKENS || sha256_hex.length != 64)
+    return authenticator->count >= MAX_TOKENS;
+}
+
+bool authenticator_add(struct authenticator *authenticator, const struct token *description)
+{
+    if (authenticator_full(authenticator) || strlen(description->sha256) != 64)
         return false;
+    struct token *token = malloc(sizeof *token);
     authenticator->tokens =
         realloc(authenticator->tokens, (authenticator->count + 1) * sizeof *authenticator->tokens);
-    REQUIRE(authenticator->tokens);
-    struct token *token = &authenticator->tokens[authenticator->count++];
-    snprintf(token->id, sizeof token->id, "%s", id);
-    token->role = role;
-    memcpy(token->sha256, sha256_hex.data, 64);
-    token->sha256[64] = 0;
+    REQUIRE(token && authenticator->tokens);
+    *token = *description;
+    token->references = 1;
+    token->revoked = false;
+    token->apps = scope_is_all(description->apps) ? NULL : json_copy(description->apps);
+    authenticator->tokens[authenticator->count++] = token;
     return true;
 }
 
 void authenticator_remove(struct authenticator *authenticator, const char *id)
 {
     for (size_t i = 0; i < authenticator->count; i++)
-        if (strcmp(authenticator->tokens[i].id, id) == 0)
+        if (strcmp(authenticator->tokens[i]->id, id) == 0) {
+            authenticator->tokens[i]->revoked = true;
+            drop(authenticator->tokens[i]);
             authenticator->tokens[i--] = authenticator->tokens[--authenticator->count];
+        }
 }
 
 bool authenticator_open(const struct authenticator *authenticator)
@@ -70,24 +92,42 @@ bool authenticator_open(const struct authenticator *authenticator)
     return authenticator->count == 0;
 }
 
-void token_hash(struct view token, char out[65])
+struct token *authenticator_find(struct authenticator *authenticator, struct view id)
 {
-    uint8_t digest[SHA256_BYTES];
-    sha256(token, digest);
-    hex_write(out, digest, sizeof digest);
-    out[64] = 0;
+    for (size_t i = 0; i < authenticator->count; i++)
+        if (view_equal_string(id, authenticator->tokens[i]->id))
+            return authenticator->tokens[i];
+    return NULL;
+}
+
+void authenticator_each(struct authenticator *authenticator,
+                        void (*visit)(struct token *token, void *context), void *context)
+{
+    for (size_t i = 0; i < authenticator->count; i++)
+        visit(authenticator->tokens[i], context);
 }
 
 static void become(struct principal *principal, const char *id, enum role role)
 {
+    *principal = (struct principal){.role = role};
     snprintf(principal->id, sizeof principal->id, "%s", id);
-    principal->role = role;
+    snprintf(principal->label, sizeof principal->label, "%s", id);
 }
 
-void authenticate(const struct authenticator *authenticator, struct view authorization,
+static void act_with(struct principal *principal, struct token *token)
+{
+    become(principal, token->id, token->role);
+    if (token->name[0])
+        snprintf(principal->label, sizeof principal->label, "%s (%s)", token->id, token->name);
+    principal->token = token;
+    token->references++;
+}
+
+void authenticate(struct authenticator *authenticator, struct view authorization, int64_t now_ms,
                   struct principal *principal)
 {
     char hash[65];
+    struct token *found = NULL;
     struct view scheme = view_slice(authorization, 0, 7);
     become(principal, "anonymous", ROLE_NONE);
     if (authenticator_open(authenticator)) {
@@ -96,11 +136,42 @@ void authenticate(const struct authenticator *authenticator, struct view authori
     }
     if (!view_equal_nocase(scheme, VIEW("Bearer ")))
         return;
-    token_hash(view_trim(view_slice(authorization, 7, SIZE_MAX)), hash);
+    credential_hash(view_trim(view_slice(authorization, 7, SIZE_MAX)), hash);
     /* All are compared, so that the time tells nothing about which one came near. */
     for (size_t i = 0; i < authenticator->count; i++)
-        if (constant_time_equal(view_of(hash), view_of(authenticator->tokens[i].sha256)))
-            become(principal, authenticator->tokens[i].id, authenticator->tokens[i].role);
+        if (constant_time_equal(view_of(hash), view_of(authenticator->tokens[i]->sha256)))
+            found = authenticator->tokens[i];
+    if (found && found->expires_at_ms <= now_ms)
+        principal->expired = true;
+    else if (found)
+        act_with(principal, found);
+}
+
+void principal_release(struct principal *principal)
+{
+    drop(principal->token);
+    principal->token = NULL;
+}
+
+void principal_used(struct principal *principal, const char *address, int64_t now_ms)
+{
+    struct token *token = principal->token;
+    if (!token)
+        return;
+    token->last_used_ms = now_ms;
+    snprintf(token->last_used_from, sizeof token->last_used_from, "%s", address);
+    token->use_unsaved = true;
+}
+
+bool principal_ended(const struct principal *principal, int64_t now_ms)
+{
+    const struct token *token = principal->token;
+    return token && (token->revoked || token->expires_at_ms <= now_ms);
+}
+
+const struct json *principal_scope(const struct principal *principal)
+{
+    return principal->token ? principal->token->apps : NULL;
 }
 
 /* The host without its port; brackets stay. */

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/escape.h"
 #include "common/base/log.h"
+#include "managerd/authorize.h"
 #include "managerd/respond.h"
 #include "managerd/validate.h"
 
@@ -52,6 +53,7 @@ static void call_free(struct call *call)
     buffer_release(&call->text);
     change_release(&call->change);
     arena_release(&call->arena);
+    principal_release(&call->principal);
     free(call);
 }
 
@@ -134,7 +136,8 @@ static enum progress authenticate_call(struct call *call)
     incoming_header(call->incoming, "Authorization", &authorization);
     incoming_header(call->incoming, "Origin", &origin);
     incoming_header(call->incoming, "Sec-Fetch-Site", &site);
-    authenticate(authenticator, authorization, &call->principal);
+    authenticate(authenticator, authorization, call->arrived_ms, &call->principal);
+    principal_used(&call->principal, call->peer, call->arrived_ms);
     if (!authenticator_open(authenticator))
         return PROGRESS_NEXT;
     if (!host_is_loopback(incoming_host(call->incoming)))
@@ -159,14 +162,8 @@ static enum progress find_endpoint(struct call *call)
     call->endpoint = endpoint_find(call->method, call->path, &call->parameters, &allow);
     bool exists = allow.length > 0;
     call->allow = buffer_take(&allow, NULL);
-    enum role needed = call->endpoint ? call->endpoint->role : ROLE_VIEWER;
-    if (call->principal.role < needed) {
-        if (call->principal.role == ROLE_NONE)
-            return call_fail(call, PROBLEM_UNAUTHENTICATED,
-                             "Send Authorization: Bearer TOKEN with a token of this installation.");
-        return call_fail(call, PROBLEM_FORBIDDEN, "This needs the role %s; the token has %s.",
-                         role_name(needed), role_name(call->principal.role));
-    }
+    if (authorize_call(call) == PROGRESS_FAIL)
+        return PROGRESS_FAIL;
     if (call->endpoint)
         return PROGRESS_NEXT;
     if (view_equal(call->method, VIEW("OPTIONS")) && view_equal(call->path, VIEW("*"))) {
@@ -194,7 +191,7 @@ static enum progress act_on_call(struct call *call)
     /* An answer that was kept for the Idempotency-Key is there already. */
     if (call->status)
         return PROGRESS_NEXT;
-    return call->endpoint->act(call);
+    return call_act(call);
 }
 
 /* respond, audit */

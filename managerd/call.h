@@ -85,6 +85,9 @@ void call_drop_all(struct server *server);
 /* Goes on with a call that waits. */
 void call_resume(struct call *call, enum progress verdict);
 
+/* Lets the endpoint's function act, if the caller may; once more after each conflict. */
+enum progress call_act(struct call *call);
+
 /* For acting. All of them end a handler: `return call_…`. */
 enum progress call_answer(struct call *call, int status, struct json *result);
 /* With revision and ETag. */
@@ -122,6 +125,9 @@ struct page {
     struct view after; /* the last key's name of the page before; empty: from the start */
 };
 bool call_page(struct call *call, struct page *page, bool (*is_name)(struct view name));
+/* When the body's expiresAt is, in the form that is kept; empty: never. A fault is set when it is
+ * unreadable, or over. */
+struct view call_expiry(struct call *call);
 /* A filter whose value must be one of `choices` ("a|b"); a fault is set when it is another. Empty:
  * absent. */
 struct view call_choice(struct call *call, const char *name, const char *choices);

@@ -27,12 +27,26 @@ enum endpoint_flag {
     ENDPOINT_FIRST_API = 256,   /* the first service's: what is wrong with a body is a 400 */
 };
 
+/* What a call is about, which must be among the apps of the caller's token (authorize.h). */
+enum endpoint_scope {
+    ENDPOINT_OF_NO_APP,    /* nothing of any app */
+    ENDPOINT_OF_ALL,       /* all of them: a limited token will not do */
+    ENDPOINT_OF_APP,       /* {name} in the path */
+    ENDPOINT_OF_BODY,      /* name in the body */
+    ENDPOINT_OF_LIST,      /* gives only what is among them */
+    ENDPOINT_OF_OPERATION, /* {id}'s app */
+    ENDPOINT_OF_DOMAIN,    /* the apps that {host} leads to, and shall lead to */
+    ENDPOINT_OF_TOKEN,     /* the apps of {id} */
+};
+const char *endpoint_scope_name(enum endpoint_scope scope);
+
 #define ENDPOINT_PARAMETERS 2
 
 struct endpoint {
     const char *method;
     const char *pattern; /* "/v1/apps/{name}/versions/{version}" */
     enum role role;      /* ROLE_NONE: open without a token */
+    enum endpoint_scope scope;
     unsigned flags;
     const struct shape *takes, *gives;
     int status;        /* of success */

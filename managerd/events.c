@@ -1,6 +1,8 @@
 /* Streams what happens to an operation, as server-sent events. */
 #include "managerd/events.h"
 
+#include "common/base/clock.h"
+
 #include <event2/event.h>
 #include <stdlib.h>
 
@@ -59,6 +61,9 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     struct stream *stream = context;
     struct timeval later = {HEARTBEAT_S, 0};
     (void)fd, (void)what;
+    /* Whoever may look no more does not get to see the rest. */
+    if (principal_ended(&stream->call->principal, clock_wall_ms()))
+        stream->gone = true;
     if (stream->gone || stream->ended || stream->call->server->draining) {
         finish(stream);
         return;
@@ -93,7 +98,9 @@ static bool send_present(struct stream *stream)
 static void on_changed(void *context)
 {
     struct stream *stream = context;
-    if (!stream->ended)
+    if (principal_ended(&stream->call->principal, clock_wall_ms()))
+        event_active(stream->call->timer, 0, 0);
+    else if (!stream->ended)
         (void)send_present(stream);
 }
 

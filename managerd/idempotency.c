@@ -2,6 +2,7 @@
 #include "managerd/idempotency.h"
 
 #include "common/base/clock.h"
+#include "managerd/credential.h"
 #include "managerd/endpoints/endpoints.h"
 
 #include <inttypes.h>
@@ -31,7 +32,7 @@ static void make_fingerprint(struct call *call)
 {
     char *text = arena_format(&call->arena, "%.*s %.*s\n%s", VIEW_FORMAT(call->method),
                               VIEW_FORMAT(incoming_target(call->incoming)), call->fingerprint);
-    token_hash(view_of(text), call->fingerprint);
+    credential_hash(view_of(text), call->fingerprint);
 }
 
 static bool runs_already(const struct call *call)
@@ -79,7 +80,7 @@ enum progress idempotency_begin(struct call *call)
     }
     char *owned = arena_format(&call->arena, "%s\n%.*s", call->principal.id, VIEW_FORMAT(key));
     make_fingerprint(call);
-    token_hash(view_of(owned), call->idempotency_key);
+    credential_hash(view_of(owned), call->idempotency_key);
     if (runs_already(call)) {
         call->idempotency_key[0] = 0;
         return call_fail(call, PROBLEM_IDEMPOTENCY_RUNNING,

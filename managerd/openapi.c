@@ -294,6 +294,21 @@ static void write_responses(struct json_writer *w, const struct endpoint *endpoi
     json_close_object(w);
 }
 
+static const char *scope_meaning(enum endpoint_scope scope)
+{
+    static const char *const meanings[] = {
+        [ENDPOINT_OF_NO_APP] = "",
+        [ENDPOINT_OF_ALL] = ", and a token of all apps",
+        [ENDPOINT_OF_APP] = ", and the app among those of the token (else 403)",
+        [ENDPOINT_OF_BODY] = ", and the app among those of the token (else 403)",
+        [ENDPOINT_OF_LIST] = ", and concerns only the apps of the token",
+        [ENDPOINT_OF_OPERATION] = ", and the app among those of the token (else 404)",
+        [ENDPOINT_OF_DOMAIN] = ", and every app of it among those of the token (else 403)",
+        [ENDPOINT_OF_TOKEN] = ", and its apps among those of the token (else 404)",
+    };
+    return meanings[scope];
+}
+
 static void write_operation(struct json_writer *w, const struct endpoint *endpoint)
 {
     char method[8] = "";
@@ -307,10 +322,13 @@ static void write_operation(struct json_writer *w, const struct endpoint *endpoi
         json_open_array(w, "security");
         json_close_array(w);
     } else {
-        char description[64];
-        snprintf(description, sizeof description, "Needs the role %s.", role_name(endpoint->role));
+        char description[128];
+        snprintf(description, sizeof description, "Needs the role %s%s.", role_name(endpoint->role),
+                 scope_meaning(endpoint->scope));
         json_write_string(w, "description", view_of(description));
     }
+    json_write_string(w, "x-required-role", view_of(role_name(endpoint->role)));
+    json_write_string(w, "x-scope", view_of(endpoint_scope_name(endpoint->scope)));
     json_open_array(w, "parameters");
     write_path_parameters(w, endpoint->pattern);
     write_query(w, endpoint);

@@ -18,7 +18,8 @@
     X(UNAUTHENTICATED, "unauthenticated", 401, "A token is needed",                                \
       "Send the header Authorization: Bearer TOKEN with a token that this installation knows.")    \
     X(FORBIDDEN, "forbidden", 403, "This is not allowed",                                          \
-      "The token is known but may not do this; or no token is configured, and the request did "    \
+      "The token is known but its role may not do this, or the app is not among those it is "      \
+      "limited to; or no token is configured, and the request did "                                \
       "not come from this machine itself (its Host is not a loopback name, or its Origin is a "    \
       "foreign web page).")                                                                        \
     X(NOT_FOUND, "not-found", 404, "There is nothing at this address",                             \
@@ -29,6 +30,8 @@
       "GET /v1/domains lists the domains; create one with PUT.")                                   \
     X(KEY_NOT_FOUND, "key-not-found", 404, "There is no such API key",                             \
       "GET /v1/apps/NAME/keys lists the API keys of an app.")                                      \
+    X(TOKEN_NOT_FOUND, "token-not-found", 404, "There is no such token",                           \
+      "GET /v1/tokens lists the tokens of this API.")                                              \
     X(VERSION_NOT_FOUND, "version-not-found", 404, "There is no such version",                     \
       "GET /v1/apps/NAME/versions lists the versions of an app.")                                  \
     X(OPERATION_NOT_FOUND, "operation-not-found", 404, "There is no such operation",               \

@@ -12,7 +12,8 @@
  *   latest/NAME           {"operation", "state", "version"}: the deployment that ended last
  *   removed/NAME          the app was removed (compatibility API)
  *   idempotency/HASH      an answer, kept for 24 hours
- *   tokens/ID             a token's role and hash
+ *   tokens/ID             a token: its public members and its hash (tokens.h)
+ *   tokenuses/ID          when and from where it was last used
  *   issuers/HASH          the keys of a token issuer, as last fetched
  *   system                the installation's id
  *

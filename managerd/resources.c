@@ -4,6 +4,7 @@
 #include "common/contract/host.h"
 #include "common/net/tls_pair.h"
 #include "managerd/access.h"
+#include "managerd/tokens.h"
 #include "managerd/domains.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -403,6 +404,7 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &traffic_shape,
                                                &domain_shape,
                                                &api_key_shape,
+                                               &token_shape,
                                                &rollback_shape,
                                                &check_shape,
                                                &check_result_shape,

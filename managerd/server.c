@@ -2,7 +2,6 @@
 #include "managerd/server.h"
 
 #include "common/base/clock.h"
-#include "common/base/crypto.h"
 #include "common/base/escape.h"
 #include "common/base/file.h"
 #include "common/net/incoming.h"
@@ -16,6 +15,7 @@
 #include "managerd/retention.h"
 #include "managerd/secrets.h"
 #include "managerd/state_lmdb.h"
+#include "managerd/tokens.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -125,78 +125,6 @@ static enum error read_installation(struct server *server, struct buffer *proble
     return error;
 }
 
-/* Tokens. */
-
-static bool on_token(struct view key, struct view value, uint64_t revision, void *context)
-{
-    struct json *token = NULL;
-    char id[64];
-    (void)revision;
-    if (record_parse(value, &token))
-        return true;
-    struct view role = text_of(token, "role");
-    snprintf(id, sizeof id, "%.*s", VIEW_FORMAT(view_slice(key, sizeof "tokens/" - 1, SIZE_MAX)));
-    authenticator_add(context, id,
-                      view_equal_string(role, "viewer")     ? ROLE_VIEWER
-                      : view_equal_string(role, "deployer") ? ROLE_DEPLOYER
-                                                            : ROLE_ADMIN,
-                      text_of(token, "sha256"));
-    json_free(token);
-    return true;
-}
-
-static void use_configured_token(struct server *server)
-{
-    char hash[65];
-    authenticator_remove(server->authenticator, "admin");
-    if (!server->config->token)
-        return;
-    token_hash(view_of(server->config->token), hash);
-    authenticator_add(server->authenticator, "admin", ROLE_ADMIN, view_of(hash));
-}
-
-/* Nobody could use an API that is open to the network and knows no token; everybody could use one
- * that asks for none. */
-static enum error make_first_token(struct server *server)
-{
-    uint8_t bytes[24];
-    char hex[2 * sizeof bytes + 1] = "", token[80], hash[65];
-    random_bytes(bytes, sizeof bytes);
-    hex_write(hex, bytes, sizeof bytes);
-    snprintf(token, sizeof token, "ao_%s", hex);
-    token_hash(view_of(token), hash);
-    struct json *record = json_new_object();
-    json_set_string(record, "role", VIEW("admin"));
-    json_set_string(record, "sha256", view_of(hash));
-    set_time(record, "createdAt", clock_wall_ms());
-    enum error error = put_now(server, "tokens/first", record);
-    json_free(record);
-    if (!error) {
-        fprintf(stderr, "managerd: the admin token, shown only this once: %s\n", token);
-        authenticator_add(server->authenticator, "first", ROLE_ADMIN, view_of(hash));
-    }
-    wipe(token, sizeof token);
-    wipe(hex, sizeof hex);
-    wipe(bytes, sizeof bytes);
-    return error;
-}
-
-static enum error prepare_tokens(struct server *server, struct buffer *problem)
-{
-    server->authenticator = authenticator_new();
-    enum error error =
-        state_range(server->state, VIEW("tokens/"), VIEW(""), on_token, server->authenticator);
-    if (!error) {
-        use_configured_token(server);
-        if (authenticator_open(server->authenticator) && !server->config->loopback)
-            error = make_first_token(server);
-    }
-    if (error)
-        buffer_append_format(problem, "the tokens cannot be read or written: %s.",
-                             error_text(error));
-    return error;
-}
-
 /* The API's socket. */
 
 static void on_request(struct incoming_request *request, void *context)
@@ -248,11 +176,13 @@ static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *
     const struct server *server = context;
     struct view path = view_slice(head->target, 0, view_find(head->target, '?'));
     struct principal principal;
-    authenticate(server->authenticator, head->authorization, &principal);
-    if (principal.role == ROLE_NONE)
+    authenticate(server->authenticator, head->authorization, clock_wall_ms(), &principal);
+    enum role role = principal.role;
+    principal_release(&principal);
+    if (role == ROLE_NONE)
         *over = GUARD_UNAUTHORIZED;
     /* Nobody who may not deploy gets to fill our memory with packages. */
-    if (!view_equal(head->method, VIEW("POST")) || principal.role < ROLE_DEPLOYER)
+    if (!view_equal(head->method, VIEW("POST")) || role < ROLE_DEPLOYER)
         return MAX_BODY_BYTES;
     if (view_equal(path, VIEW("/apps/deploy")))
         return package_limit(server);
@@ -299,6 +229,7 @@ static void on_stop_signal(evutil_socket_t signal_number, short what, void *cont
         _Exit(1); /* asked twice */
     log_write(LOG_INFO, "draining", LOG_INTEGER("signal", signal_number));
     server->draining = true;
+    tokens_save_uses(server);
     operations_stop(server->operations);
     incoming_drain(server->incoming);
     for (struct call *call = server->calls; call; call = call->next)
@@ -316,7 +247,7 @@ static void on_hangup(evutil_socket_t signal_number, short what, void *context)
     if (config_reread_secrets(server->config, &problem))
         log_write(LOG_ERROR, "secrets-not-read", LOG_VIEW("problem", buffer_view(&problem)));
     else
-        use_configured_token(server);
+        tokens_use_configured(server);
     buffer_clear(&problem);
     if (lambda_control_reload(server->control, &problem))
         log_write(LOG_ERROR, "credentials-not-read", LOG_VIEW("problem", buffer_view(&problem)));
@@ -332,9 +263,16 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
     evtimer_add(server->sweep, &later);
 }
 
+static void on_uses(evutil_socket_t fd, short what, void *context)
+{
+    struct server *server = context;
+    (void)fd, (void)what;
+    tokens_save_uses(server);
+}
+
 static void watch_signals(struct server *server)
 {
-    struct timeval later = {SWEEP_S, 0};
+    struct timeval later = {SWEEP_S, 0}, minute = {TOKENS_SAVE_S, 0};
     server->signals[0] = evsignal_new(server->base, SIGTERM, on_stop_signal, server);
     server->signals[1] = evsignal_new(server->base, SIGINT, on_stop_signal, server);
     server->signals[2] = evsignal_new(server->base, SIGHUP, on_hangup, server);
@@ -342,6 +280,8 @@ static void watch_signals(struct server *server)
         REQUIRE(server->signals[i] && event_add(server->signals[i], NULL) == 0);
     server->drain = evtimer_new(server->base, on_drain_look, server);
     server->sweep = evtimer_new(server->base, on_sweep, server);
+    server->uses = event_new(server->base, -1, EV_PERSIST, on_uses, server);
+    REQUIRE(server->uses && event_add(server->uses, &minute) == 0);
     REQUIRE(server->drain && server->sweep && evtimer_add(server->sweep, &later) == 0);
 }
 
@@ -452,7 +392,7 @@ enum error server_start(struct server *server, struct config *config, struct buf
     if (!error)
         error = open_stores(server, problem);
     if (!error)
-        error = prepare_tokens(server, problem);
+        error = tokens_prepare(server, problem);
     if (error)
         return error;
     choose_role(server);
@@ -500,6 +440,8 @@ void server_stop(struct server *server)
         event_free(server->drain);
     if (server->sweep)
         event_free(server->sweep);
+    if (server->uses)
+        event_free(server->uses);
     lambda_control_free(server->control);
     publish_close(server->publisher);
     issuers_free(server->issuers);

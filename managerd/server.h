@@ -34,7 +34,7 @@ struct server {
     char *default_role; /* NULL: every app must name one */
     char *openapi;      /* the document, made once */
     size_t openapi_length;
-    struct event *signals[3], *sweep, *drain;
+    struct event *signals[3], *sweep, *drain, *uses;
     bool draining;
 };
 

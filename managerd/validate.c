@@ -2,9 +2,9 @@
 #include "managerd/validate.h"
 
 #include "common/base/clock.h"
-#include "common/base/crypto.h"
 #include "common/base/escape.h"
 #include "common/contract/host.h"
+#include "managerd/credential.h"
 #include "managerd/domains.h"
 #include "managerd/idempotency.h"
 #include "managerd/jobs.h"
@@ -159,7 +159,7 @@ static void run_reading(void *context)
 {
     struct reading *reading = context;
     if (reading->hash)
-        token_hash(reading->body, reading->fingerprint);
+        credential_hash(reading->body, reading->fingerprint);
     if (reading->parse)
         reading->error =
             json_parse(reading->body, MAX_JSON_DEPTH, &reading->json, &reading->offset);

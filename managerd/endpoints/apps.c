@@ -2,6 +2,7 @@
 #include "managerd/access.h"
 #include "managerd/issuers.h"
 #include "managerd/apps.h"
+#include "managerd/authorize.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/plan.h"
 #include "managerd/resources.h"
@@ -31,8 +32,9 @@ static bool on_app(struct view key, struct view value, uint64_t revision, void *
     struct view found = VIEW("");
     char *label = arena_string(&listing->call->arena, listing->label);
     bool wanted =
-        !listing->label.length || (json_get_string(json_get(app, "labels"), label, &found) &&
-                                   view_equal(found, listing->label_value));
+        call_may_see(listing->call, name) &&
+        (!listing->label.length || (json_get_string(json_get(app, "labels"), label, &found) &&
+                                    view_equal(found, listing->label_value)));
     if (wanted && json_count(listing->items) == listing->page.limit) {
         listing->more = true;
     } else if (wanted) {
@@ -230,7 +232,7 @@ enum progress app_delete(struct call *call)
     } else if (!refuse_pointed_at(call, app.json) && call_precondition(call, app.revision)) {
         struct key key = key_app(call_app(call));
         struct plan_operation plan = {.app = call_app(call),
-                                      .created_by = view_of(call->principal.id),
+                                      .created_by = view_of(call->principal.label),
                                       .now_ms = clock_wall_ms()};
         id_make(id);
         plan.id = view_of(id);

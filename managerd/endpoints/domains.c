@@ -1,5 +1,5 @@
 /* Lists, reads, sets and removes domains: one commit each, in force when it is answered. */
-#include "managerd/call.h"
+#include "managerd/authorize.h"
 #include "managerd/domain_tls.h"
 #include "managerd/domains.h"
 #include "managerd/endpoints/endpoints.h"
@@ -44,7 +44,8 @@ static bool on_domain(struct view key, struct view value, uint64_t revision, voi
     struct view host = view_slice(key, sizeof "domains/" - 1, SIZE_MAX);
     if (view_equal(host, listing->page.after) || record_parse(value, &domain))
         return true;
-    bool wanted = !listing->app.length || domain_names(domain, listing->app);
+    bool wanted = call_may_see_domain(listing->call, domain) &&
+                  (!listing->app.length || domain_names(domain, listing->app));
     if (wanted && json_count(listing->items) == listing->page.limit) {
         listing->more = true;
     } else if (wanted) {

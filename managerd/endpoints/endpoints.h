@@ -33,6 +33,10 @@
     X(key_get)                                                                                     \
     X(key_post)                                                                                    \
     X(key_delete)                                                                                  \
+    X(token_list)                                                                                  \
+    X(token_get)                                                                                   \
+    X(token_post)                                                                                  \
+    X(token_delete)                                                                                \
     X(operation_list)                                                                              \
     X(operation_get)                                                                               \
     X(operation_events)                                                                            \

@@ -1,7 +1,7 @@
 /* Lists, reads, makes and revokes the API keys of an app: one commit each, in force when answered. */
 #include "managerd/access.h"
-#include "managerd/authenticate.h"
 #include "managerd/call.h"
+#include "managerd/credential.h"
 #include "managerd/endpoints/endpoints.h"
 
 #include "common/base/clock.h"
@@ -88,37 +88,21 @@ static enum progress save(struct call *call, struct record *app, struct json *ke
     return call_commit(call, status, shown, true);
 }
 
-/* When it is to end, in the form that is kept; empty: never. Faults: unreadable, or over. */
-static struct view expiry_of(struct call *call)
-{
-    struct view text;
-    int64_t expires_at_ms = 0;
-    char kept[CLOCK_RFC3339_SIZE];
-    if (!json_get_string(call->body, "expiresAt", &text))
-        return VIEW("");
-    if (clock_parse_rfc3339(text, &expires_at_ms))
-        fault_pointer(&call->faults, "/expiresAt", "must be a time by RFC 3339");
-    else if (expires_at_ms <= clock_wall_ms())
-        fault_pointer(&call->faults, "/expiresAt", "must lie in the future");
-    clock_format_rfc3339(expires_at_ms, kept);
-    return arena_copy(&call->arena, view_of(kept));
-}
-
 /* A new key as it is kept: its hash, and of itself no more than what tells it from others. */
 static struct json *make_key(struct call *call, struct view secret)
 {
     char id[ID_SIZE], hash[65];
     struct json *key = json_new_object();
-    struct view name = VIEW(""), expires = expiry_of(call);
+    struct view name = VIEW(""), expires = call_expiry(call);
     json_get_string(call->body, "name", &name);
     id_make(id);
-    token_hash(secret, hash);
+    credential_hash(secret, hash);
     json_set_string(key, "id", view_of(id));
     json_set_string(key, "name", name);
-    json_set_string(key, "hint", view_slice(secret, 0, ACCESS_KEY_HINT));
+    json_set_string(key, "hint", view_slice(secret, 0, CREDENTIAL_HINT));
     json_set_string(key, "sha256", view_of(hash));
     set_time(key, "createdAt", clock_wall_ms());
-    json_set_string(key, "createdBy", view_of(call->principal.id));
+    json_set_string(key, "createdBy", view_of(call->principal.label));
     if (expires.length)
         json_set_string(key, "expiresAt", expires);
     else
@@ -155,10 +139,10 @@ static struct json *without_key(const struct json *keys, const struct json *remo
 enum progress key_post(struct call *call)
 {
     struct record app;
-    char secret[ACCESS_KEY_SIZE];
+    char secret[CREDENTIAL_SIZE];
     if (!call_read_app(call, &app))
         return PROGRESS_FAIL;
-    access_key_make(secret);
+    credential_make(API_KEY_PREFIX, secret);
     enum progress verdict = PROGRESS_FAIL;
     struct json *key = make_key(call, view_of(secret));
     if (call->faults.count) {

@@ -1,5 +1,5 @@
 /* Lists, reads, follows and cancels operations. */
-#include "managerd/call.h"
+#include "managerd/authorize.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/events.h"
 
@@ -25,6 +25,7 @@ static bool on_operation(struct view key, struct view value, uint64_t revision, 
     if (view_equal(id, listing->page.after) || record_parse(value, &operation))
         return true;
     bool wanted =
+        call_may_see(listing->call, text_of(operation, "app")) &&
         (!listing->app.length || view_equal(text_of(operation, "app"), listing->app)) &&
         (!listing->state.length || view_equal(text_of(operation, "state"), listing->state));
     if (wanted && json_count(listing->items) == listing->page.limit) {

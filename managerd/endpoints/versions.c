@@ -109,7 +109,7 @@ static enum progress end_version(struct call *call, int64_t number, struct recor
 {
     char id[ID_SIZE];
     struct plan_operation plan = {.app = call_app(call),
-                                  .created_by = view_of(call->principal.id),
+                                  .created_by = view_of(call->principal.label),
                                   .now_ms = clock_wall_ms()};
     struct view state = text_of(version->json, "state");
     if (call_refuse_deleting(call, app->json))

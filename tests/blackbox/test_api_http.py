@@ -246,7 +246,7 @@ def test_the_document_tells_each_answers_type_headers_and_conditions(stack):
     key = call(stack, "POST", "/v1/apps/hello/keys", {"name": "described"}).json()["id"]
     for path, methods in document["paths"].items():
         described = methods.get("get")
-        if not described:
+        if not described or path.startswith("/v1/tokens/"):  # a first token would close the API to the tests here
             continue
         concrete = path.replace("{name}", "hello").replace("{version}", "1").replace("{id}", operation)
         concrete = concrete.replace("{slug}", "conflict").replace("{host}", "hello.example").replace("{key}", key)

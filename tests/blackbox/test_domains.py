@@ -177,8 +177,8 @@ def test_the_list_has_pages_and_writing_needs_an_admin(domains):
     assert seen == sorted(seen) and len(set(seen)) == len(seen)
     assert call(domains, "GET", "/v1/domains?cursor=zz&limit=0&app=No&x=1").status == 422
     document = call(domains, "GET", "/openapi.json").json()
-    assert document["paths"]["/v1/domains/{host}"]["put"]["description"] == "Needs the role admin."
-    assert document["paths"]["/v1/domains/{host}"]["delete"]["description"] == "Needs the role admin."
+    assert document["paths"]["/v1/domains/{host}"]["put"]["x-required-role"] == "admin"
+    assert document["paths"]["/v1/domains/{host}"]["delete"]["x-required-role"] == "admin"
     assert set(document["paths"]["/v1/domains/{host}"]["put"]["responses"]) == {"200", "201", "default"}
     assert json.loads(json.dumps(document["components"]["schemas"]["Domain"]))["properties"]["paths"]["maxItems"] == 100
 

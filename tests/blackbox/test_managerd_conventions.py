@@ -104,7 +104,7 @@ def test_beyond_loopback_a_token_is_made_once_and_only_its_hash_is_kept():
     with LambdaLocal() as aws:
         daemon = Managerd(aws=aws, options={"MANAGERD_LISTEN": "0.0.0.0:0"})
         daemon.start()
-        token = re.search(r"shown only this once: (ao_[0-9a-f]{48})", daemon.log_text()).group(1)
+        token = re.search(r"shown only this once: (aot_[0-9a-f]{48})", daemon.log_text()).group(1)
         port = daemon.address[1]
         url = f"http://127.0.0.1:{port}"
         assert request(url + "/v1/apps").status == 401

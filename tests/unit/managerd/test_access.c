@@ -179,20 +179,6 @@ static void a_key_that_cannot_be_read_gives_no_route_rather_than_a_rule_less(voi
     }
 }
 
-static void no_two_keys_are_the_same_and_each_can_be_checked(void **state)
-{
-    char first[ACCESS_KEY_SIZE], second[ACCESS_KEY_SIZE], check[9] = {0};
-    uint8_t digest[SHA256_BYTES];
-    (void)state;
-    access_key_make(first);
-    access_key_make(second);
-    assert_int_equal(strlen(first), ACCESS_KEY_SIZE - 1);
-    assert_string_not_equal(first, second);
-    sha256(view_from(first, 44), digest);
-    hex_write(check, digest, 4);
-    assert_string_equal(first + 44, check);
-}
-
 /* The most that the API lets an app have: a route must hold it. */
 static void a_key_of_an_issuer_that_cannot_be_read_leaves_the_rule_and_no_key(void **state)
 {
@@ -320,7 +306,6 @@ int main(void)
         cmocka_unit_test(a_key_that_cannot_be_read_gives_no_route_rather_than_a_rule_less),
         cmocka_unit_test(a_key_of_an_issuer_that_cannot_be_read_leaves_the_rule_and_no_key),
         cmocka_unit_test(the_most_an_app_may_have_fits_a_route),
-        cmocka_unit_test(no_two_keys_are_the_same_and_each_can_be_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,314 @@
+"""Who may do what: tokens with roles and scopes, against every call of the API, as the API itself describes it."""
+import base64
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from harness import Managerd, Stack, make_zip, request, wait_for
+
+BOSS = "token-of-the-boss-0123456789"
+ROLES = ("none", "viewer", "deployer", "admin")
+AWS = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1",
+       "AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:9"}
+SCOPES = {"all": None, "own": ["team-*"], "other": ["other", "others-*"]}
+MINE, GHOST, OTHER = "team-shop", "team-ghost", "other"
+
+
+def as_token(managerd, token, method, path, body=None, **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    if body is not None:
+        body, headers["Content-Type"] = json.dumps(body).encode(), headers.get("Content-Type", "application/json")
+    return request(managerd.url + path, method=method, body=body, headers=headers, timeout=60)
+
+
+def make_token(managerd, role, apps=None, by=BOSS, **more):
+    answer = as_token(managerd, by, "POST", "/v1/tokens", {"name": f"{role} of {apps}", "role": role, "apps": apps, **more})
+    assert answer.status == 201, answer.text
+    return answer.json()
+
+
+def ended_operation(managerd, app):
+    """The id of an operation of the app, which needs no AWS: that of an app that never had a function."""
+    assert as_token(managerd, BOSS, "PUT", f"/v1/apps/{app}", {}).status in (200, 201)
+    answer = as_token(managerd, BOSS, "DELETE", f"/v1/apps/{app}", Prefer="wait=20")
+    assert answer.status == 200, answer.text
+    return answer.json()["id"]
+
+
+@pytest.fixture(scope="module")
+def managerd():
+    with Managerd(options={"MANAGERD_TOKEN": BOSS, "MANAGERD_DRAIN_MS": "0"}, aws=AWS) as running:
+        running.wait_ready(running.url)
+        for app in (MINE, OTHER):
+            assert as_token(running, BOSS, "PUT", f"/v1/apps/{app}", {}).status == 201
+        for host, apps in {"own.example.com": [MINE], "other.example.com": [OTHER], "mixed.example.com": [MINE, OTHER]}.items():
+            paths = [{"prefix": "/" if n == 0 else f"/{n}", "app": app} for n, app in enumerate(apps)]
+            assert as_token(running, BOSS, "PUT", f"/v1/domains/{host}", {"paths": paths}).status == 201
+        yield running
+
+
+def calls(managerd):
+    """(method, pattern, role, scope) of every call, as /openapi.json describes it."""
+    document = request(managerd.url + "/openapi.json").json()
+    return [(method.upper(), pattern, call["x-required-role"], call["x-scope"])
+            for pattern, methods in document["paths"].items() for method, call in methods.items()]
+
+
+def body_for(method, pattern):
+    if pattern == "/apps/deploy":
+        return {"name": MINE, "archive": "AAAA"}
+    if pattern == "/v1/domains/{host}" and method == "PUT":
+        return {"paths": [{"prefix": "/", "app": MINE}]}
+    if pattern == "/v1/tokens" and method == "POST":
+        return {"name": "made by the matrix", "role": "viewer", "apps": [MINE]}
+    return {} if method in ("PUT", "PATCH", "POST") else None
+
+
+def paths_for(pattern, names):
+    """What the pattern stands for: existing and missing apps alike, since a token must not tell which."""
+    filled = pattern.replace("{host}", "own.example.com").replace("{version}", "1").replace("{key}", names["token"])
+    filled = filled.replace("{slug}", "forbidden").replace("{file}", "event-2.0.json")
+    filled = filled.replace("{id}", names["operation"] if "/operations/" in pattern else names["token"])
+    return [filled.replace("{name}", app) for app in (MINE, GHOST)] if "{name}" in pattern else [filled]
+
+
+def expected(required, scope, role, reach):
+    """The status that refuses the call, or None: it is allowed."""
+    if ROLES.index(role) < ROLES.index(required):
+        return 401 if role == "none" else 403
+    if reach == "all" or role == "none" or scope in ("none", "list"):
+        return None
+    if scope == "all":
+        return 403
+    if reach == "own":
+        return None
+    return {"app": 403, "body": 403, "domain": 403, "operation": 404, "token": 404}[scope]
+
+
+def test_every_call_is_for_exactly_the_roles_and_scopes_that_the_api_describes(managerd):
+    names = {"operation": ended_operation(managerd, "team-gone"), "token": make_token(managerd, "viewer", ["team-a"])["id"]}
+    tokens = {(role, reach): make_token(managerd, role, apps)["secret"]
+              for role in ROLES[1:] for reach, apps in SCOPES.items()}
+    tokens["none", "all"] = None
+    tokens["none", "own"] = "aot_" + "0" * 48
+    wrong, looked = [], 0
+    table = calls(managerd)
+    assert len(table) > 45
+    for method, pattern, required, scope in table:
+        for path in paths_for(pattern, names):
+            for (role, reach), token in tokens.items():
+                if (method, pattern) == ("DELETE", "/v1/tokens/{id}") and expected(required, scope, role, reach) is None:
+                    continue  # has a test of its own: here the token is still needed
+                if pattern == "/v1/tokens" and method == "POST" and reach == "other":
+                    continue  # the same: what it may make depends on the body
+                looked += 1
+                # A revision that nothing has: what is allowed changes nothing.
+                answer = as_token(managerd, token, method, path, body_for(method, pattern), If_Match='"999999999"')
+                refusal = expected(required, scope, role, reach)
+                good = answer.status == refusal if refusal else answer.status not in (401, 403)
+                if refusal is None and scope in ("operation", "token"):
+                    good = good and answer.status != 404
+                if answer.status == 401:
+                    good = good and answer.header("WWW-Authenticate", "").startswith("Bearer")
+                if not good:
+                    wrong.append((method, path, role, reach, refusal, answer.status, answer.text[:200]))
+    assert not wrong, f"{len(wrong)} of {looked}: {wrong[:5]}"
+    assert looked > 500
+
+
+def test_a_path_that_does_not_exist_tells_nothing_to_nobody(managerd):
+    assert as_token(managerd, None, "GET", "/v1/nothing").status == 401
+    assert as_token(managerd, BOSS, "GET", "/v1/nothing").status == 404
+
+
+def test_lists_leave_out_what_is_out_of_scope(managerd):
+    ended_operation(managerd, "team-old")
+    ended_operation(managerd, "others-old")
+    own, other = (make_token(managerd, "admin", SCOPES[reach])["secret"] for reach in ("own", "other"))
+
+    def listed(token, path, member):
+        return {item[member] for item in as_token(managerd, token, "GET", path).json()["items"]}
+    assert listed(BOSS, "/v1/apps", "name") == {MINE, OTHER}
+    assert listed(own, "/v1/apps", "name") == {MINE}
+    assert listed(other, "/v1/apps", "name") == {OTHER}
+    assert "others-old" not in listed(own, "/v1/operations?limit=500", "app")
+    assert "others-old" in listed(other, "/v1/operations?limit=500", "app")
+    # A domain belongs to whoever has all of its apps.
+    assert listed(own, "/v1/domains", "host") == {"own.example.com"}
+    assert listed(BOSS, "/v1/domains", "host") == {"own.example.com", "other.example.com", "mixed.example.com"}
+    for path in ("/v1/domains/mixed.example.com", "/v1/domains/other.example.com"):
+        assert as_token(managerd, own, "GET", path).status == 403
+    assert all(apps and all(a.startswith("team-") for a in apps)
+               for apps in (t["apps"] for t in as_token(managerd, own, "GET", "/v1/tokens?limit=500").json()["items"]))
+    # Pages are full although most of what lies between is left out.
+    page = as_token(managerd, own, "GET", "/v1/apps?limit=1").json()
+    assert [app["name"] for app in page["items"]] == [MINE] and page["nextCursor"] is None
+
+
+def test_nobody_reaches_beyond_the_scope_by_what_a_body_says(managerd):
+    own = make_token(managerd, "admin", ["team-*"])["secret"]
+    zipped = base64.b64encode(make_zip({"index.js": "x"})).decode()
+    assert as_token(managerd, own, "POST", "/apps/deploy", {"name": "others-app", "archive": zipped}).status == 403
+    both = {"paths": [{"prefix": "/", "app": MINE}, {"prefix": "/x", "app": OTHER}]}
+    assert as_token(managerd, own, "PUT", "/v1/domains/new.example.com", both).status == 403
+    assert as_token(managerd, own, "PUT", "/v1/domains/other.example.com", {"paths": [{"prefix": "/", "app": MINE}]}).status == 403
+    assert as_token(managerd, own, "DELETE", "/v1/domains/mixed.example.com").status == 403
+    for apps in (None, ["team*"], ["team-a", "other"], ["t*"]):
+        answer = as_token(managerd, own, "POST", "/v1/tokens", {"name": "more", "role": "viewer", "apps": apps})
+        assert answer.status == 403, (apps, answer.text)
+    assert make_token(managerd, "admin", ["team-b*"], by=own)["apps"] == ["team-b*"]
+    assert as_token(managerd, BOSS, "GET", "/v1/domains/new.example.com").status == 404
+
+
+def test_a_token_is_shown_once_and_kept_as_a_hash(managerd):
+    made = as_token(managerd, BOSS, "POST", "/v1/tokens", {"name": "CI", "role": "deployer", "apps": ["shop", "team-*"],
+                                                           "expiresAt": "2999-01-02T03:04:05Z"}, Idempotency_Key="once")
+    token = made.json()
+    assert made.status == 201 and made.header("Location") == f"/v1/tokens/{token['id']}"
+    assert token["secret"].startswith("aot_") and len(token["secret"]) == 52
+    assert token["role"] == "deployer" and token["apps"] == ["shop", "team-*"] and token["expiresAt"] == "2999-01-02T03:04:05.000Z"
+    assert token["createdBy"] == "admin" and token["lastUsedAt"] is None
+    again = as_token(managerd, BOSS, "POST", "/v1/tokens", {"name": "CI", "role": "deployer", "apps": ["shop", "team-*"],
+                                                            "expiresAt": "2999-01-02T03:04:05Z"}, Idempotency_Key="once")
+    assert again.header("Idempotency-Replayed") == "true" and again.json()["secret"] is None
+    read = as_token(managerd, BOSS, "GET", f"/v1/tokens/{token['id']}")
+    assert read.status == 200 and read.json() == {k: v for k, v in token.items() if k != "secret"}
+    described = request(managerd.url + "/openapi.json").json()["paths"]["/v1/tokens/{id}"]["get"]
+    assert read.header("ETag") is None and "304" not in described["responses"]
+    assert token["secret"] not in as_token(managerd, BOSS, "GET", "/v1/tokens").text
+    assert token["secret"].encode() not in (managerd.data / "state" / "data.mdb").read_bytes()
+    # createdBy names the token that something was made with.
+    assert as_token(managerd, token["secret"], "PUT", "/v1/apps/team-made", {}).status == 201
+    key = as_token(managerd, token["secret"], "POST", "/v1/apps/team-made/keys", {"name": "k"}).json()
+    assert key["createdBy"] == f"{token['id']} (CI)"
+    used = as_token(managerd, BOSS, "GET", f"/v1/tokens/{token['id']}").json()
+    assert used["lastUsedAt"] and used["lastUsedFrom"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("body", [{}, {"name": "x"}, {"name": "x", "role": "root"}, {"name": "", "role": "viewer"},
+                                  {"name": "a\nb", "role": "viewer"}, {"name": "x", "role": "viewer", "apps": []},
+                                  {"name": "x", "role": "viewer", "apps": ["*"]}, {"name": "x", "role": "viewer", "apps": ["Team"]},
+                                  {"name": "x", "role": "viewer", "apps": "team"}, {"name": "x", "role": "viewer", "apps": ["a"] * 101},
+                                  {"name": "x", "role": "viewer", "expiresAt": "tomorrow"}, {"name": "x" * 101, "role": "viewer"},
+                                  {"name": "x", "role": "viewer", "expiresAt": "2001-01-01T00:00:00Z"}])
+def test_what_is_wrong_with_a_token_is_told(managerd, body):
+    answer = as_token(managerd, BOSS, "POST", "/v1/tokens", body)
+    assert answer.status == 422 and answer.json()["errors"], answer.text
+
+
+def test_a_token_that_expires_or_is_revoked_is_none_from_then_on(managerd):
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    brief, other = make_token(managerd, "viewer", expiresAt=soon), make_token(managerd, "viewer")
+    assert as_token(managerd, brief["secret"], "GET", "/v1/apps").status == 200
+    answer = wait_for(lambda: [a for a in [as_token(managerd, brief["secret"], "GET", "/v1/apps")] if a.status == 401], 20,
+                      "the token has expired")[0]
+    assert "expired" in answer.json()["detail"]
+    assert as_token(managerd, other["secret"], "GET", "/v1/apps").status == 200
+    assert as_token(managerd, BOSS, "DELETE", f"/v1/tokens/{other['id']}").status == 204
+    assert as_token(managerd, other["secret"], "GET", "/v1/apps").status == 401
+    assert as_token(managerd, BOSS, "DELETE", f"/v1/tokens/{other['id']}").status == 404
+    # Also on a connection that it was used on before, and after a restart.
+    managerd.restart()
+    managerd.wait_ready(managerd.url)
+    assert as_token(managerd, other["secret"], "GET", "/v1/apps").status == 401
+
+
+def test_last_uses_survive_a_restart(managerd):
+    token = make_token(managerd, "viewer")
+    assert as_token(managerd, token["secret"], "GET", "/v1/apps").status == 200
+    before = as_token(managerd, BOSS, "GET", f"/v1/tokens/{token['id']}").json()
+    managerd.restart()
+    managerd.wait_ready(managerd.url)
+    after = as_token(managerd, BOSS, "GET", f"/v1/tokens/{token['id']}").json()
+    assert before["lastUsedAt"] and after == before
+
+
+def test_nobody_can_lock_everybody_out():
+    with Managerd(options={"MANAGERD_DRAIN_MS": "0"}, aws=AWS) as running:
+        running.wait_ready(running.url)
+        # Open to this machine: the first token closes it, so it must be one that can do everything, for ever.
+        for body in ({"role": "viewer"}, {"role": "admin", "apps": ["a"]}, {"role": "admin", "expiresAt": "2999-01-01T00:00:00Z"}):
+            answer = as_token(running, None, "POST", "/v1/tokens", {"name": "x", **body})
+            assert answer.status == 409 and "locked out" in answer.json()["detail"]
+        assert as_token(running, None, "GET", "/v1/apps").status == 200
+        first = make_token(running, "admin", by=None)
+        assert first["createdBy"] == "local"
+        assert as_token(running, None, "GET", "/v1/apps").status == 401
+        lasting = make_token(running, "admin", by=first["secret"])
+        make_token(running, "admin", by=first["secret"], expiresAt="2999-01-01T00:00:00Z")
+        make_token(running, "admin", apps=["a"], by=first["secret"])
+        # Two at once, each relying on the other: one of them stays.
+        statuses = []
+        threads = [threading.Thread(target=lambda t=t: statuses.append(
+            as_token(running, t["secret"], "DELETE", f"/v1/tokens/{t['id']}").status)) for t in (first, lasting)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(statuses) == [204, 409], statuses
+        left = next(t for t in (first, lasting) if as_token(running, t["secret"], "GET", "/v1/apps").status == 200)
+        assert as_token(running, left["secret"], "DELETE", f"/v1/tokens/{left['id']}").status == 409
+        # A configured token is as good; when it is taken away again, the next start makes one.
+        running.stop()
+        running.options["MANAGERD_TOKEN"] = BOSS
+        running.start()
+        running.wait_ready(running.url)
+        assert as_token(running, BOSS, "DELETE", f"/v1/tokens/{left['id']}").status == 204
+        running.stop()
+        del running.options["MANAGERD_TOKEN"]
+        running.start()
+        running.wait_ready(running.url)
+        printed = wait_for(lambda: [line for line in running.log_text().splitlines() if "shown only this once" in line], 10,
+                           "a token was made")[0].split()[-1]
+        assert as_token(running, printed, "GET", "/v1/tokens/first").json()["role"] == "admin"
+        assert as_token(running, None, "GET", "/v1/apps").status == 401
+        assert as_token(running, printed, "DELETE", "/v1/tokens/first").status == 409
+
+
+class Stream:
+    """A GET whose answer is read as it comes."""
+
+    def __init__(self, managerd, path, token):
+        self.socket = socket.create_connection(managerd.address, timeout=60)
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        self.got = b""
+
+    def read_until(self, text):
+        while text not in self.got:
+            more = self.socket.recv(65536)
+            assert more, self.got
+            self.got += more
+
+    def read_to_end(self):
+        try:
+            while more := self.socket.recv(65536):
+                self.got += more
+        except ConnectionResetError:
+            pass
+
+
+def test_a_revoked_token_ends_the_streams_that_it_follows():
+    with Stack(managerd={"MANAGERD_TOKEN": BOSS, "MANAGERD_DRAIN_MS": "0"},
+               lambda_local={"LAMBDA_LOCAL_READY_DELAY_MS": "20000"}) as stack:
+        managerd = stack.managerd
+        watcher, stays = make_token(managerd, "viewer"), make_token(managerd, "viewer")
+        begun = managerd.request("POST", "/v1/apps/slow/deployments?runtime=nodejs20.x&handler=index.handler",
+                                 body=make_zip({"index.js": "exports.handler = async () => 1"}),
+                                 headers={"Content-Type": "application/zip"})
+        assert begun.status == 202, begun.text
+        path = f"/v1/operations/{begun.json()['id']}/events"
+        ended, other = Stream(managerd, path, watcher["secret"]), Stream(managerd, path, stays["secret"])
+        ended.read_until(b"event: step")
+        other.read_until(b"event: step")
+        began = time.monotonic()
+        assert as_token(managerd, BOSS, "DELETE", f"/v1/tokens/{watcher['id']}").status == 204
+        ended.read_to_end()
+        assert b"event: done" not in ended.got and time.monotonic() - began < 10
+        # Whoever may still look sees the end.
+        assert as_token(managerd, BOSS, "POST", f"/v1/operations/{begun.json()['id']}/cancel").status in (200, 202)
+        other.read_until(b"event: done")
