@@ -108,6 +108,12 @@ static const struct option_row rows[] = {
      NULL, "A connection to Lambda that was idle for longer is not used again."},
     {"upstream-connections", OPTION_INTEGER, FIELD(upstream_connections), "1024", 1, 100000, false,
      NULL, NULL, "Connections to Lambda that each worker keeps open."},
+    {"upstream-http2", OPTION_BOOL, FIELD(upstream_http2), "false", 0, 0, false, NULL, NULL,
+     "Speaks HTTP/2 to Lambda where the endpoint offers it over TLS. A pool of HTTP/1.1 "
+     "connections "
+     "costs less CPU, and only with it a connection that the other side closed is known not to "
+     "have "
+     "started the function."},
     {"drain-delay", OPTION_DURATION, FIELD(drain_delay_ms), "0", 0, HOUR_MS, false, NULL, NULL,
      "After SIGTERM: how long /readyz fails, and answers close their connections, before no more "
      "connections are taken."},

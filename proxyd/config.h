@@ -37,6 +37,7 @@ struct config {
     int64_t drain_delay_ms, drain_timeout_ms, drain_idle_ms;
     char *takeover_socket; /* NULL: none */
     int64_t takeover_timeout_ms;
+    bool upstream_http2;
     bool log_query;
     /* worked out from them */
     struct arena arena;

@@ -277,6 +277,19 @@ static void take_reply(struct request *request, const struct outgoing_result *re
     request_resume(request, PROGRESS_NEXT);
 }
 
+/* For the log. */
+static const char *why_it_failed(struct request *request, const struct outgoing_result *result,
+                                 const struct outcome *outcome)
+{
+    if (outcome->fault == FAULT_BAD_REPLY)
+        return "the reply is larger than 6 MB (6291456 bytes), or its head than 64 KiB";
+    if (outcome->code.length == 0 && result->error == ERROR_NONE)
+        return arena_format(&request->arena, "an answer with status %d that names no error",
+                            result->status);
+    struct view why = outcome->code.length ? outcome->code : view_of(result->reason);
+    return arena_string(&request->arena, view_slice(why, 0, 200));
+}
+
 static void on_done(const struct outgoing_result *result, void *context)
 {
     struct request *request = context;
@@ -291,10 +304,7 @@ static void on_done(const struct outgoing_result *result, void *context)
         return;
     }
     count_outcome(request, outcome.fault);
-    struct view why = outcome.code.length ? outcome.code : view_of(result->reason);
-    if (outcome.fault == FAULT_BAD_REPLY)
-        why = VIEW("the reply is larger than 6 MB (6291456 bytes), or its head than 64 KiB");
-    const char *detail = arena_string(&request->arena, view_slice(why, 0, 200));
+    const char *detail = why_it_failed(request, result, &outcome);
     if (request->step == STEP_FORWARD) {
         forward_call_ended(request, outcome.fault, detail);
         return;

@@ -281,6 +281,7 @@ static enum error make(struct worker *worker)
         .max_connections = (unsigned)config->upstream_connections,
         .connect_timeout_ms = config->connect_timeout_ms,
         .max_idle_ms = config->upstream_idle_ms,
+        .http2 = config->upstream_http2,
         .ca_file = ca_bundle && ca_bundle[0] ? ca_bundle : NULL,
         .user_agent = "app-orchestrator/" RELEASE_VERSION,
     };

@@ -101,7 +101,7 @@ struct outgoing *outgoing_new(struct event_base *base, const struct outgoing_opt
     TAILQ_INIT(&outgoing->calls);
     TAILQ_INIT(&outgoing->work);
     TAILQ_INIT(&outgoing->done);
-    outgoing->sockets = sockets_new(base, on_socket_event, outgoing);
+    outgoing->sockets = sockets_new(base, on_socket_event, outgoing, o->http2);
     outgoing->multi = curl_multi_init();
     outgoing->timer = event_new(base, -1, 0, on_timer, outgoing);
     outgoing->pump = event_new(base, -1, 0, on_pump, outgoing);
@@ -435,10 +435,11 @@ static CURL *easy_make(struct outgoing *outgoing)
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     (long)(o->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, o->http2 ? 1L : 0L); /* for a place on one */
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 65536L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver's thread */

@@ -9,7 +9,7 @@
  * reset does not, a peer may read and reset before its delayed acknowledgement leaves).
  * on_done always comes from the loop, never from inside outgoing_send. Completion, cancel and free
  * in any order are safe, also from inside on_done and on_bytes; a call dies once. HTTP/1.1
- * kept-alive pool; no proxies from the environment; no redirects; TLS always verified. Answers may
+ * kept-alive pool, HTTP/2 on request; no proxies from the environment; no redirects; TLS always verified. Answers may
  * have 64 KiB of headers. Programs that use this must ignore SIGPIPE.
  */
 #ifndef COMMON_NET_OUTGOING_H
@@ -31,6 +31,9 @@ struct outgoing_options {
     int64_t max_lifetime_ms; /* default 600,000: names are resolved again in time */
     const char *ca_file;    /* NULL: the system's bundle (AWS_CA_BUNDLE is the caller's business) */
     const char *user_agent; /* NULL: none */
+    bool
+        http2; /* over TLS, where the server offers it, requests share connections; then what breaks
+                   after it was sent is always OUTGOING_MAYBE */
 };
 
 struct outgoing *outgoing_new(struct event_base *base, const struct outgoing_options *options);

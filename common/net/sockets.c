@@ -34,6 +34,7 @@ struct sockets {
     struct event_base *base;
     void (*on_event)(int fd, bool readable, bool writable, void *context);
     void *context;
+    bool shared;
     struct tracked_socket **by_fd;
     size_t by_fd_length;
     struct tracked_socket_list by_port[PORT_BUCKETS];
@@ -42,7 +43,7 @@ struct sockets {
 
 struct sockets *sockets_new(struct event_base *base,
                             void (*on_event)(int fd, bool readable, bool writable, void *context),
-                            void *context)
+                            void *context, bool shared)
 {
     struct sockets *sockets = calloc(1, sizeof *sockets);
 
@@ -50,6 +51,7 @@ struct sockets *sockets_new(struct event_base *base,
     sockets->base = base;
     sockets->on_event = on_event;
     sockets->context = context;
+    sockets->shared = shared;
     return sockets;
 }
 
@@ -241,11 +243,11 @@ bool sockets_carry(struct sockets *sockets, uint16_t local_port, uint16_t peer_p
         tracked->opener = NULL;
         tracked->local_port = local_port;
         LIST_INSERT_HEAD(bucket, tracked, same_bucket);
-    } else {
+    } else if (!sockets->shared) {
         tracked = socket_by_ports(bucket, local_port, peer_port);
         user->refused = tracked && has_unasked_input(tracked->fd);
     }
-    if (!tracked || user->refused)
+    if (!tracked || user->refused || sockets->shared)
         return !user->refused;
     if (tracked->user) /* its request is over: the client gave the socket on before it said so */
         tracked->user->carrier = NULL;

@@ -26,9 +26,11 @@ struct socket_user {
     bool refused;   /* by sockets_carry: nothing was written */
 };
 
+/* `shared`: a connection may carry several requests at once (HTTP/2): then nothing is claimed of how
+ * far one of them came, and bytes that nobody asked for are lawful. */
 struct sockets *sockets_new(struct event_base *base,
                             void (*on_event)(int fd, bool readable, bool writable, void *context),
-                            void *context);
+                            void *context, bool shared);
 /* All sockets must be closed. */
 void sockets_free(struct sockets *sockets);
 unsigned sockets_count(const struct sockets *sockets);

@@ -5,14 +5,12 @@ import hashlib
 import json
 import os
 import random
-import shutil
-import socket
-import subprocess
 
 import pytest
 
 import harness
 from fake_lambda import FakeLambda, Proxy, app
+from nginx import Nginx
 
 h11 = pytest.importorskip("h11", reason="python3-h11 is not installed: deploy/dependencies.sh names the packages")
 
@@ -232,32 +230,10 @@ class Upstream:
 
 @pytest.fixture(scope="module")
 def nginx():
-    unpacked = harness.TOP / "build" / "tests" / "nginx" / "usr" / "sbin" / "nginx"
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin") or str(unpacked)
-    if not os.path.exists(program):
-        pytest.fail("nginx is not there: `tests/run.sh install` unpacks it")
-    folder = harness.scratch("nginx.")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     upstream = Upstream()
-    (folder / "nginx.conf").write_text(f"""
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; merge_slashes off; lingering_timeout 1s;
-  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{upstream.port}; }} }}
-}}
-""")
-    with upstream.server:
-        process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE)
-        try:
-            harness.wait_for(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, 10, "nginx serves")
-            yield "127.0.0.1", port
-        finally:
-            process.terminate()
-            process.wait(10)
+    with upstream.server, Nginx(f"location / {{ proxy_pass http://127.0.0.1:{upstream.port}; }}",
+                                http="merge_slashes off; lingering_timeout 1s;") as made:
+        yield "127.0.0.1", made.port
 
 
 # -- the comparison ---------------------------------------------------------------------------------------------------------------

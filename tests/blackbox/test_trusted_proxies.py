@@ -1,12 +1,11 @@
 """PROXYD_TRUSTED_PROXIES: who the client is behind proxies that are trusted, and nobody's word but theirs."""
-import shutil
 import socket
-import subprocess
 
 import pytest
 
 import harness
 from fake_lambda import FakeLambda, Proxy, app, version
+from nginx import Nginx
 
 ROUTES = [app("a"), app("old", [version("old", payload_format=1)]), app("alb", [version("alb", payload_format=3)])]
 
@@ -103,30 +102,11 @@ def test_a_network_that_is_none_ends_the_start_with_a_sentence(value, named):
 @pytest.fixture(scope="module")
 def nginx(behind):
     """A real balancer in front: it appends to X-Forwarded-For and says that clients speak HTTPS."""
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin") or str(harness.TOP / "build" / "tests" / "nginx" / "usr" / "sbin" / "nginx")
-    folder = harness.scratch("nginx.")
-    port = harness.free_port()
-    (folder / "nginx.conf").write_text(f"""
-        daemon off; master_process off; pid {folder}/pid; error_log stderr; worker_processes 1;
-        events {{ worker_connections 64; }}
-        http {{
-            access_log off; client_body_temp_path {folder}/c; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-            uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-            server {{
-                listen 127.0.0.1:{port};
-                location / {{
-                    proxy_pass http://{behind.listen}; proxy_set_header Host $http_host;
-                    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto https;
-                }}
-            }}
-        }}""")
-    process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        harness.wait_for(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, 10, "nginx serves")
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
+    with Nginx(f"""location / {{
+        proxy_pass http://{behind.listen}; proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto https;
+    }}""") as made:
+        yield made.port
 
 
 def test_behind_nginx_a_client_cannot_choose_its_address(behind, aws, nginx):

@@ -75,7 +75,7 @@ static int begin(void **state)
 
     assert_non_null(pair);
     pair->base = event_base_new();
-    pair->sockets = sockets_new(pair->base, on_event, NULL);
+    pair->sockets = sockets_new(pair->base, on_event, NULL, false);
     *state = pair;
     return 0;
 }
