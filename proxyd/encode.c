@@ -7,6 +7,21 @@
 
 #define ADDED_HEADERS 9
 
+/* Frameworks that follow CGI see no difference between "-" and "_": "X_Forwarded_Proto" is as good a
+ * lie to them as the name itself. */
+static bool passes_for(struct view name, struct view own)
+{
+    if (name.length != own.length)
+        return false;
+    for (size_t i = 0; i < name.length; i++) {
+        char byte = name.data[i] == '_' ? '-' : name.data[i];
+
+        if (!view_equal_nocase(view_from(&byte, 1), view_slice(own, i, 1)))
+            return false;
+    }
+    return true;
+}
+
 /* What the proxy writes itself, or keeps from functions. */
 static bool own_header(struct view name)
 {
@@ -17,10 +32,10 @@ static bool own_header(struct view name)
     const struct view reserved = VIEW("X-Orchestrator-");
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        if (view_equal_nocase(name, view_of(own[i])))
+        if (passes_for(name, view_of(own[i])))
             return true;
     }
-    return view_equal_nocase(view_slice(name, 0, reserved.length), reserved);
+    return passes_for(view_slice(name, 0, reserved.length), reserved);
 }
 
 /* The key opens the app to whoever reads it, and functions log their events. */
@@ -97,6 +112,19 @@ static struct view domain_name(struct request *request)
     return name;
 }
 
+/* There is no target group, but handlers take its ARN apart: one that names the app. */
+static struct view target_group(struct request *request)
+{
+    struct view region = request->worker->shared->config->endpoint.region;
+
+    if ((enum event_format)request->version->payload_format != EVENT_ALB)
+        return VIEW("");
+    return view_of(arena_format(
+        &request->arena,
+        "arn:aws:elasticloadbalancing:%.*s:000000000000:targetgroup/%.*s/0000000000000000",
+        VIEW_FORMAT(region), VIEW_FORMAT(request->route.app)));
+}
+
 /* RFC 7240 section 4.1: a preference that the app does not grant is ignored. */
 static bool wants_async(const struct request *request)
 {
@@ -139,6 +167,7 @@ enum progress encode_request(struct request *request)
         .claims = request->claims,
         .scopes_asked = request->route.access.jwt.scope_count > 0,
         .multi_value = request->version->multi_value,
+        .target_group_arn = target_group(request),
     };
 
     if (!headers)

@@ -90,3 +90,32 @@ def test_the_answer_to_head_does_not_wait_for_the_streams_end(proxyd, aws):
     done.append(True)
     assert response.status == 200
     assert proxyd.line_of(response)["stream"] == "complete"
+
+
+FORMATS = {"rest": {"payload_format": 1}, "url": {"payload_format": 2}, "alb": {"payload_format": 3}, "lists": {"payload_format": 3, "multi_value": True}}
+
+
+@pytest.fixture(scope="module")
+def formats(aws):
+    with Proxy(aws, routes=[app(name, [version(name, **more)]) for name, more in FORMATS.items()]) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_the_proxy_says_of_a_request_cannot_be_said_by_the_client_in_other_letters(formats, aws, name):
+    """Flask and Django make HTTP_X_FORWARDED_PROTO of X-Forwarded-Proto and of X_Forwarded_Proto."""
+    lies = ["X-Orchestrator-Api-Key-Id", "X-Orchestrator-New", "X-Amzn-Tls-Version", "X-Forwarded-Proto", "X-Forwarded-Port"]
+    lies += [lie.replace("-", "_") for lie in lies] + ["x_orchestrator-api_KEY-id", "X_Forwarded_For", "X_Request_Id", "X_Amzn_Trace_Id"]
+    head = f"GET / HTTP/1.1\r\nHost: {name}.localhost\r\nConnection: close\r\nX_Mine: 1\r\n" + "".join(f"{lie}: a-lie\r\n" for lie in lies)
+    assert harness.raw(formats.address, (head + "\r\n").encode()).startswith(b"HTTP/1.1 200 ")
+    event = aws.last().event
+    headers = {header.lower(): value for header, value in (event.get("headers") or event["multiValueHeaders"]).items()}
+    assert "a-lie" not in aws.last().body.decode() and headers["x_mine"] in ("1", ["1"]) and headers["x-forwarded-proto"] in ("http", ["http"])
+    assert not [header for header in headers if "_" in header and header != "x_mine"]
+
+
+@pytest.mark.parametrize("name", ["alb", "lists"])
+def test_the_target_group_of_a_load_balancers_event_can_be_taken_apart(formats, aws, name):
+    assert formats.app(name).status == 200
+    arn = aws.last().event["requestContext"]["elb"]["targetGroupArn"]
+    assert arn == f"arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/{name}/0000000000000000"
