@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
+#include "common/base/id.h"
 #include "common/contract/cors.h"
 #include "managerd/records.h"
 #include "managerd/token_rule.h"
@@ -221,16 +222,18 @@ const struct shape api_key_shape = {.name = "ApiKey",
                                     .example =
                                         "{\"name\":\"the shop\'s backend\",\"expiresAt\":null}"};
 
-/* One key of internal.apiKeys; false: it cannot be read. */
+/* One key of internal.apiKeys; false: it cannot be read, so nobody has it. */
 static bool read_key(const struct json *stored, struct arena *arena, struct route_api_key *key)
 {
-    struct view expires;
+    const struct json *expires = json_get(stored, "expiresAt");
     struct buffer hash;
     int64_t expires_at_ms = 0;
     buffer_init(&hash, ROUTE_API_KEY_HASH_BYTES);
     bool good = hex_decode(&hash, text_of(stored, "sha256")) == ERROR_NONE;
-    if (good && json_get_string(stored, "expiresAt", &expires))
-        good = !clock_parse_rfc3339(expires, &expires_at_ms) && expires_at_ms > 0;
+    if (good && json_type_of(expires) != JSON_NULL)
+        good = json_type_of(expires) == JSON_STRING &&
+               !clock_parse_rfc3339(json_string(expires), &expires_at_ms) && expires_at_ms > 0;
+    good = good && hash.length == ROUTE_API_KEY_HASH_BYTES && id_valid(text_of(stored, "id"));
     key->id = arena_copy(arena, text_of(stored, "id"));
     key->hash = arena_copy(arena, buffer_view(&hash));
     key->expires_at_ms = (uint64_t)expires_at_ms;
@@ -286,9 +289,10 @@ static enum error api_keys_route(const struct json *app, struct arena *arena,
     access->api_keys = arena_alloc(arena, (json_count(keys) + 1) * sizeof *access->api_keys);
     if (arena->error)
         return arena->error;
+    /* One that cannot be read opens nothing. An error would leave the route of before in force,
+     * perhaps without the rule, or with a key that was revoked since. */
     for (const struct json *key = json_first(keys); key; key = json_next(key))
-        if (!read_key(key, arena, &access->api_keys[access->api_key_count++]))
-            return ERROR_DAMAGED;
+        access->api_key_count += read_key(key, arena, &access->api_keys[access->api_key_count]);
     return arena->error;
 }
 
