@@ -51,6 +51,8 @@ fail(struct source *source, const char *format, ...)
     source->failures++;
     source->discovered_ms = 0; /* the keys may have moved */
     source->checked_ms = clock_wall_ms();
+    if (source->fetched_ms > source->checked_ms) /* the clock was set back */
+        source->fetched_ms = source->checked_ms;
     if (strcmp(before, source->problem) != 0)
         log_write(LOG_WARN, "issuer-failed", LOG_STRING("issuer", source->issuer),
                   LOG_STRING("problem", source->problem));

@@ -82,8 +82,14 @@ static void load(struct source *source)
     struct record record;
     if (record_read(source->issuers->options.state, key_source(source->id).text, &record))
         return;
+    int64_t now_ms = clock_wall_ms();
     source->fetched_ms = source->saved_ms = integer_of(record.json, "fetchedAtMs");
-    if (clock_wall_ms() - source->fetched_ms < source->issuers->options.max_age_ms &&
+    /* Written by a clock that ran ahead: from now on at the latest, or the keys would not age. */
+    if (source->fetched_ms > now_ms) {
+        source->fetched_ms = now_ms;
+        source->saved_ms = 0;
+    }
+    if (now_ms - source->fetched_ms < source->issuers->options.max_age_ms &&
         json_count(json_get(record.json, "keys")) > 0) {
         source->keys = json_copy(json_get(record.json, "keys"));
         source->url = view_duplicate(text_of(record.json, "url"));
