@@ -3,6 +3,7 @@
 
 #include "managerd/access.h"
 #include "managerd/endpoints/endpoints.h"
+#include "managerd/explain.h"
 #include "managerd/resources.h"
 #include "managerd/tokens.h"
 
@@ -104,6 +105,9 @@ const struct endpoint endpoints[] = {
      "revokeToken", "Revokes a token; in force when it answers.", token_delete},
     {"GET", "/v1/system", ROLE_VIEWER, ENDPOINT_OF_NO_APP, 0, NULL, &system_shape, 200, NULL,
      "getSystem", "Release, storage, AWS, counts.", system_get},
+    {"GET", "/v1/explain", ROLE_VIEWER, ENDPOINT_OF_ALL, 0, NULL, &explanation_shape, 200,
+     "url method header address", "explain",
+     "What a proxy does with a request, and why; nothing is called.", explain_get},
     {"POST", "/apps/deploy", ROLE_DEPLOYER, ENDPOINT_OF_BODY,
      ENDPOINT_BODY | ENDPOINT_PACKAGE | ENDPOINT_FIRST_API, &compatibility_deploy_shape,
      &compatibility_status_shape, 200, NULL, "compatibilityDeploy",

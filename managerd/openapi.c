@@ -93,12 +93,26 @@ static const char *query_meaning(struct view name)
         {"label", "NAME:VALUE: only those with this label."},
         {"state", "Only those in this state."},
         {"app", "Only those of this app."},
+        {"url", "The whole address, as a client writes it."},
+        {"method", "The request's method; GET when absent."},
+        {"address", "The client's address, which sticky traffic may go by."},
         {"keepFunction", "Leaves the Lambda function alone; the default for adopted ones."},
     };
     for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
         if (view_equal_string(name, meanings[i][0]))
             return meanings[i][1];
     return NULL;
+}
+
+static void write_header_list(struct json_writer *w)
+{
+    json_open_object(w, NULL);
+    json_write_string(w, "name", VIEW("header"));
+    json_write_string(w, "in", VIEW("query"));
+    json_write_string(w, "description", VIEW("NAME: VALUE, as often as there are headers."));
+    json_write_bool(w, "explode", true);
+    json_write_raw(w, "schema", VIEW("{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"));
+    json_close_object(w);
 }
 
 static void write_query(struct json_writer *w, const struct endpoint *endpoint)
@@ -113,10 +127,14 @@ static void write_query(struct json_writer *w, const struct endpoint *endpoint)
         return;
     }
     while (view_split(&rest, ' ', &name)) {
+        if (view_equal(name, VIEW("header"))) {
+            write_header_list(w);
+            continue;
+        }
         const char *type = view_equal(name, VIEW("limit"))          ? "integer"
                            : view_equal(name, VIEW("keepFunction")) ? "boolean"
                                                                     : "string";
-        write_parameter(w, name, "query", false, type, query_meaning(name));
+        write_parameter(w, name, "query", view_equal(name, VIEW("url")), type, query_meaning(name));
     }
 }
 

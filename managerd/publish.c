@@ -11,6 +11,7 @@
 #include "managerd/domains.h"
 #include "managerd/issuers.h"
 #include "managerd/jobs.h"
+#include "managerd/names.h"
 #include "managerd/records.h"
 #include "managerd/traffic.h"
 
@@ -50,6 +51,7 @@ struct batch {
 struct publisher {
     struct publish_options options;
     struct store *store;
+    struct store_reader *reader; /* for those who ask what is in force */
     struct waiter *waiting, **waiting_end;
     struct waiter *writing;
     struct batch *batch; /* under way */
@@ -269,28 +271,6 @@ static void want_entry(struct publisher *publisher, struct batch *batch, const c
         want_app(publisher, batch, key);
 }
 
-struct names {
-    char **list;
-    size_t count, capacity;
-};
-
-static void names_add(struct names *names, struct view name)
-{
-    if (names->count == names->capacity) {
-        names->capacity = names->capacity ? 2 * names->capacity : 64;
-        names->list = realloc(names->list, names->capacity * sizeof *names->list);
-        REQUIRE(names->list);
-    }
-    names->list[names->count++] = view_duplicate(name);
-}
-
-static void names_release(struct names *names)
-{
-    for (size_t i = 0; i < names->count; i++)
-        free(names->list[i]);
-    free(names->list);
-}
-
 static bool on_record(struct view key, struct view value, uint64_t revision, void *context)
 {
     (void)value, (void)revision;
@@ -334,11 +314,6 @@ static bool on_present(struct view key, struct view value, void *context)
     return true;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Removes routes, or domains, that nothing in state wants. */
 static enum error remove_unwanted(struct batch *batch, struct store_write *write,
                                   const char *database)
@@ -348,11 +323,9 @@ static enum error remove_unwanted(struct batch *batch, struct store_write *write
     for (size_t i = 0; i < batch->count; i++)
         if (strcmp(batch->wants[i].database, database) == 0)
             names_add(&wanted, view_of(batch->wants[i].key));
-    if (wanted.count)
-        qsort(wanted.list, wanted.count, sizeof *wanted.list, compare_names);
+    names_sort(&wanted);
     for (size_t i = 0; i < present.count && !error; i++) {
-        if (wanted.count && bsearch(&present.list[i], wanted.list, wanted.count,
-                                    sizeof *wanted.list, compare_names))
+        if (names_has(&wanted, present.list[i]))
             continue;
         error = store_delete(write, database, view_of(present.list[i]));
         batch->changed = true;
@@ -534,6 +507,8 @@ enum error publish_open(const struct publish_options *options, struct publisher 
         error = batch->error;
     }
     batch_free(batch);
+    if (!error)
+        error = store_reader_new(publisher->store, &publisher->reader);
     if (error) {
         buffer_append_format(problem, "the routes in %s cannot be written: %s.", options->folder,
                              error_text(error));
@@ -558,6 +533,7 @@ void publish_close(struct publisher *publisher)
         waiter = next;
     }
     event_free(publisher->retry);
+    store_reader_free(publisher->reader);
     store_close(publisher->store);
     free(publisher);
 }
@@ -596,4 +572,9 @@ bool publish_healthy(const struct publisher *publisher)
 uint64_t publish_transactions(const struct publisher *publisher)
 {
     return publisher->transactions;
+}
+
+struct store_reader *publish_reader(const struct publisher *publisher)
+{
+    return publisher->reader;
 }

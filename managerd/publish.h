@@ -14,6 +14,7 @@ struct event_base;
 struct issuers;
 struct jobs;
 struct publisher;
+struct store_reader;
 
 struct publish_options {
     struct event_base *base;
@@ -45,5 +46,7 @@ void publish_domain(struct publisher *publisher, struct view host,
 /* Whether the routes agree with state (nothing failed and is waiting to be tried again). */
 bool publish_healthy(const struct publisher *publisher);
 uint64_t publish_transactions(const struct publisher *publisher);
+/* Reads the route store as proxyd does: what is in force. Borrowed; loop thread only. */
+struct store_reader *publish_reader(const struct publisher *publisher);
 
 #endif

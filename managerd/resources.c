@@ -6,6 +6,7 @@
 #include "managerd/access.h"
 #include "managerd/tokens.h"
 #include "managerd/domains.h"
+#include "managerd/explain.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -414,6 +415,7 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &environment_shape,
                                                &problem_shape,
                                                &system_shape,
+                                               &explanation_shape,
                                                &compatibility_deploy_shape,
                                                &compatibility_status_shape,
                                                NULL};

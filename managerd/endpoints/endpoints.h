@@ -46,6 +46,7 @@
     X(compatibility_activate)                                                                      \
     X(compatibility_deactivate)                                                                    \
     X(compatibility_remove)                                                                        \
+    X(explain_get)                                                                                 \
     X(system_get)                                                                                  \
     X(health_get)                                                                                  \
     X(ready_get)                                                                                   \

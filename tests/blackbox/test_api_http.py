@@ -251,6 +251,8 @@ def test_the_document_tells_each_answers_type_headers_and_conditions(stack):
         concrete = path.replace("{name}", "hello").replace("{version}", "1").replace("{id}", operation)
         concrete = concrete.replace("{slug}", "conflict").replace("{host}", "hello.example").replace("{key}", key)
         concrete = concrete.replace("{file}", "event-2.0.json")
+        if "url" in [p["name"] for p in described["parameters"] if p.get("required")]:
+            concrete += "?url=http://hello.localhost/"
         answer = call(stack, "GET", concrete)
         response = described["responses"][str(answer.status)]
         assert [answer.header("Content-Type").split(";")[0]] == list(response["content"]), path

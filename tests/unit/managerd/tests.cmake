@@ -15,6 +15,7 @@ unit_test(managerd/test_state_lmdb LIBRARIES managerd_core PkgConfig::LIBEVENT)
 unit_test(managerd/test_secrets LIBRARIES managerd_core)
 unit_test(managerd/test_packages LIBRARIES managerd_core PkgConfig::LIBEVENT)
 unit_test(managerd/test_publish LIBRARIES managerd_core PkgConfig::LIBEVENT)
+unit_test(managerd/test_explain LIBRARIES managerd_core PkgConfig::LIBEVENT)
 unit_test(managerd/test_operation LIBRARIES managerd_core PkgConfig::LIBEVENT)
 unit_test(managerd/test_rules LIBRARIES managerd_core
           SOURCES ${CMAKE_CURRENT_LIST_DIR}/../common/contract/vectors.c)
