@@ -37,6 +37,12 @@ static const struct option_row rows[] = {
      "How long a removed version's requests may still run, in ms; -1: its longest deadline."},
     {"max-operations", OPTION_INTEGER, FIELD(max_operations), "16", 1, 256, false, NULL, NULL,
      "Operations that run at once."},
+    {"aws-control-rate", OPTION_INTEGER, FIELD(aws_control_rate), "15", 1, 1000, false, NULL, NULL,
+     "Calls of Lambda's control API per second; AWS allows 15 for the whole account and region: "
+     "less "
+     "when others share them."},
+    {"aws-get-rate", OPTION_INTEGER, FIELD(aws_get_rate), "100", 1, 1000, false, NULL, NULL,
+     "GetFunction calls per second; AWS allows 100."},
     {"map-bytes", OPTION_BYTES, FIELD(map_bytes), "0", 0, INT64_MAX, false, NULL, NULL,
      "Largest size of each database; 0: 16 GiB."},
     {"jwks-interval", OPTION_DURATION, FIELD(jwks_interval_ms), "5m", 1000, 24 * 3600000, false,

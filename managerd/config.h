@@ -21,6 +21,7 @@ struct config {
     char *secret_key_file;
     int64_t drain_ms; /* -1: the longest deadline */
     int64_t max_operations;
+    int64_t aws_control_rate, aws_get_rate; /* calls per second */
     int64_t map_bytes;
     int64_t jwks_interval_ms;
     int64_t jwks_max_age_ms;

@@ -10,39 +10,31 @@
 #include "common/base/escape.h"
 #include "common/base/log.h"
 #include "common/net/outgoing.h"
+#include "managerd/quota.h"
+#include "managerd/retry.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ATTEMPTS        7
-#define RETRY_BASE_MS       100
-#define RETRY_CAP_MS        5000
-#define DEFAULT_DEADLINE    60000
-#define MAX_ANSWER_BYTES    (8u << 20)
-#define CONTROL_INTERVAL_US (1000000 / 15)
-#define GET_INTERVAL_US     (1000000 / 100)
-#define BURST               10
+#define DEFAULT_DEADLINE 60000
+#define MAX_ANSWER_BYTES (8u << 20)
+#define MAX_HINT_MS      86400000
 
 static const struct {
     const char *name, *method, *path_end;
-    int64_t interval_us; /* 0: not paced */
+    enum lambda_quota quota;
 } operations[] = {
-    [LAMBDA_GET_FUNCTION] = {"GetFunction", "GET", "", GET_INTERVAL_US},
-    [LAMBDA_CREATE_FUNCTION] = {"CreateFunction", "POST", "", CONTROL_INTERVAL_US},
-    [LAMBDA_UPDATE_CODE] = {"UpdateFunctionCode", "PUT", "/code", CONTROL_INTERVAL_US},
+    [LAMBDA_GET_FUNCTION] = {"GetFunction", "GET", "", LAMBDA_QUOTA_GET},
+    [LAMBDA_CREATE_FUNCTION] = {"CreateFunction", "POST", "", LAMBDA_QUOTA_CONTROL},
+    [LAMBDA_UPDATE_CODE] = {"UpdateFunctionCode", "PUT", "/code", LAMBDA_QUOTA_CONTROL},
     [LAMBDA_UPDATE_CONFIGURATION] = {"UpdateFunctionConfiguration", "PUT", "/configuration",
-                                     CONTROL_INTERVAL_US},
-    [LAMBDA_PUBLISH_VERSION] = {"PublishVersion", "POST", "/versions", CONTROL_INTERVAL_US},
-    [LAMBDA_DELETE_FUNCTION] = {"DeleteFunction", "DELETE", "", CONTROL_INTERVAL_US},
-    [LAMBDA_INVOKE] = {"Invoke", "POST", "/invocations", 0},
+                                     LAMBDA_QUOTA_CONTROL},
+    [LAMBDA_PUBLISH_VERSION] = {"PublishVersion", "POST", "/versions", LAMBDA_QUOTA_CONTROL},
+    [LAMBDA_DELETE_FUNCTION] = {"DeleteFunction", "DELETE", "", LAMBDA_QUOTA_CONTROL},
+    [LAMBDA_INVOKE] = {"Invoke", "POST", "/invocations", LAMBDA_QUOTA_COUNT},
     [LAMBDA_INVOKE_STREAM] = {"InvokeWithResponseStream", "POST", "/response-streaming-invocations",
-                              0},
-};
-
-/* Paces calls: each takes a place, at most BURST places ahead of the steady rate. */
-struct limiter {
-    uint64_t next_us;
+                              LAMBDA_QUOTA_COUNT},
 };
 
 struct lambda_control {
@@ -52,7 +44,8 @@ struct lambda_control {
     struct credentials_provider *provider;
     struct sigv4_signer *signer;
     struct outgoing *outgoing;
-    struct limiter control_limiter, get_limiter;
+    struct quota *quotas[LAMBDA_QUOTA_COUNT];
+    struct retry_budget budget;
     char *region, *url;
     uint64_t attempts[LAMBDA_OPERATION_COUNT], failures[LAMBDA_OPERATION_COUNT];
 };
@@ -70,8 +63,10 @@ struct lambda_call {
     void (*on_done)(const struct lambda_answer *answer, void *context);
     void *context;
     unsigned attempt;
+    int retry_cost; /* of the last retry; 0: there was none */
     uint64_t attempted_us;
-    struct event *timer; /* the next attempt's turn */
+    struct event *timer; /* the wait before a retry */
+    struct quota_place place;
     struct outgoing_call *outgoing;
     bool waiting_for_credentials; /* cancelled meanwhile: freed when they come */
     bool cancelled;
@@ -83,11 +78,13 @@ const char *lambda_operation_name(enum lambda_operation operation)
 }
 
 enum error lambda_control_new(struct event_base *base, const char *(*variable)(const char *name),
+                              const int64_t per_second[LAMBDA_QUOTA_COUNT],
                               struct lambda_control **out, struct buffer *problem)
 {
     struct lambda_control *control = calloc(1, sizeof *control);
     REQUIRE(control);
     control->base = base;
+    control->budget.tokens = RETRY_TOKENS;
     arena_init(&control->arena, 65536);
     enum error error =
         endpoint_resolve("lambda", variable, &control->arena, &control->endpoint, problem);
@@ -104,6 +101,8 @@ enum error lambda_control_new(struct event_base *base, const char *(*variable)(c
                                        .ca_file = variable("AWS_CA_BUNDLE"),
                                        .user_agent = "app-orchestrator/" RELEASE_VERSION};
     control->outgoing = outgoing_new(base, &options);
+    for (int i = 0; i < LAMBDA_QUOTA_COUNT; i++)
+        control->quotas[i] = quota_new(base, per_second[i]);
     control->signer = sigv4_signer_new(control->endpoint.region, VIEW("lambda"));
     control->region = view_duplicate(control->endpoint.region);
     control->url = view_duplicate(control->endpoint.url);
@@ -132,6 +131,8 @@ void lambda_control_free(struct lambda_control *control)
         sigv4_signer_free(control->signer);
     if (control->provider)
         credentials_provider_free(control->provider);
+    for (int i = 0; i < LAMBDA_QUOTA_COUNT; i++)
+        quota_free(control->quotas[i]);
     arena_release(&control->arena);
     free(control->region);
     free(control->url);
@@ -160,8 +161,28 @@ uint64_t lambda_control_failures(const struct lambda_control *control,
     return control->failures[operation];
 }
 
+void lambda_control_quota(const struct lambda_control *control, enum lambda_quota quota,
+                          struct quota_figures *figures)
+{
+    quota_count(control->quotas[quota], figures);
+}
+
+int lambda_control_retry_tokens(const struct lambda_control *control)
+{
+    return control->budget.tokens;
+}
+
+/* The quota that the call counts for; NULL: none. */
+static struct quota *quota_of(const struct lambda_call *call)
+{
+    enum lambda_quota quota = operations[call->operation].quota;
+    return quota == LAMBDA_QUOTA_COUNT ? NULL : call->control->quotas[quota];
+}
+
 static void call_free(struct lambda_call *call)
 {
+    if (quota_of(call))
+        quota_leave(quota_of(call), &call->place);
     if (call->outgoing)
         outgoing_cancel(call->outgoing);
     event_free(call->timer);
@@ -182,34 +203,6 @@ void lambda_cancel(struct lambda_call *call)
         call_free(call);
 }
 
-static void wait_ms(struct lambda_call *call, int64_t delay_us)
-{
-    struct timeval delay = {.tv_sec = delay_us / 1000000, .tv_usec = delay_us % 1000000};
-    REQUIRE(evtimer_add(call->timer, &delay) == 0);
-}
-
-/* Takes the next place of the limiter; how long until it comes. */
-static int64_t take_place(struct limiter *limiter, int64_t interval_us)
-{
-    uint64_t now = clock_monotonic_us();
-    uint64_t ahead = (uint64_t)interval_us * BURST;
-    if (limiter->next_us < now)
-        limiter->next_us = now;
-    int64_t wait = (int64_t)(limiter->next_us - now) - (int64_t)ahead;
-    limiter->next_us += (uint64_t)interval_us;
-    return wait > 0 ? wait : 0;
-}
-
-static void schedule(struct lambda_call *call, int64_t backoff_us)
-{
-    struct lambda_control *control = call->control;
-    int64_t interval = operations[call->operation].interval_us;
-    struct limiter *limiter =
-        call->operation == LAMBDA_GET_FUNCTION ? &control->get_limiter : &control->control_limiter;
-    int64_t place = interval ? take_place(limiter, interval) : 0;
-    wait_ms(call, place > backoff_us ? place : backoff_us);
-}
-
 static void send_attempt(struct lambda_call *call, struct credentials *credentials,
                          enum error error);
 
@@ -225,15 +218,31 @@ static void on_credentials(struct credentials *credentials, enum error error, vo
     send_attempt(call, credentials, error);
 }
 
-static void on_turn(evutil_socket_t fd, short what, void *context)
+static void on_turn(void *context)
 {
     struct lambda_call *call = context;
-    (void)fd, (void)what;
     call->waiting_for_credentials = true;
     struct credentials *credentials =
         credentials_get(call->control->provider, on_credentials, call);
     if (credentials)
         on_credentials(credentials, ERROR_NONE, call);
+}
+
+/* The line is joined when the call could go at once: nobody holds a turn while backing off. */
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    struct lambda_call *call = context;
+    (void)fd, (void)what;
+    if (quota_of(call))
+        quota_wait(quota_of(call), &call->place, on_turn, call);
+    else
+        on_turn(call);
+}
+
+static void schedule(struct lambda_call *call, int64_t delay_us)
+{
+    struct timeval delay = {.tv_sec = delay_us / 1000000, .tv_usec = delay_us % 1000000};
+    REQUIRE(evtimer_add(call->timer, &delay) == 0);
 }
 
 static void finish(struct lambda_call *call, const struct lambda_answer *answer)
@@ -256,21 +265,10 @@ static struct view plain_code(struct view code)
     return hash == SIZE_MAX ? code : view_slice(code, hash + 1, SIZE_MAX);
 }
 
-static bool is_throttle(struct view code)
-{
-    static const char *const codes[] = {"TooManyRequestsException", "ThrottlingException",
-                                        "Throttling", "RequestLimitExceeded",
-                                        "EC2ThrottledException"};
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        if (view_equal_string(code, codes[i]))
-            return true;
-    return false;
-}
-
 static enum lambda_outcome classify(const struct outgoing_result *result, struct view code)
 {
     int status = result->status;
-    if (result->error || status >= 500 || status == 429 || status == 408 || is_throttle(code))
+    if (result->error || status >= 500 || status == 429 || status == 408 || retry_is_throttle(code))
         return LAMBDA_UNAVAILABLE;
     if (status >= 200 && status < 300)
         return LAMBDA_OK;
@@ -286,6 +284,39 @@ static enum lambda_outcome classify(const struct outgoing_result *result, struct
 static bool is_invocation(enum lambda_operation operation)
 {
     return operation == LAMBDA_INVOKE || operation == LAMBDA_INVOKE_STREAM;
+}
+
+/* A change that AWS may have made although its answer is missing or says 5xx: whoever asked for it
+ * must look before it asks again. */
+static bool may_have_happened(const struct lambda_call *call, const struct outgoing_result *result,
+                              bool throttled)
+{
+    bool changes = operations[call->operation].quota == LAMBDA_QUOTA_CONTROL;
+    return changes && !throttled && (!result->error || result->reach != OUTGOING_NOT_SENT);
+}
+
+/* Whether the call is made once more, which is then under way. */
+static bool tried_again(struct lambda_call *call, const struct outgoing_result *result,
+                        const struct lambda_answer *answer)
+{
+    bool throttled = answer->status == 429 || retry_is_throttle(answer->code);
+    struct view header;
+    uint32_t random;
+    uint64_t hint_ms;
+    if (throttled && quota_of(call))
+        quota_throttled(quota_of(call), call->attempted_us);
+    if (answer->outcome == LAMBDA_OK)
+        retry_give_back(&call->control->budget, call->retry_cost);
+    if (answer->outcome != LAMBDA_UNAVAILABLE || call->attempt >= RETRY_MAX_ATTEMPTS ||
+        call->once || may_have_happened(call, result, throttled) ||
+        !retry_take(&call->control->budget, throttled, &call->retry_cost))
+        return false;
+    bool hinted = outgoing_header(result->call, "x-amz-retry-after", &header) &&
+                  view_to_u64(header, MAX_HINT_MS, &hint_ms) == ERROR_NONE;
+    random_bytes(&random, sizeof random);
+    schedule(call,
+             retry_delay_us(call->attempt, throttled, random, hinted ? (int64_t)hint_ms : -1));
+    return true;
 }
 
 /* Bytes of a streamed answer. Its owner may have enough of them. */
@@ -343,16 +374,8 @@ static void on_answer(const struct outgoing_result *result, void *context)
         }
         call->control->failures[call->operation]++;
     }
-    if (answer.outcome == LAMBDA_UNAVAILABLE && call->attempt < MAX_ATTEMPTS && !call->once) {
-        uint32_t random;
-        int64_t ceiling = RETRY_BASE_MS << (call->attempt - 1);
-        if (ceiling > RETRY_CAP_MS)
-            ceiling = RETRY_CAP_MS;
-        random_bytes(&random, sizeof random);
-        schedule(call, 1000 * ((int64_t)random % ceiling));
-    } else {
+    if (!tried_again(call, result, &answer))
         finish(call, &answer);
-    }
     json_free(json);
 }
 
@@ -477,7 +500,7 @@ struct lambda_call *lambda_send(struct lambda_control *control,
     if (request->body)
         call->body = buffer_take(request->body, &call->body_length);
     make_target(call, request);
-    call->timer = evtimer_new(control->base, on_turn, call);
+    call->timer = evtimer_new(control->base, on_timer, call);
     REQUIRE(call->timer);
     schedule(call, 0);
     return call;

@@ -2,8 +2,10 @@
  * The AWS Lambda API as managerd uses it: signed calls, paced, retried where that may help, AWS's
  * errors named. Sources: aws-contract 4 (rest-json, paths and quotas of the Lambda API).
  *
- * One limiter for the 15 requests/s that control calls share, another for GetFunction (100/s).
- * Connection failures, throttling and 5xx are tried again with full jitter. on_done comes from the
+ * One quota for the 15 requests/s that control calls share, another for GetFunction (100/s);
+ * invocations have none. Connection failures, throttling and 5xx are tried again as the SDKs do
+ * (retry.h), but for a change that may have been made although nobody heard of it: that one ends
+ * with LAMBDA_UNAVAILABLE at once, and its owner looks before it asks again. on_done comes from the
  * loop, once, unless the call was cancelled.
  */
 #ifndef MANAGERD_LAMBDA_CONTROL_H
@@ -15,6 +17,7 @@
 struct event_base;
 struct lambda_control;
 struct lambda_call;
+struct quota_figures;
 
 enum lambda_operation {
     LAMBDA_GET_FUNCTION,
@@ -27,6 +30,11 @@ enum lambda_operation {
     LAMBDA_INVOKE_STREAM, /* InvokeWithResponseStream: the answer is frames (event_stream.h) */
     LAMBDA_OPERATION_COUNT,
 };
+enum lambda_quota {
+    LAMBDA_QUOTA_CONTROL, /* what changes something */
+    LAMBDA_QUOTA_GET,     /* GetFunction */
+    LAMBDA_QUOTA_COUNT,
+};
 const char *lambda_operation_name(enum lambda_operation operation);
 
 enum lambda_outcome {
@@ -35,7 +43,7 @@ enum lambda_outcome {
     LAMBDA_CONFLICT,    /* 409: exists already, or an operation is in progress; 412 */
     LAMBDA_REFUSED,     /* another 4xx */
     LAMBDA_DENIED,      /* 401, 403, or no credentials */
-    LAMBDA_UNAVAILABLE, /* no answer, throttled or 5xx after every retry */
+    LAMBDA_UNAVAILABLE, /* no answer, throttled or 5xx after every retry; a change may be made */
 };
 
 struct lambda_answer {
@@ -62,9 +70,10 @@ struct lambda_request {
     bool (*on_bytes)(struct view bytes, void *context);
 };
 
-/* Region, endpoint and credentials from the SDKs' variables (`variable`: getenv). One sentence in
- * `problem`. */
+/* Region, endpoint and credentials from the SDKs' variables (`variable`: getenv); calls per second
+ * of each quota. One sentence in `problem`. */
 enum error lambda_control_new(struct event_base *base, const char *(*variable)(const char *name),
+                              const int64_t per_second[LAMBDA_QUOTA_COUNT],
                               struct lambda_control **control, struct buffer *problem) MUST_CHECK;
 void lambda_control_free(struct lambda_control *control);
 /* Takes the credentials that are configured now; what is under way ends with the old ones. On failure
@@ -80,6 +89,10 @@ void lambda_cancel(struct lambda_call *call);
 
 const char *lambda_control_region(const struct lambda_control *control);
 const char *lambda_control_endpoint(const struct lambda_control *control);
+void lambda_control_quota(const struct lambda_control *control, enum lambda_quota quota,
+                          struct quota_figures *figures);
+/* What is left for retries, of RETRY_TOKENS. */
+int lambda_control_retry_tokens(const struct lambda_control *control);
 /* Attempts so far, and those that brought no good answer; for metrics. */
 uint64_t lambda_control_attempts(const struct lambda_control *control,
                                  enum lambda_operation operation);

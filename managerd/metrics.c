@@ -8,6 +8,7 @@
 #include "managerd/endpoint.h"
 #include "managerd/issuers.h"
 #include "managerd/publish.h"
+#include "managerd/quota.h"
 #include "managerd/server.h"
 
 static const double bounds[METRICS_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
@@ -68,6 +69,37 @@ static void write_aws(const struct server *server, struct buffer *out)
         exposition_count(out, "managerd_aws_failures_total", &label, 1,
                          lambda_control_failures(server->control, (enum lambda_operation)i));
     }
+}
+
+static void write_quotas(const struct server *server, struct buffer *out)
+{
+    static const struct exposition_label names[] = {
+        [LAMBDA_QUOTA_CONTROL] = {"quota", {"control", 7}},
+        [LAMBDA_QUOTA_GET] = {"quota", {"get-function", 12}}};
+    static const struct {
+        const char *name, *type, *help;
+    } families[] = {
+        {"managerd_aws_turns_total", "counter", "Calls that a quota of AWS let pass."},
+        {"managerd_aws_throttles_total", "counter", "Answers of AWS that it was too much."},
+        {"managerd_aws_waits_total", "counter", "Calls that waited for their turn."},
+        {"managerd_aws_wait_seconds_total", "counter", "For how long these waited, in sum."},
+        {"managerd_aws_waiting", "gauge", "Calls that wait for their turn."},
+        {"managerd_aws_rate", "gauge", "Calls per second that pass now; less after a throttle."}};
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+        exposition_family(out, families[i].name, families[i].type, families[i].help);
+        for (int quota = 0; quota < LAMBDA_QUOTA_COUNT; quota++) {
+            struct quota_figures f;
+            lambda_control_quota(server->control, (enum lambda_quota)quota, &f);
+            const double values[] = {(double)f.turns,         (double)f.throttles, (double)f.waits,
+                                     (double)f.wait_us / 1e6, (double)f.waiting,   f.rate};
+            exposition_sample(out, families[i].name, &names[quota], 1, values[i]);
+        }
+    }
+    exposition_family(
+        out, "managerd_aws_retry_tokens", "gauge",
+        "What is left for retries, of 500; a retry costs 14 or 5, success gives back.");
+    exposition_count(out, "managerd_aws_retry_tokens", NULL, 0,
+                     (uint64_t)lambda_control_retry_tokens(server->control));
 }
 
 static void write_operations(const struct server *server, struct buffer *out)
@@ -137,6 +169,7 @@ void metrics_write(const struct server *server, struct buffer *out)
     write_calls(&server->metrics, out);
     write_operations(server, out);
     write_aws(server, out);
+    write_quotas(server, out);
     gauge(out, "managerd_operations_running", "gauge", "Operations that run.",
           operations_running(server->operations));
     gauge(out, "managerd_operations_queued", "gauge", "Operations that wait for their turn.",

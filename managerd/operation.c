@@ -328,6 +328,20 @@ static void run_step(struct operation *operation)
     step->run(operation);
 }
 
+static void repeat_step(struct operation *operation)
+{
+    struct json *step = present_step(operation->document);
+    if (step)
+        json_set_integer(step, "attempts", integer_of(step, "attempts") + 1);
+    run_step(operation);
+}
+
+void operation_repeat(struct operation *operation, int64_t delay_ms)
+{
+    operation->repeats++;
+    operation_after(operation, delay_ms, repeat_step);
+}
+
 void operation_after(struct operation *operation, int64_t delay_ms,
                      void (*next)(struct operation *operation))
 {
@@ -350,31 +364,6 @@ void operation_poll(struct operation *operation, void (*next)(struct operation *
         delay_ms *= 2;
     operation->polls++;
     operation_after(operation, delay_ms < POLL_CAP_MS ? delay_ms : POLL_CAP_MS, next);
-}
-
-static void on_call_done(const struct lambda_answer *answer, void *context)
-{
-    struct operation *operation = context;
-    operation->call = NULL;
-    operation->on_answer(operation, answer);
-}
-
-void operation_open_stream(struct operation *operation)
-{
-    REQUIRE(!operation->stream);
-    operation->stream = malloc(sizeof *operation->stream);
-    REQUIRE(operation->stream);
-    ask_stream_init(operation->stream);
-}
-
-void operation_send(struct operation *operation, const struct lambda_request *request,
-                    void (*on_answer)(struct operation *operation,
-                                      const struct lambda_answer *answer))
-{
-    REQUIRE(!operation->call);
-    operation->on_answer = on_answer;
-    operation->call =
-        lambda_send(operation->environment->control, request, on_call_done, operation);
 }
 
 void operation_step_done(struct operation *operation, const char *format, ...)
@@ -433,25 +422,6 @@ void operation_step_problem(struct operation *operation, enum problem_type type,
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
     operation_step_failed(operation, &(struct problem){.type = type, .detail = detail});
-}
-
-void operation_step_refused(struct operation *operation, const struct lambda_answer *answer,
-                            const char *what)
-{
-    static const enum problem_type problems[] = {
-        [LAMBDA_OK] = PROBLEM_AWS_FAILED,        [LAMBDA_NOT_FOUND] = PROBLEM_AWS_REFUSED,
-        [LAMBDA_CONFLICT] = PROBLEM_AWS_REFUSED, [LAMBDA_REFUSED] = PROBLEM_AWS_REFUSED,
-        [LAMBDA_DENIED] = PROBLEM_AWS_DENIED,    [LAMBDA_UNAVAILABLE] = PROBLEM_AWS_UNAVAILABLE,
-    };
-    char detail[600];
-    snprintf(detail, sizeof detail, "%s: %.*s", what,
-             (int)(answer->message.length < 400 ? answer->message.length : 400),
-             answer->message.data);
-    operation_step_failed(operation, &(struct problem){.type = problems[answer->outcome],
-                                                       .detail = detail,
-                                                       .aws_code = answer->code,
-                                                       .aws_message = answer->message,
-                                                       .aws_request_id = answer->request_id});
 }
 
 /* Committing and ending. */
@@ -523,6 +493,7 @@ static void on_committed(enum error error, uint64_t revision, void *context)
     operation->document = operation->next_document;
     operation->next_document = NULL;
     operation->revision = revision;
+    operation->repeats = 0;
     if (operation->ending)
         retire(operation);
     else

@@ -76,10 +76,12 @@ struct operation {
     void (*on_timer)(struct operation *operation);
     void (*on_answer)(struct operation *operation, const struct lambda_answer *answer);
     uint64_t step_began_us;
-    unsigned polls; /* looks taken in this step, for the rising delay */
-    unsigned tries; /* changes that AWS accepted in this step */
+    unsigned polls;   /* looks taken in this step, for the rising delay */
+    unsigned tries;   /* changes that AWS accepted in this step */
+    unsigned repeats; /* times that this step was begun again because AWS gave no answer */
 
-    bool started; /* holds one of the places */
+    bool repeatable; /* the call under way: without an answer the step is begun again */
+    bool started;    /* holds one of the places */
     bool cancel;
     /* The commit under way. */
     struct json *next_document;
@@ -119,7 +121,11 @@ void operation_after(struct operation *operation, int64_t delay_ms,
  * with `late`. */
 void operation_poll(struct operation *operation, void (*next)(struct operation *operation),
                     const char *late);
-/* A call to AWS. */
+/* Begins the step under way again after the delay: it looks first at what is there. */
+void operation_repeat(struct operation *operation, int64_t delay_ms);
+/* A call to AWS. When it brings no answer after its own retries, or a change may have been made that
+ * nobody heard of, the step is repeated, up to six times within some 20 s; on_answer comes after
+ * that, or with any other answer. */
 void operation_send(struct operation *operation, const struct lambda_request *request,
                     void (*on_answer)(struct operation *operation,
                                       const struct lambda_answer *answer));

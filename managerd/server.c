@@ -380,6 +380,9 @@ static enum error start_operations(struct server *server, struct buffer *problem
 enum error server_start(struct server *server, struct config *config, struct buffer *problem)
 {
     struct buffer document;
+    const int64_t per_second[LAMBDA_QUOTA_COUNT] = {[LAMBDA_QUOTA_CONTROL] =
+                                                        config->aws_control_rate,
+                                                    [LAMBDA_QUOTA_GET] = config->aws_get_rate};
     memset(server, 0, sizeof *server);
     server->config = config;
     server->base = event_base_new();
@@ -388,7 +391,7 @@ enum error server_start(struct server *server, struct config *config, struct buf
     server->pool = jobs_new(server->base, 2);
     enum error error = make_folders(server, problem);
     if (!error)
-        error = lambda_control_new(server->base, variable, &server->control, problem);
+        error = lambda_control_new(server->base, variable, per_second, &server->control, problem);
     if (!error)
         error = open_stores(server, problem);
     if (!error)

@@ -64,6 +64,22 @@ static const struct option_row rows[] = {
      .max = 3600 * 1000,
      .help = "How long a function stays Pending after its creation, and InProgress after an "
              "update."},
+    {.name = "control-rate",
+     .type = OPTION_INTEGER,
+     .offset = FIELD(control_rate),
+     .default_text = "0",
+     .min = 0,
+     .max = 100000,
+     .help =
+         "Calls per second, invocations and GetFunction apart; more get 429, as on AWS (15). 0: "
+         "not limited."},
+    {.name = "get-rate",
+     .type = OPTION_INTEGER,
+     .offset = FIELD(get_rate),
+     .default_text = "0",
+     .min = 0,
+     .max = 100000,
+     .help = "The same of GetFunction (on AWS: 100)."},
     {.name = "concurrency",
      .type = OPTION_INTEGER,
      .offset = FIELD(concurrency),

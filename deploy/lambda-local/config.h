@@ -17,15 +17,16 @@ struct config {
     char *access_key_id;     /* the one key that requests may be signed with */
     char *secret_access_key; /* secret */
     bool verify_signatures;
-    int64_t ready_delay_ms;       /* how long a function stays Pending or InProgress */
-    int64_t concurrency;          /* the account's: invocations under way or waiting */
-    int64_t max_sandboxes;        /* processes, over all functions */
-    int64_t init_timeout_ms;      /* a sandbox must ask for its first event within it */
-    int64_t idle_timeout_ms;      /* a sandbox without work so long is ended */
-    int64_t queue_timeout_ms;     /* an invocation waits at most so long for a sandbox */
-    int64_t async_queue;          /* Event invocations accepted and not yet done */
-    int64_t async_retry_delay_ms; /* before the first retry of a failed one; the second: twice */
-    int64_t drain_timeout_ms;     /* at SIGTERM: how long invocations may go on */
+    int64_t ready_delay_ms;         /* how long a function stays Pending or InProgress */
+    int64_t control_rate, get_rate; /* calls of the API per second; 0: not limited */
+    int64_t concurrency;            /* the account's: invocations under way or waiting */
+    int64_t max_sandboxes;          /* processes, over all functions */
+    int64_t init_timeout_ms;        /* a sandbox must ask for its first event within it */
+    int64_t idle_timeout_ms;        /* a sandbox without work so long is ended */
+    int64_t queue_timeout_ms;       /* an invocation waits at most so long for a sandbox */
+    int64_t async_queue;            /* Event invocations accepted and not yet done */
+    int64_t async_retry_delay_ms;   /* before the first retry of a failed one; the second: twice */
+    int64_t drain_timeout_ms;       /* at SIGTERM: how long invocations may go on */
     char *log_level;
 };
 

@@ -169,7 +169,7 @@ def test_many_deployments_at_once_keep_to_awss_quota(moody):
                if not call.method == "GET" and not call.target.partition("?")[0].endswith("/invocations")]
     assert len(control) >= 2 * count
     worst = max(len([t for t in control if start <= t < start + 1]) for start in control)
-    assert worst <= 15 + 11, f"{worst} control calls within one second"  # the rate, and a burst of ten
+    assert worst <= 15 + 2, f"{worst} control calls within one second"  # two may have been late on their way here
 
 
 def test_a_function_that_somebody_deleted_is_made_again(moody):

@@ -7,6 +7,7 @@
 #include "common/base/escape.h"
 #include "common/base/log.h"
 #include "deploy/lambda-local/package.h"
+#include "deploy/lambda-local/server/throttle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct api {
     struct front *front;
     uint8_t key[32];   /* signs the addresses of packages */
     size_t held_bytes; /* bodies being received, over all calls */
+    struct throttle control, get;
     bool draining;
 };
 
@@ -190,6 +192,23 @@ static bool authorized(struct api_call *call)
     return false;
 }
 
+/* Answers and gives false when the call is beyond its quota. */
+static bool within_quota(struct api_call *call)
+{
+    struct api *api = call->api;
+    const struct config *config = api->options.config;
+    void (*handle)(struct api_call *) = call->operation->handle;
+    bool passes = true;
+
+    if (handle == functions_get)
+        passes = throttle_pass(&api->get, config->get_rate, clock_monotonic_us());
+    else if (handle != invoke && handle != invoke_with_response_stream && !call->operation->open)
+        passes = throttle_pass(&api->control, config->control_rate, clock_monotonic_us());
+    if (!passes)
+        api_refuse_throttled(call, "CallerRateLimitExceeded");
+    return passes;
+}
+
 /* -- the life of a call -- */
 
 static void on_head(struct front_exchange *exchange, void *context)
@@ -280,7 +299,8 @@ static void on_end(struct front_exchange *exchange, void *context)
         api_refuse(call, REFUSAL_VALIDATION, "The path holds an invalid percent escape.");
         return;
     }
-    call->operation->handle(call);
+    if (within_quota(call))
+        call->operation->handle(call);
 }
 
 static void on_close(struct front_exchange *exchange, bool complete, void *context)

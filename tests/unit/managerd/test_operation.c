@@ -47,9 +47,10 @@ const char *lambda_operation_name(enum lambda_operation operation)
 }
 
 enum error lambda_control_new(struct event_base *base, const char *(*variable)(const char *name),
+                              const int64_t per_second[LAMBDA_QUOTA_COUNT],
                               struct lambda_control **control, struct buffer *problem)
 {
-    (void)base, (void)variable, (void)control, (void)problem;
+    (void)base, (void)variable, (void)per_second, (void)control, (void)problem;
     return ERROR_UNSUPPORTED;
 }
 
