@@ -160,12 +160,20 @@ static void on_commit(enum error error, uint64_t revision, void *context)
     publish_or_go_on(call);
 }
 
+/* One can always delete one's way out of a full store, and go back or out of service meanwhile. */
+static void note_urgency(struct call *call)
+{
+    call->change.urgent =
+        view_equal(call->method, VIEW("DELETE")) || call->endpoint->flags & ENDPOINT_URGENT;
+}
+
 enum progress call_commit(struct call *call, int status, struct json *result, bool publish)
 {
     set_result(call, status, result);
     call->tagged = json_get(result, "revision") != NULL;
     call->publish = publish;
     idempotency_keep(call, status, result);
+    note_urgency(call);
     if (call->change.write_count)
         state_commit(call->server->state, &call->change, on_commit, call);
     else
@@ -190,6 +198,7 @@ enum progress call_start_operation(struct call *call, struct json *operation)
     call_add_operation(call, operation);
     call->on_committed = call_wait_operation;
     idempotency_keep(call, 202, NULL);
+    note_urgency(call);
     state_commit(call->server->state, &call->change, on_commit, call);
     return PROGRESS_WAIT;
 }

@@ -51,6 +51,10 @@ static enum progress replay(struct call *call, struct record *kept)
         struct record record;
         struct key key = key_operation(operation);
         enum error error = record_read(call->server->state, key.text, &record);
+        if (error == ERROR_NOT_FOUND)
+            return call_fail(call, PROBLEM_OPERATION_NOT_FOUND,
+                             "The operation of this Idempotency-Key has ended, and is kept no "
+                             "more.");
         if (error)
             return call_fail_error(call, error);
         call->operation = record.json;

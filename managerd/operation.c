@@ -507,6 +507,7 @@ static void commit_document(struct operation *operation)
     set_time(operation->next_document, "updatedAt", clock_wall_ms());
     change_init(&change);
     change_append(&change, &operation->change);
+    change.urgent = true; /* what has begun must come to its end */
     change_put(&change, key.text, operation->next_document);
     if (operation->ending) {
         struct key queue = key_queue(view_of(operation->app), view_of(operation->id));

@@ -350,6 +350,7 @@ static enum error write_want(struct batch *batch, struct store_write *write,
     if (there == (value.length > 0) && (!there || view_equal(buffer_view(present), value)))
         return ERROR_NONE;
     batch->changed = true;
+    store_use_reserve(write, there); /* a change must get through where nothing new has room */
     return value.length ? store_put(write, want->database, key, value)
                         : store_delete(write, want->database, key);
 }
@@ -376,6 +377,7 @@ static enum error write_meta(struct batch *batch, struct store_write *write, str
     struct buffer value;
     buffer_init(&value, 4096);
     meta_record_encode(&value, &meta);
+    store_use_reserve(write, true);
     error = store_put(write, LAYOUT_META, VIEW("meta"), buffer_view(&value));
     buffer_release(&value);
 out:
@@ -392,9 +394,7 @@ static void write_batch(struct batch *batch)
     enum error error = store_write_begin(batch->store, &write);
     if (error)
         goto out;
-    if (batch->everything)
-        error = remove_unwanted(batch, write, LAYOUT_ROUTES);
-    if (batch->everything && !error)
+    if (batch->everything && !(error = remove_unwanted(batch, write, LAYOUT_ROUTES)))
         error = remove_unwanted(batch, write, LAYOUT_DOMAINS);
     for (size_t i = 0; i < batch->count && !error; i++)
         error = write_want(batch, write, &batch->wants[i], &scratch);
@@ -492,7 +492,8 @@ enum error publish_open(const struct publish_options *options, struct publisher 
                                   .map_bytes = options->map_bytes,
                                   .folder_mode = 02750,
                                   .data_mode = 0640,
-                                  .lock_mode = 0660};
+                                  .lock_mode = 0660,
+                                  .reserve = true};
     enum error error = store_open(&store, &publisher->store, problem);
     if (error) {
         free(publisher);

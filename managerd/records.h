@@ -16,6 +16,7 @@
  *   tokenuses/ID          when and from where it was last used
  *   issuers/HASH          the keys of a token issuer, as last fetched
  *   system                the installation's id
+ *   trial                 written while writing fails, to see whether it works again
  *
  * internal of an app: {"slot", "lastVersion", "traffic", "previousTraffic" | null,
  * "trafficChangedAt" (ms), "noTrafficThrough" (version), "environment": {"names", "sealed"},

@@ -1,16 +1,20 @@
 /* Removes stored answers that have expired, and operations that ended long ago. */
 #include "managerd/retention.h"
 
+#include "managerd/operation.h"
 #include "managerd/records.h"
 
 #include <string.h>
 
 #define OPERATION_KEPT_MS (30ll * 24 * 3600 * 1000)
+#define REMOVAL_KEPT_MS   (10ll * 1000) /* when space is short: long enough to be told of its end */
 #define SWEEP_AT_ONCE     500
+#define SWEEP_EACH_MS     (3600ll * 1000)
 
 struct sweep {
     struct change change;
     int64_t now_ms;
+    bool pressed;
 };
 
 int64_t retention_id_ms(struct view id)
@@ -51,6 +55,13 @@ static bool on_answer(struct view key, struct view value, uint64_t revision, voi
     return sweep->change.write_count < SWEEP_AT_ONCE;
 }
 
+/* What is over and leads nowhere: an Idempotency-Key never names it. */
+static bool is_removal(const struct json *operation)
+{
+    return view_equal_string(text_of(operation, "type"), delete_type.name) ||
+           view_equal_string(text_of(operation, "type"), delete_version_type.name);
+}
+
 /* Ids sort by time, so the walk ends at the first that is young. */
 static bool on_operation(struct view key, struct view value, uint64_t revision, void *context)
 {
@@ -58,9 +69,10 @@ static bool on_operation(struct view key, struct view value, uint64_t revision, 
     struct json *operation = NULL;
     int64_t made_ms = retention_id_ms(view_slice(key, sizeof "operations/" - 1, SIZE_MAX));
     (void)revision;
-    if (made_ms > sweep->now_ms - OPERATION_KEPT_MS)
+    if (made_ms > sweep->now_ms - (sweep->pressed ? REMOVAL_KEPT_MS : OPERATION_KEPT_MS))
         return false;
-    if (record_parse(value, &operation) == ERROR_NONE && operation_finished(operation))
+    if (record_parse(value, &operation) == ERROR_NONE && operation_finished(operation) &&
+        (made_ms <= sweep->now_ms - OPERATION_KEPT_MS || is_removal(operation)))
         remove_key(sweep, key);
     json_free(operation);
     return sweep->change.write_count < 2 * SWEEP_AT_ONCE;
@@ -73,12 +85,41 @@ static void on_swept(enum error error, uint64_t revision, void *context)
 
 void retention_sweep(struct state *state, int64_t now_ms)
 {
-    struct sweep sweep = {.now_ms = now_ms};
+    struct sweep sweep = {.now_ms = now_ms, .pressed = state_full(state)};
     change_init(&sweep.change);
+    sweep.change.urgent = true;
     enum error error = state_range(state, VIEW("idempotency/"), VIEW(""), on_answer, &sweep);
     if (!error)
         error = state_range(state, VIEW("operations/"), VIEW(""), on_operation, &sweep);
     if (!error && sweep.change.write_count)
         state_commit(state, &sweep.change, on_swept, NULL);
     change_release(&sweep.change);
+}
+
+static void on_tried(enum error error, uint64_t revision, void *context)
+{
+    (void)error, (void)revision, (void)context; /* state itself keeps what came of it */
+}
+
+static void try_writing(struct state *state, int64_t now_ms)
+{
+    struct change change;
+    struct json *mark = json_new_object();
+    set_time(mark, "triedAt", now_ms);
+    change_init(&change);
+    change_put(&change, "trial", mark);
+    state_commit(state, &change, on_tried, NULL);
+    change_release(&change);
+    json_free(mark);
+}
+
+void retention_look(struct state *state, int64_t now_ms, int64_t *swept_ms)
+{
+    bool pressed = state_full(state);
+    if (pressed || now_ms - *swept_ms >= SWEEP_EACH_MS || now_ms < *swept_ms) {
+        retention_sweep(state, now_ms);
+        *swept_ms = now_ms;
+    }
+    if (!state_writable(state))
+        try_writing(state, now_ms);
 }

@@ -29,7 +29,7 @@
 #define JSON_SLACK_BYTES  (1u << 20)
 #define DRAIN_LOOK_MS     20
 #define DRAIN_LIMIT_LOOKS (10000 / DRAIN_LOOK_MS)
-#define SWEEP_S           3600
+#define LOOK_S            2
 #define LOCAL_ROLE        "arn:aws:iam::000000000000:role/apps"
 
 /* The folders below the data folder. */
@@ -257,9 +257,9 @@ static void on_hangup(evutil_socket_t signal_number, short what, void *context)
 static void on_sweep(evutil_socket_t fd, short what, void *context)
 {
     struct server *server = context;
-    struct timeval later = {SWEEP_S, 0};
+    struct timeval later = {LOOK_S, 0};
     (void)fd, (void)what;
-    retention_sweep(server->state, clock_wall_ms());
+    retention_look(server->state, clock_wall_ms(), &server->swept_ms);
     evtimer_add(server->sweep, &later);
 }
 
@@ -272,7 +272,8 @@ static void on_uses(evutil_socket_t fd, short what, void *context)
 
 static void watch_signals(struct server *server)
 {
-    struct timeval later = {SWEEP_S, 0}, minute = {TOKENS_SAVE_S, 0};
+    struct timeval later = {LOOK_S, 0}, minute = {TOKENS_SAVE_S, 0};
+    server->swept_ms = clock_wall_ms();
     server->signals[0] = evsignal_new(server->base, SIGTERM, on_stop_signal, server);
     server->signals[1] = evsignal_new(server->base, SIGINT, on_stop_signal, server);
     server->signals[2] = evsignal_new(server->base, SIGHUP, on_hangup, server);

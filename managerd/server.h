@@ -35,6 +35,7 @@ struct server {
     char *openapi;      /* the document, made once */
     size_t openapi_length;
     struct event *signals[3], *sweep, *drain, *uses;
+    int64_t swept_ms;
     bool draining;
 };
 

@@ -36,7 +36,12 @@ uint64_t state_used_bytes(struct state *state)
 
 bool state_writable(const struct state *state)
 {
-    return !state->failing;
+    return !state->failing && !state->full;
+}
+
+bool state_full(const struct state *state)
+{
+    return state->full;
 }
 
 uint64_t state_commits(const struct state *state)
@@ -153,6 +158,7 @@ void change_append(struct change *change, const struct change *from)
 {
     if (from->arena.error)
         change->arena.error = from->arena.error;
+    change->urgent |= from->urgent;
     for (size_t i = 0; i < from->compare_count; i++)
         add_compare(change, from->compares[i].key, from->compares[i].revision);
     for (size_t i = 0; i < from->write_count; i++)

@@ -45,6 +45,7 @@ struct change {
     size_t compare_count, compare_capacity;
     struct state_write *writes;
     size_t write_count, write_capacity;
+    bool urgent; /* may use the store's reserve: it removes, or ends what has begun */
 };
 void change_init(struct change *change);
 void change_release(struct change *change);
@@ -53,7 +54,7 @@ void change_clear(struct change *change);
 void change_compare(struct change *change, const char *key, uint64_t revision);
 void change_put(struct change *change, const char *key, const struct json *value);
 void change_remove(struct change *change, const char *key);
-/* Appends what `from` holds, copied. */
+/* Appends what `from` holds, copied; urgent if that is. */
 void change_append(struct change *change, const struct change *from);
 bool change_writes(const struct change *change, const char *key);
 
@@ -69,8 +70,10 @@ struct state_watch *state_watch(struct state *state, const char *key, void (*on_
                                 void *context);
 void state_unwatch(struct state_watch *watch);
 
-/* Whether the last commit succeeded (true before the first); for readiness. */
+/* Whether the last commit succeeded (true before the first), and state is not full; for readiness. */
 bool state_writable(const struct state *state);
+/* Whether something was refused for want of space, and nothing but urgent changes was taken since. */
+bool state_full(const struct state *state);
 uint64_t state_commits(const struct state *state);
 /* Bytes in use of the store, for metrics. */
 uint64_t state_used_bytes(struct state *state);
@@ -91,7 +94,7 @@ struct state {
     const struct state_back_end *back_end;
     struct state_watch *watches;
     struct state_watch *next_watch; /* where a walk over the watches goes on */
-    bool failing;
+    bool failing, full;
     uint64_t commits;
 };
 /* A back end tells of each written key, after on_done. */

@@ -89,7 +89,8 @@ enum error state_lmdb_open(const char *folder, size_t map_bytes, struct jobs *st
                                     .map_bytes = map_bytes,
                                     .folder_mode = 0700,
                                     .data_mode = 0600,
-                                    .lock_mode = 0600};
+                                    .lock_mode = 0600,
+                                    .reserve = true};
     enum error error = folder_make(folder, 0700);
     if (error)
         buffer_append_format(problem, "the folder %s cannot be made: it %s.", folder,
@@ -193,6 +194,7 @@ static enum error apply_writes(struct store_write *write, const struct change *c
 {
     char bytes[REVISION_BYTES];
     write_revision(bytes, revision);
+    store_use_reserve(write, change->urgent);
     for (size_t i = 0; i < change->write_count; i++) {
         const struct state_write *one = &change->writes[i];
         enum error error;
@@ -210,6 +212,7 @@ static enum error apply_writes(struct store_write *write, const struct change *c
         if (error)
             return error;
     }
+    store_use_reserve(write, true);
     return store_put(write, META, VIEW(REVISION_KEY), view_from(bytes, sizeof bytes));
 }
 
@@ -275,6 +278,16 @@ static void write_batch(void *context)
 
 static void start_batch(struct state_lmdb *state);
 
+static void note_outcome(struct state *state, const struct commit *commit)
+{
+    bool written = !commit->error || commit->error == ERROR_CONFLICT;
+    state->failing = !written;
+    if (commit->error == ERROR_FULL)
+        state->full = true;
+    else if (!commit->error && !commit->change.urgent)
+        state->full = false;
+}
+
 static void on_batch_written(void *context)
 {
     struct state_lmdb *state = context;
@@ -284,7 +297,7 @@ static void on_batch_written(void *context)
     start_batch(state);
     while (commit) {
         struct commit *next = commit->next;
-        state->state.failing = commit->error && commit->error != ERROR_CONFLICT;
+        note_outcome(&state->state, commit);
         state->state.commits++;
         commit->on_done(commit->error, commit->revision, commit->context);
         for (size_t i = 0; i < commit->change.write_count && !commit->error; i++)

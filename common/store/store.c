@@ -10,9 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAP_BYTES       ((size_t)16 << 30)
-#define MAX_READERS     1024
-#define SHORT_FILE_WAIT 10 /* times 1 ms: a commit may be between its pages and its length */
+#define MAP_BYTES         ((size_t)16 << 30)
+#define MAX_READERS       1024
+#define RESERVE_MIN_PAGES 64
+#define RESERVE_MAX_BYTES ((uint64_t)64 << 20)
+#define SHORT_FILE_WAIT   10 /* times 1 ms: a commit may be between its pages and its length */
 
 /* LMDB forbids to open an environment twice in one process: closing either copy drops the locks of
  * both. Entries of a parent process do not count after fork(). */
@@ -21,6 +23,7 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static enum error open_environment(struct store *store, const struct store_options *options,
                                    struct buffer *problem);
+static uint64_t reserve_of(const struct store *store);
 static enum error describe_open(const char *folder, int rc, struct buffer *problem);
 static enum error check_locks(struct store *store, struct buffer *problem);
 static enum error check_length(struct store *store, struct buffer *problem);
@@ -124,7 +127,26 @@ static enum error open_environment(struct store *store, const struct store_optio
     REQUIRE(rc == 0 && fstat(file, &status) == 0);
     store->device = status.st_dev;
     store->inode = status.st_ino;
+    if (options->reserve)
+        store->reserve_pages = reserve_of(store);
     return ERROR_NONE;
+}
+
+static uint64_t reserve_of(const struct store *store)
+{
+    MDB_envinfo information;
+    MDB_stat statistics;
+    uint64_t map_pages, pages;
+
+    mdb_env_info(store->environment, &information);
+    mdb_env_stat(store->environment, &statistics);
+    map_pages = information.me_mapsize / statistics.ms_psize;
+    pages = map_pages / 8;
+    if (pages > RESERVE_MAX_BYTES / statistics.ms_psize)
+        pages = RESERVE_MAX_BYTES / statistics.ms_psize;
+    if (pages < RESERVE_MIN_PAGES)
+        pages = RESERVE_MIN_PAGES;
+    return pages < map_pages / 4 ? pages : map_pages / 4;
 }
 
 static enum error describe_open(const char *folder, int rc, struct buffer *problem)

@@ -29,6 +29,8 @@ struct store_options {
     mode_t folder_mode; /* 0: 0750; made when missing unless read_only */
     mode_t data_mode;   /* 0: 0640 */
     mode_t lock_mode;   /* 0: 0660 */
+    bool reserve; /* puts leave the last eighth of the map free (a quarter of a small one, 64 MiB at
+                     most), unless they may use it (store_use_reserve) */
 };
 
 /* On failure one sentence (what, where, what to do) goes to `problem` (may be NULL). read_only of a
@@ -74,6 +76,9 @@ enum error store_range(struct store_reader *reader, const char *database, struct
  * ERROR_INVALID for an empty key) sticks: commit then writes nothing and gives the same error. A
  * visit of store_write_range must not write. Keys have 1 to 511 bytes. */
 enum error store_write_begin(struct store *store, struct store_write **write) MUST_CHECK;
+/* Whether the puts that follow may use the reserve; at first they may not. Deletions always may:
+ * also they need pages before they give any back. */
+void store_use_reserve(struct store_write *write, bool use);
 enum error store_write_get(struct store_write *write, const char *database, struct view key,
                            struct buffer *out) MUST_CHECK;
 enum error store_put(struct store_write *write, const char *database, struct view key,

@@ -32,6 +32,7 @@ struct store {
     dev_t device, lock_device; /* of data.mdb and lock.mdb */
     ino_t inode, lock_inode;
     bool read_only;
+    uint64_t reserve_pages; /* that ordinary puts leave free */
     struct database databases[STORE_MAX_DATABASES];
     size_t database_count;
     atomic_bool all_known;     /* every database has its handle */

@@ -10,6 +10,11 @@
 
 #define MAX_KEY_BYTES  511
 #define SNAPSHOT_TRIES 1000
+#define FREE_LIST      ((MDB_dbi)0) /* LMDB's own: a transaction's id, then the count of its pages */
+/* More pages than a transaction takes: above, nobody need count further. */
+#define FREE_LOOK_PAGES  32768
+#define LEAST_PAGE_BYTES 4096
+#define TREE_PAGES       6 /* that a put copies on its way down, and splits */
 /* More than one transaction of ours takes. */
 #define LENGTH_AHEAD_BYTES ((off_t)4 * 1024 * 1024)
 
@@ -24,6 +29,8 @@ struct store_write {
     MDB_txn *transaction;
     enum error error; /* sticks: a transaction that failed once is never committed */
     bool visiting;
+    bool use_reserve;
+    uint64_t free_pages; /* at least so many are free, were all puts as costly as they may be */
 };
 
 static MDB_dbi handle_of(struct store *store, const char *database);
@@ -35,6 +42,9 @@ static enum error visit_range(MDB_txn *transaction, MDB_dbi handle, struct view 
 static enum error check_key(struct view key);
 static enum error write_failed(struct store_write *write, enum error error);
 static void keep_length(struct store *store);
+static uint64_t count_free_pages(const struct store_write *write);
+static uint64_t count_given_back(struct store *store, size_t last);
+static enum error keep_reserve(struct store_write *write, size_t bytes);
 
 /* ---- reading ---- */
 
@@ -217,8 +227,15 @@ enum error store_write_begin(struct store *store, struct store_write **result)
     atomic_store(&store->writing, true);
     write->store = store;
     write->transaction = transaction;
+    if (store->reserve_pages)
+        write->free_pages = count_free_pages(write);
     *result = write;
     return ERROR_NONE;
+}
+
+void store_use_reserve(struct store_write *write, bool use)
+{
+    write->use_reserve = use;
 }
 
 enum error store_write_get(struct store_write *write, const char *database, struct view key,
@@ -241,6 +258,8 @@ enum error store_put(struct store_write *write, const char *database, struct vie
         return write->error;
     if (check_key(key) != ERROR_NONE)
         return write_failed(write, check_key(key));
+    if (keep_reserve(write, key.length + value.length) != ERROR_NONE)
+        return write_failed(write, ERROR_FULL);
     return write_failed(write,
                         store_error(mdb_put(write->transaction, handle_of(write->store, database),
                                             &name, &bytes, 0)));
@@ -303,6 +322,64 @@ void store_abort(struct store_write *write)
     atomic_store(&write->store->writing, false);
     mdb_txn_abort(write->transaction);
     free(write);
+}
+
+/* Pages that the transaction can take: those behind the last one ever used and, when these are few,
+ * those that earlier transactions gave back. The last one's still serve readers. */
+static uint64_t count_free_pages(const struct store_write *write)
+{
+    MDB_env *environment = write->store->environment;
+    MDB_envinfo information;
+    MDB_stat statistics;
+    uint64_t pages;
+
+    mdb_env_info(environment, &information);
+    mdb_env_stat(environment, &statistics);
+    pages = information.me_mapsize / statistics.ms_psize;
+    pages -= pages > information.me_last_pgno ? information.me_last_pgno + 1 : pages;
+    if (pages < write->store->reserve_pages + FREE_LOOK_PAGES)
+        pages += count_given_back(write->store, mdb_txn_id(write->transaction) - 1);
+    return pages;
+}
+
+/* By transactions before `last`. LMDB shows its list to readers only; it is what the writer sees. */
+static uint64_t count_given_back(struct store *store, size_t last)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_txn *transaction;
+    MDB_val key, value;
+    uint64_t pages = 0;
+
+    if (store_begin_reading(store, &transaction) != 0)
+        return 0;
+    if (mdb_cursor_open(transaction, FREE_LIST, &cursor) == 0) {
+        while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+            size_t id, count;
+
+            if (key.mv_size != sizeof(id) || value.mv_size < sizeof(count))
+                break; /* damaged: the writing will tell */
+            memcpy(&id, key.mv_data, sizeof(id));
+            memcpy(&count, value.mv_data, sizeof(count));
+            if (id < last)
+                pages += count;
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(transaction);
+    return pages;
+}
+
+/* Counts the most that a put can take: LMDB does not tell what it took before the commit. */
+static enum error keep_reserve(struct store_write *write, size_t bytes)
+{
+    uint64_t pages = bytes / LEAST_PAGE_BYTES + TREE_PAGES;
+
+    if (write->store->reserve_pages == 0)
+        return ERROR_NONE;
+    if (!write->use_reserve && write->free_pages < write->store->reserve_pages + pages)
+        return ERROR_FULL;
+    write->free_pages -= pages < write->free_pages ? pages : write->free_pages;
+    return ERROR_NONE;
 }
 
 static enum error write_failed(struct store_write *write, enum error error)

@@ -4,7 +4,8 @@
 #include "common/base/id.h"
 #include "managerd/retention.h"
 
-#define NOW_MS  (1700000000000 + 40ll * 24 * 3600 * 1000)
+#define OLD_MS  1700000000000
+#define NOW_MS  (OLD_MS + 40ll * 24 * 3600 * 1000)
 #define OLD_ID  "018bcfe5-6800-7000-8000-000000000001" /* 1700000000000 ms */
 #define OLD_ID2 "018bcfe5-6800-7000-8000-000000000002"
 
@@ -74,11 +75,44 @@ static void only_what_is_due_goes(void **state)
     assert_true(is_there("apps/hello"));
 }
 
+static void while_space_is_short_the_records_of_removals_go_early(void **state)
+{
+    (void)state;
+    put("operations/" OLD_ID, "{\"state\":\"succeeded\",\"type\":\"delete\"}");
+    put("operations/" OLD_ID2, "{\"state\":\"succeeded\",\"type\":\"deploy\"}");
+    retention_sweep(scene.state, OLD_MS + 60000);
+    scene_drain(&scene);
+    assert_true(is_there("operations/" OLD_ID));
+    scene.state->full = true;
+    retention_sweep(scene.state, OLD_MS + 5000);
+    scene_drain(&scene);
+    assert_true(is_there("operations/" OLD_ID)); /* its client may not have been told yet */
+    retention_sweep(scene.state, OLD_MS + 60000);
+    scene_drain(&scene);
+    assert_false(is_there("operations/" OLD_ID));
+    assert_true(is_there("operations/" OLD_ID2));
+}
+
+static void a_look_finds_out_that_writing_works_again(void **state)
+{
+    int64_t swept_ms = NOW_MS;
+    (void)state;
+    scene.state->full = true;
+    assert_false(state_writable(scene.state));
+    retention_look(scene.state, NOW_MS, &swept_ms);
+    scene_drain(&scene);
+    assert_true(state_writable(scene.state));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_id_tells_when_it_was_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_is_due_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(while_space_is_short_the_records_of_removals_go_early,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_look_finds_out_that_writing_works_again, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,6 +227,50 @@ static void a_full_store_says_so_and_loses_nothing(void **context)
     free(text);
 }
 
+static void a_full_store_takes_what_is_urgent(void **context)
+{
+    struct scene *scene = *context;
+    struct change change;
+    struct outcome outcome;
+    int written = 0;
+    enum error error = ERROR_NONE;
+    char key[16], *text = malloc(100000);
+    memset(text, 'x', 100000);
+    struct json *string = json_new_string(view_from(text, 100000));
+    for (; !error; written++) {
+        snprintf(key, sizeof key, "key-%04d", written);
+        change_init(&change);
+        change_put(&change, key, string);
+        state_commit(scene->state, &change, on_done, &outcome);
+        change_release(&change);
+        jobs_drain(scene->store_thread);
+        error = outcome.error;
+    }
+    assert_int_equal(error, ERROR_FULL);
+    /* A removal that leaves its mark, again and again; ordinary neighbours do not hold it up. */
+    for (int i = 0; i < 20; i++) {
+        struct outcome ordinary = {0};
+        snprintf(key, sizeof key, "key-%04d", i);
+        change_init(&change);
+        change_put(&change, "another", string);
+        state_commit(scene->state, &change, on_done, &ordinary);
+        change_clear(&change);
+        change.urgent = true;
+        if (i % 2)
+            change_remove(&change, key);
+        change_put(&change, "mark", string);
+        state_commit(scene->state, &change, on_done, &outcome);
+        change_release(&change);
+        jobs_drain(scene->store_thread);
+        assert_int_equal(outcome.error, ERROR_NONE);
+        if (i == 0)
+            assert_int_equal(ordinary.error, ERROR_FULL);
+    }
+    assert_int_equal(commit(scene, "small", -1, 1).error, ERROR_NONE);
+    json_free(string);
+    free(text);
+}
+
 static bool collect(struct view key, struct view value, uint64_t revision, void *context)
 {
     struct buffer *names = context;
@@ -326,6 +370,7 @@ int main(void)
         TEST(every_commit_of_a_group_has_its_own_revision),
         TEST(what_is_too_big_fails_alone),
         TEST(a_full_store_says_so_and_loses_nothing),
+        TEST(a_full_store_takes_what_is_urgent),
         TEST(a_range_goes_in_order_from_where_it_is_told_within_its_prefix),
         TEST(watches_are_told_of_their_key_after_the_commit),
         TEST(a_reopened_state_has_everything_and_goes_on_counting),

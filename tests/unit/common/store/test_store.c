@@ -248,6 +248,51 @@ static void a_full_map_is_full_and_loses_nothing(void **state)
     store_close(store);
 }
 
+static enum error put_one(struct store *store, const char *key, bool use_reserve)
+{
+    static char large[20000];
+    struct store_write *write;
+
+    assert_int_equal(store_write_begin(store, &write), ERROR_NONE);
+    store_use_reserve(write, use_reserve);
+    (void)!store_put(write, LAYOUT_ROUTES, view_of(key), view_from(large, sizeof(large)));
+    return store_commit(write);
+}
+
+static enum error delete_one(struct store *store, const char *key)
+{
+    struct store_write *write;
+
+    assert_int_equal(store_write_begin(store, &write), ERROR_NONE);
+    assert_int_equal(store_delete(write, LAYOUT_ROUTES, view_of(key)), ERROR_NONE);
+    return store_commit(write);
+}
+
+static void a_reserve_is_left_for_those_who_may_use_it(void **state)
+{
+    struct store_options options = scene_options(false);
+    char key[16];
+    int stored = 0;
+
+    (void)state;
+    options.reserve = true;
+    struct store *store = scene_open_with(&options);
+    for (; snprintf(key, sizeof(key), "%03d", stored), put_one(store, key, false) == ERROR_NONE;)
+        stored++;
+    assert_in_range(stored, 20, 45); /* of 1 MiB a quarter stays */
+    for (int i = 0; i < 30; i++)     /* whatever was refused has used nothing up */
+        assert_int_equal(put_one(store, "another", false), ERROR_FULL);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(put_one(store, "urgent", true), ERROR_NONE);
+    for (int i = 0; i < stored; i++) {
+        snprintf(key, sizeof(key), "%03d", i);
+        assert_int_equal(delete_one(store, key), ERROR_NONE);
+    }
+    /* The pages that were given back count as free, wherever they are. */
+    assert_int_equal(put_one(store, "another", false), ERROR_NONE);
+    store_close(store);
+}
+
 static void rewriting_does_not_grow_the_file_while_a_reader_rests(void **state)
 {
     struct store *store = scene_open(false);
@@ -631,6 +676,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_set_up, scene_tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(a_reserve_is_left_for_those_who_may_use_it),
         TEST(what_is_committed_is_read_and_what_is_aborted_is_not),
         TEST(databases_are_apart),
         TEST(what_was_written_is_there_after_opening_again),
