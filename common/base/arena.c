@@ -98,6 +98,22 @@ struct view arena_copy(struct arena *arena, struct view v)
     return (struct view){copy, copy ? v.length : 0};
 }
 
+/* Most texts fit into what is left of the block: then they are written once. */
+static char *format_at_hand(struct arena *arena, const char *format, va_list arguments, int *length)
+{
+    struct arena_block *block = arena->blocks;
+    size_t room = block ? block->size - block->used : 0;
+    char *text = block ? block->bytes + block->used : NULL;
+
+    *length = vsnprintf(text, room, format, arguments);
+    REQUIRE(*length >= 0);
+    if ((size_t)*length < room)
+        return arena_alloc(arena, (size_t)*length + 1);
+    if (room)
+        memset(text, 0, room);
+    return NULL;
+}
+
 char *arena_format(struct arena *arena, const char *format, ...)
 {
     va_list arguments;
@@ -105,9 +121,10 @@ char *arena_format(struct arena *arena, const char *format, ...)
     int length;
 
     va_start(arguments, format);
-    length = vsnprintf(NULL, 0, format, arguments);
+    text = format_at_hand(arena, format, arguments, &length);
     va_end(arguments);
-    REQUIRE(length >= 0);
+    if (text)
+        return text;
     text = arena_alloc(arena, (size_t)length + 1);
     if (!text)
         return NULL;

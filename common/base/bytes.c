@@ -5,32 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-struct view view_of(const char *string)
-{
-    return (struct view){string, string ? strlen(string) : 0};
-}
-
-struct view view_from(const void *data, size_t length)
-{
-    return (struct view){data, length};
-}
-
-bool view_equal(struct view a, struct view b)
-{
-    return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
-}
-
-bool view_equal_string(struct view a, const char *string)
-{
-    return view_equal(a, view_of(string));
-}
-
-bool view_equal_nocase(struct view a, struct view b)
-{
-    return a.length == b.length && (a.length == 0 || strncasecmp(a.data, b.data, a.length) == 0);
-}
 
 bool view_starts_with(struct view whole, struct view start)
 {
@@ -53,15 +27,6 @@ int view_compare(struct view a, struct view b)
     if (order != 0)
         return order;
     return (a.length > b.length) - (a.length < b.length);
-}
-
-struct view view_slice(struct view whole, size_t start, size_t length)
-{
-    if (start > whole.length)
-        start = whole.length;
-    if (length > whole.length - start)
-        length = whole.length - start;
-    return (struct view){whole.data ? whole.data + start : NULL, length};
 }
 
 size_t view_find(struct view whole, char byte)
@@ -190,31 +155,6 @@ void buffer_commit(struct buffer *buffer, size_t written)
         buffer->data[buffer->length] = '\0';
 }
 
-void buffer_append(struct buffer *buffer, const void *data, size_t length)
-{
-    char *room = buffer_reserve(buffer, length);
-
-    if (!room || length == 0)
-        return;
-    memcpy(room, data, length);
-    buffer_commit(buffer, length);
-}
-
-void buffer_append_view(struct buffer *buffer, struct view v)
-{
-    buffer_append(buffer, v.data, v.length);
-}
-
-void buffer_append_string(struct buffer *buffer, const char *string)
-{
-    buffer_append_view(buffer, view_of(string));
-}
-
-void buffer_append_byte(struct buffer *buffer, char byte)
-{
-    buffer_append(buffer, &byte, 1);
-}
-
 /* In one append, so that a full buffer gets no lone sign. */
 static void append_digits(struct buffer *buffer, uint64_t value, bool negative)
 {
@@ -267,11 +207,6 @@ void buffer_consume(struct buffer *buffer, size_t length)
     memmove(buffer->data, buffer->data + length, buffer->length - length);
     buffer->length -= length;
     buffer->data[buffer->length] = '\0';
-}
-
-struct view buffer_view(const struct buffer *buffer)
-{
-    return (struct view){buffer->data, buffer->length};
 }
 
 char *buffer_take(struct buffer *buffer, size_t *length)

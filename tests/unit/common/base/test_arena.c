@@ -85,6 +85,25 @@ static void copies_end_in_nul(void **state)
     arena_release(&arena);
 }
 
+/* Whether a text fits into what is left of a block or not, it is whole, and what comes behind is zero. */
+static void texts_of_every_length_are_whole(void **state)
+{
+    struct arena arena;
+
+    (void)state;
+    arena_init(&arena, 1000000);
+    for (int length = 0; length < 1500; length += 7) {
+        char *text = arena_format(&arena, "%*s", length, "");
+        char *behind = arena_alloc(&arena, 64);
+
+        assert_int_equal(strlen(text), length);
+        assert_int_equal(strspn(text, " "), length);
+        for (int i = 0; i < 64; i++)
+            assert_int_equal(behind[i], 0);
+    }
+    arena_release(&arena);
+}
+
 static void a_copy_beyond_the_ceiling_is_an_empty_view(void **state)
 {
     struct arena arena;
@@ -121,6 +140,7 @@ int main(void)
         cmocka_unit_test(an_allocation_beyond_the_ceiling_gives_null_and_the_error_sticks),
         cmocka_unit_test(an_absurd_size_does_not_wrap),
         cmocka_unit_test(copies_end_in_nul),
+        cmocka_unit_test(texts_of_every_length_are_whole),
         cmocka_unit_test(a_copy_beyond_the_ceiling_is_an_empty_view),
         cmocka_unit_test(adopted_memory_is_freed_with_the_arena),
     };
