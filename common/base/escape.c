@@ -1,6 +1,8 @@
 /* Turns bytes into hex, base64, percent escapes and JSON strings, and back. */
 #include "common/base/escape.h"
 
+#include "common/base/words.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -312,8 +314,6 @@ static size_t utf8_sequence(const unsigned char *at, size_t left, size_t *bad)
     return length;
 }
 
-#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
-
 size_t utf8_valid_length(struct view text)
 {
     const unsigned char *at = (const unsigned char *)text.data;
@@ -321,15 +321,11 @@ size_t utf8_valid_length(struct view text)
 
     while (left) {
         size_t step, bad;
-        uint64_t word;
 
-        if (left >= sizeof(word)) {
-            memcpy(&word, at, sizeof(word));
-            if ((word & EACH_BYTE(0x80)) == 0) {
-                at += sizeof(word);
-                left -= sizeof(word);
-                continue;
-            }
+        if (left >= sizeof(uint64_t) && !word_not_ascii(word_load(at))) {
+            at += sizeof(uint64_t);
+            left -= sizeof(uint64_t);
+            continue;
         }
         step = at[0] < 0x80 ? 1 : utf8_sequence(at, left, &bad);
         if (step == 0)
@@ -343,18 +339,6 @@ size_t utf8_valid_length(struct view text)
 bool utf8_valid(struct view text)
 {
     return utf8_valid_length(text) == text.length;
-}
-
-/* True when all eight bytes are ASCII, no control byte, no quote and no back-slash. The tests for
- * a zero or a small byte are exact only while no byte has its top bit set, which the first term
- * asks. */
-static bool word_is_plain(uint64_t word)
-{
-    uint64_t quote = word ^ EACH_BYTE('"');
-    uint64_t slash = word ^ EACH_BYTE('\\');
-
-    return ((word | (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (slash - EACH_BYTE(1))) &
-            EACH_BYTE(0x80)) == 0;
 }
 
 /* Writes the escape of one ASCII byte; at most six bytes. */
@@ -387,21 +371,21 @@ void json_escape(struct buffer *out, struct view text)
     size_t filled = 0;
 
     while (left) {
-        uint64_t word;
-
-        if (filled > sizeof(scratch) - sizeof(word)) {
+        if (filled > sizeof(scratch) - 2 * sizeof(uint64_t)) {
             buffer_append(out, scratch, filled);
             filled = 0;
         }
-        if (left >= sizeof(word)) {
-            memcpy(&word, at, sizeof(word));
-            if (word_is_plain(word)) {
-                memcpy(scratch + filled, &word, sizeof(word));
-                filled += sizeof(word);
-                at += sizeof(word);
-                left -= sizeof(word);
+        if (left >= sizeof(uint64_t)) {
+            uint64_t word = word_load(at);
+            uint64_t found = word_json_special(word) | word_not_ascii(word);
+            size_t plain = found ? word_before(found) : sizeof(uint64_t);
+
+            memcpy(scratch + filled, at, sizeof(uint64_t)); /* of which `plain` bytes stay */
+            filled += plain;
+            at += plain;
+            left -= plain;
+            if (!found)
                 continue;
-            }
         }
         if (*at < 0x80) {
             filled += escape_ascii(scratch + filled, *at);

@@ -2,10 +2,9 @@
 #include "common/contract/json_scan.h"
 
 #include "common/base/escape.h"
+#include "common/base/words.h"
 
 #include <string.h>
-
-#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
 
 static bool scan_string(struct json_scan *scan, struct json_part *part);
 static bool scan_number(struct json_scan *scan);
@@ -194,6 +193,15 @@ static bool scan_number(struct json_scan *scan)
     return true;
 }
 
+/* What a letter behind a back-slash stands for, or 0. */
+static char meaning_of(unsigned char letter)
+{
+    static const char meanings[256] = {['b'] = '\b', ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r',
+                                       ['t'] = '\t', ['"'] = '"',  ['\\'] = '\\', ['/'] = '/'};
+
+    return meanings[letter];
+}
+
 /* Past an escape whose back-slash is next; false when there is no such escape. */
 static bool skip_escape(struct json_scan *scan)
 {
@@ -201,7 +209,7 @@ static bool skip_escape(struct json_scan *scan)
         return false;
     scan->at += 2;
     if (scan->at[-1] != 'u')
-        return scan->at[-1] && strchr("\"\\/bfnrt", scan->at[-1]) != NULL;
+        return meaning_of((unsigned char)scan->at[-1]) != 0;
     if (scan->end - scan->at < 4)
         return false;
     for (int i = 0; i < 4; i++)
@@ -211,16 +219,18 @@ static bool skip_escape(struct json_scan *scan)
     return true;
 }
 
-/* True when none of eight bytes is a quote, a back-slash or a control byte. A borrow may make a
- * byte behind a hit look like one; then the slow path takes a second look. */
-static bool word_is_plain(uint64_t word)
+/* The first quote, back-slash or control byte. */
+static const char *skip_plain(const char *at, const char *end)
 {
-    uint64_t quote = word ^ EACH_BYTE('"');
-    uint64_t slash = word ^ EACH_BYTE('\\');
+    for (; end - at >= (ptrdiff_t)sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t found = word_json_special(word_load(at));
 
-    return ((((word - EACH_BYTE(0x20)) & ~word) | ((quote - EACH_BYTE(1)) & ~quote) |
-             ((slash - EACH_BYTE(1)) & ~slash)) &
-            EACH_BYTE(0x80)) == 0;
+        if (found)
+            return at + word_before(found);
+    }
+    while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20)
+        at++;
+    return at;
 }
 
 /* A string whose quote is next. */
@@ -229,30 +239,15 @@ static bool scan_string(struct json_scan *scan, struct json_part *part)
     const char *start = ++scan->at;
 
     *part = (struct json_part){.type = JSON_STRING};
-    while (scan->at < scan->end) {
-        uint64_t word;
-
-        if (scan->end - scan->at >= (ptrdiff_t)sizeof(word)) {
-            memcpy(&word, scan->at, sizeof(word));
-            if (word_is_plain(word)) {
-                scan->at += sizeof(word);
-                continue;
-            }
-        }
+    while ((scan->at = skip_plain(scan->at, scan->end)) < scan->end) {
         if (*scan->at == '"') {
             part->text = view_from(start, (size_t)(scan->at - start));
             scan->at++;
             return true;
         }
-        if (*scan->at == '\\') {
-            part->escaped = true;
-            if (!skip_escape(scan))
-                return false;
-        } else if ((unsigned char)*scan->at < 0x20) {
+        part->escaped = true;
+        if (*scan->at != '\\' || !skip_escape(scan))
             return false;
-        } else {
-            scan->at++;
-        }
     }
     return false;
 }
@@ -325,17 +320,18 @@ static size_t write_utf8(char *to, uint32_t code_point)
 /* Writes what the escape at `at` means and returns how much of the text it takes. */
 static size_t unescape_one(const char *at, const char *end, char **to)
 {
-    static const char meanings[] = {['b'] = '\b', ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r',
-                                    ['t'] = '\t', ['"'] = '"',  ['\\'] = '\\', ['/'] = '/'};
     size_t length;
 
     if (at[1] != 'u') {
-        *(*to)++ = meanings[(unsigned char)at[1]];
+        *(*to)++ = meaning_of((unsigned char)at[1]);
         return 2;
     }
     *to += write_utf8(*to, escaped_code_point(at, end, &length));
     return length;
 }
+
+#define SHORT_RUN                                                                                  \
+    16 /* JSON in a JSON string has an escape every few bytes: a call for each is dear */
 
 size_t json_scan_unescape(const struct json_part *string, char *to)
 {
@@ -344,13 +340,16 @@ size_t json_scan_unescape(const struct json_part *string, char *to)
     char *start = to;
 
     while (at < end) {
-        const char *slash = memchr(at, '\\', (size_t)(end - at));
-        size_t plain = (size_t)((slash ? slash : end) - at);
+        size_t plain = (size_t)(skip_plain(at, end) - at);
 
-        memmove(to, at, plain);
+        if (plain < SHORT_RUN)
+            for (size_t i = 0; i < plain; i++)
+                to[i] = at[i];
+        else
+            memmove(to, at, plain);
         to += plain;
         at += plain;
-        if (slash)
+        if (at < end)
             at += unescape_one(at, end, &to);
     }
     return (size_t)(to - start);
