@@ -90,8 +90,10 @@ static enum progress accept_refused(struct request *request)
     const struct incoming_refusal *refusal = request->refusal;
     struct view path, query;
 
-    request->started_us = request->received_us = clock_monotonic_us();
+    request->started_us = refusal->started_us;
+    request->received_us = clock_monotonic_us();
     request->method = arena_copy(&request->arena, refusal->method);
+    request->host = arena_copy(&request->arena, refusal->host);
     target_split(refusal->target, &path, &query);
     request->path = arena_copy(&request->arena, path);
     request->peer = request->client = arena_copy(&request->arena, refusal->peer_address);
@@ -131,8 +133,8 @@ enum progress accept_request(struct request *request)
     id_make(request->id);
     request->public_id = view_of(request->id);
     if (request->refusal) {
-        if (id_valid(view_of(request->refusal->request_id)))
-            memcpy(request->id, request->refusal->request_id, ID_SIZE);
+        memcpy(request->id, request->refusal->own_id, ID_SIZE);
+        request->public_id = arena_copy(arena, view_of(request->refusal->request_id));
         return accept_refused(request);
     }
     /* Copies: what belongs to the connection dies with the answer, the access line comes after it. */

@@ -165,9 +165,15 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
 {
     struct request *request = context;
     bool its_turn = request->wait == WAIT_TURN;
+    uint64_t now_us = clock_monotonic_us();
 
     (void)fd;
     (void)events;
+    /* Timers count from the beginning of the loop's turn that set them: this one may be early. */
+    if (its_turn && now_us < request->turn_at_us) {
+        arm(request, request->turn_at_us - now_us);
+        return;
+    }
     end_wait(request);
     if (its_turn) {
         request_resume(request, take_place(request));
@@ -187,11 +193,13 @@ static enum progress take_turn(struct request *request, uint64_t now_us)
     const struct route_record *route = &request->route;
     uint64_t line_us = UINT64_C(1000000000) / route->rate_milli * (uint64_t)config->queue_length;
     uint64_t left_us = wait_left_us(request, now_us), wait_us;
+    uint64_t longest_us = (uint64_t)config->queue_wait_ms * 1000;
     struct limits_pace pace = {.slot = route->slot,
                                .rate_milli = route->rate_milli,
                                .burst = route->burst,
                                .now_us = now_us,
-                               .most_wait_us = line_us < left_us ? line_us : left_us};
+                               .most_wait_us = line_us < left_us ? line_us : left_us,
+                               .longest_wait_us = line_us < longest_us ? line_us : longest_us};
     enum progress progress;
 
     if (!limits_take_turn(limits, &pace, &wait_us)) {
@@ -199,6 +207,7 @@ static enum progress take_turn(struct request *request, uint64_t now_us)
         return request_fail(request, FAULT_APP_RATE, NULL);
     }
     if (wait_us > 0) {
+        request->turn_at_us = now_us + wait_us;
         begin_wait(request, WAIT_TURN);
         arm(request, wait_us);
         return PROGRESS_WAIT;

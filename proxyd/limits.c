@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 #define CHUNK_SLOTS 1024
-#define CHUNKS      4096 /* four million apps; slots beyond share the last ones */
+#define APART_US    1000000 /* how much the times at which workers ask may differ */
+#define CHUNKS      4096    /* four million apps; slots beyond share the last ones */
 
 struct slot {
     _Atomic uint32_t in_flight;
@@ -88,6 +89,19 @@ static uint64_t interval_us(const struct limits_pace *pace)
     return UINT64_C(1000000000) / pace->rate_milli;
 }
 
+/* Turns that lie further ahead than these limits let any lie were given out under others: under a rate of
+ * one a minute they would shut the app for hours after it was raised. One turn at once, then the rate. */
+static uint64_t under_these_limits(const struct limits_pace *pace, uint64_t most_ahead_us,
+                                   uint64_t full_at_us)
+{
+    uint64_t wait_us =
+        pace->most_wait_us > pace->longest_wait_us ? pace->most_wait_us : pace->longest_wait_us;
+
+    if (full_at_us <= pace->now_us + most_ahead_us + wait_us + APART_US)
+        return full_at_us;
+    return pace->now_us + most_ahead_us - interval_us(pace);
+}
+
 bool limits_take_turn(struct limits *limits, const struct limits_pace *pace, uint64_t *wait_us)
 {
     struct slot *slot = slot_of(limits, pace->slot);
@@ -95,7 +109,8 @@ bool limits_take_turn(struct limits *limits, const struct limits_pace *pace, uin
     uint64_t full_at = atomic_load_explicit(&slot->full_at_us, memory_order_relaxed);
 
     for (;;) {
-        uint64_t next = (full_at > pace->now_us ? full_at : pace->now_us) + interval_us(pace);
+        uint64_t lawful = under_these_limits(pace, most_ahead_us, full_at);
+        uint64_t next = (lawful > pace->now_us ? lawful : pace->now_us) + interval_us(pace);
         uint64_t ahead_us = next - pace->now_us;
 
         *wait_us = ahead_us > most_ahead_us ? ahead_us - most_ahead_us : 0;

@@ -16,10 +16,11 @@ enum limits_verdict { LIMITS_ENTERED, LIMITS_PROCESS_FULL, LIMITS_APP_FULL };
 /* An app's rate. */
 struct limits_pace {
     uint32_t slot;
-    uint64_t rate_milli;   /* requests per 1000 s; not 0 */
-    uint32_t burst;        /* how many may come at once within the rate; at least 1 */
-    uint64_t now_us;       /* monotonic */
-    uint64_t most_wait_us; /* for how long the request may be held back */
+    uint64_t rate_milli;      /* requests per 1000 s; not 0 */
+    uint32_t burst;           /* how many may come at once within the rate; at least 1 */
+    uint64_t now_us;          /* monotonic */
+    uint64_t most_wait_us;    /* for how long the request may be held back */
+    uint64_t longest_wait_us; /* the same of any request of the app */
 };
 
 struct limits *limits_new(uint32_t max_in_flight);
@@ -30,7 +31,8 @@ void limits_leave(struct limits *limits, uint32_t slot);
 /*
  * GCRA. True: a turn of the app's rate is the request's, in `*wait_us` from now (0: at once). Turns
  * are given out in the order of asking, over all workers, and not taken back. False: it would have
- * to wait for longer than it may; in `*wait_us` there is a turn without waiting.
+ * to wait for longer than it may; in `*wait_us` there is a turn without waiting. What was given out
+ * under a slower rate or a larger burst is forgotten as soon as the new ones could not have given it.
  */
 bool limits_take_turn(struct limits *limits, const struct limits_pace *pace, uint64_t *wait_us);
 /* Undoes limits_take_turn for a request that needed not wait and was then refused at once. */

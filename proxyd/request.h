@@ -103,6 +103,7 @@ struct request {
     struct queue_waiter waiter;
     struct event *wait_timer;
     uint64_t wait_since_us, wait_until_us; /* monotonic; since: 0 when it did not wait */
+    uint64_t turn_at_us;                   /* its turn of the app's rate */
     uint64_t queued_us;
 
     /* encode */

@@ -197,7 +197,7 @@ void respond_refusal(const struct incoming_refusal *refusal, const struct config
     write_refusal_detail(refusal, config, &detail);
     buffer_append_byte(&detail, '\0');
     REQUIRE(detail.error == ERROR_NONE);
-    fault_problem(body, refusal_fault(refusal), refusal->status, detail.data, refusal->request_id);
+    fault_problem(body, refusal_fault(refusal), refusal->status, detail.data, refusal->own_id);
     buffer_release(&detail);
 }
 

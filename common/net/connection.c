@@ -2,9 +2,7 @@
 #include "common/net/connection.h"
 
 #include "common/base/clock.h"
-#include "common/base/id.h"
-#include "common/net/response.h"
-#include "common/net/syntax.h"
+#include "common/net/refusal.h"
 #include "common/net/tls.h"
 
 #include <event2/buffer.h>
@@ -16,16 +14,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LINGER_MS         1000
-#define LINGER_BYTES      (8 * 1024 * 1024)
-#define DRAIN_AGAIN_MS    20 /* until a request that has come is read */
-#define READ_AHEAD_BYTES  (64 * 1024)
-#define BODY_CHECK_MS     1000 /* between looks at a slow body's rate */
-#define PROBLEM_MAX_BYTES (64 * 1024)
-#define HEAD_MAX_BYTES    1024
-#define SPARE_MAX_BYTES   4096 /* of head that a spare guard may keep */
-#define SWEEP_MAX_MS      1000
-#define REQUEST_ID_SIZE   129 /* 1 to 128 of A-Za-z0-9._- */
+#define LINGER_MS        1000
+#define LINGER_BYTES     (8 * 1024 * 1024)
+#define DRAIN_AGAIN_MS   20 /* until a request that has come is read */
+#define READ_AHEAD_BYTES (64 * 1024)
+#define BODY_CHECK_MS    1000 /* between looks at a slow body's rate */
+#define SPARE_MAX_BYTES  4096 /* of head that a spare guard may keep */
+#define SWEEP_MAX_MS     1000
 
 static struct timeval timeval_of(int64_t ms)
 {
@@ -192,7 +187,8 @@ static uint64_t on_head(void *context)
     struct connection_set *set = connection->set;
 
     connection->in_body = true;
-    connection->state_since_us = clock_monotonic_us();
+    connection->state_since_us = connection->mark_us = clock_monotonic_us();
+    connection->mark_bytes = 0;
     if (is_armed(connection))
         arm_deadline(connection, set->limits->body_timeout_ms);
     return set->hooks.body_limit(connection, set->context);
@@ -278,53 +274,18 @@ static void on_refusal_event(struct bufferevent *bufferevent, short what, void *
     connection_close(connection, false);
 }
 
-/* The client's own request id when it came and is lawful, else a new one. */
-static void choose_request_id(const struct connection *connection, char id[REQUEST_ID_SIZE])
-{
-    struct view given;
-
-    if (guard_header(connection->guard, "X-Request-Id", &given) && given.length > 0 &&
-        given.length < REQUEST_ID_SIZE && syntax_is(given, SYNTAX_HOST) &&
-        view_find(given, '~') == SIZE_MAX) {
-        memcpy(id, given.data, given.length);
-        id[given.length] = 0;
-    } else {
-        id_make(id);
-    }
-}
-
 /*
  * The bufferevent is taken from evhttp, which has seen nothing but legal bytes and waits for more:
  * it gets none. It still owns the connection and frees it at the end.
  */
 static void write_refusal(struct connection *connection)
 {
-    struct connection_set *set = connection->set;
     struct bufferevent *bufferevent = connection->bufferevent;
     struct evbuffer *output = bufferevent_get_output(bufferevent);
-    char request_id[REQUEST_ID_SIZE];
     struct buffer head, body;
 
-    choose_request_id(connection, request_id);
-    enum guard_reason reason = connection->guard->reason;
-    struct incoming_header headers[4] = {{VIEW("Content-Type"), VIEW("application/problem+json")},
-                                         {VIEW("X-Request-Id"), view_of(request_id)}};
-    size_t header_count = 2;
-
-    if (reason == GUARD_UNAUTHORIZED)
-        headers[header_count++] =
-            (struct incoming_header){VIEW("WWW-Authenticate"), VIEW("Bearer")};
-    if (reason == GUARD_BUSY)
-        headers[header_count++] = (struct incoming_header){VIEW("Retry-After"), VIEW("1")};
-
-    buffer_init(&head, HEAD_MAX_BYTES);
-    buffer_init(&body, PROBLEM_MAX_BYTES);
     disarm(connection);
-    headers[header_count] = set->hooks.refuse(connection, request_id, &body, set->context);
-    header_count += headers[header_count].name.length > 0;
-    response_write_head(&head, guard_reason_status(reason), headers, header_count, RESPONSE_LENGTH,
-                        body.length, true);
-    REQUIRE(head.error == ERROR_NONE);
+    refusal_compose(connection, &head, &body);
     bufferevent_setcb(bufferevent, NULL, on_refusal_written, on_refusal_event, connection);
     bufferevent_setwatermark(bufferevent, EV_READ, 0, 0);
     bufferevent_setwatermark(bufferevent, EV_WRITE, 0, 0);
@@ -344,13 +305,27 @@ void connection_refuse(struct connection *connection, enum guard_reason reason)
     want_turn(connection);
 }
 
+/* Who sent much at once may not stand still for as long as that would have taken, at our memory's cost:
+ * the rate is asked for of each stretch of time as well. */
+static bool goes_on(struct connection *connection, uint64_t now_us, uint64_t rate)
+{
+    uint64_t bytes = connection->guard->body_bytes, stretch_us = now_us - connection->mark_us;
+
+    if (stretch_us < (uint64_t)connection->set->limits->body_timeout_ms * 1000)
+        return true;
+    bool enough = bytes - connection->mark_bytes >= stretch_us / 1000000 * rate;
+    connection->mark_us = now_us;
+    connection->mark_bytes = bytes;
+    return enough;
+}
+
 static void check_body_rate(struct connection *connection)
 {
-    const struct incoming_limits *limits = connection->set->limits;
-    uint64_t elapsed_us = clock_monotonic_us() - connection->state_since_us;
-    uint64_t due = elapsed_us / 1000000 * (uint64_t)limits->body_min_bytes_per_s;
+    uint64_t rate = (uint64_t)connection->set->limits->body_min_bytes_per_s;
+    uint64_t now_us = clock_monotonic_us(), elapsed_us = now_us - connection->state_since_us;
 
-    if (limits->body_min_bytes_per_s > 0 && connection->guard->body_bytes >= due)
+    if (rate > 0 && connection->guard->body_bytes >= elapsed_us / 1000000 * rate &&
+        goes_on(connection, now_us, rate))
         arm_deadline(connection, BODY_CHECK_MS);
     else
         connection_refuse(connection, GUARD_SLOW);

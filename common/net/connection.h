@@ -44,8 +44,9 @@ struct connection {
     struct gate gate;
     struct event *deadline; /* made only when a message does not come in one read */
     uint64_t state_since_us;
-    uint64_t started_us; /* first byte of the message */
-    size_t held;         /* bytes of a body that is coming in, as the budget knows */
+    uint64_t started_us;          /* first byte of the message */
+    uint64_t mark_us, mark_bytes; /* how far its body was, some time ago */
+    size_t held;                  /* bytes of a body that is coming in, as the budget knows */
     bool in_body;
     bool counted;    /* in the set's peers */
     bool must_close; /* in the next turn */
@@ -69,7 +70,7 @@ struct connection_hooks {
     /* Tells the user of the refusal and writes the body of its answer, which goes out with
      * X-Request-Id: request_id, and with the header that it gives back (no name: none). */
     struct incoming_header (*refuse)(struct connection *connection, const char *request_id,
-                                     struct buffer *body, void *context);
+                                     const char *own_id, struct buffer *body, void *context);
     /* Makes evhttp free the connection (connection_free follows from its close callback). */
     void (*close)(struct connection *connection, void *context);
 };

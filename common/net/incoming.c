@@ -53,6 +53,16 @@ static void orphan_request(struct incoming_request *request)
         incoming_request_notice(request);
 }
 
+/* A stream that was cut is answered for us; for evhttp it is under way, and when the client leaves
+ * before the connection is closed, evhttp lets go of it: it is ours to free then. */
+static void release_answered(struct incoming_request *request)
+{
+    if (evhttp_request_get_connection(request->evhttp))
+        incoming_request_free(request);
+    else
+        incoming_bury(request);
+}
+
 /* ---- connections ---- */
 
 /* evhttp takes its read callback away while it writes an answer. */
@@ -73,7 +83,7 @@ static void on_evhttp_close(struct evhttp_connection *evhttp, void *context)
 
     (void)evhttp;
     if (connection->request && connection->request->answered)
-        incoming_request_free(connection->request);
+        release_answered(connection->request);
     else if (connection->request)
         orphan_request(connection->request);
     else if (connection->state == CONNECTION_PENDING && !is_reading(connection))
@@ -161,8 +171,8 @@ static uint64_t limit_body(struct connection *connection, void *context)
 }
 
 static struct incoming_header refuse_connection(struct connection *connection,
-                                                const char *request_id, struct buffer *body,
-                                                void *context)
+                                                const char *request_id, const char *own_id,
+                                                struct buffer *body, void *context)
 {
     struct incoming *incoming = context;
     const struct incoming_handlers *handlers = &incoming->handlers;
@@ -172,8 +182,11 @@ static struct incoming_header refuse_connection(struct connection *connection,
         .peer_address = view_of(connection->peer_address),
         .method = guard_method(connection->guard),
         .target = guard_target(connection->guard),
+        .host = guard_host(connection->guard),
+        .started_us = connection->started_us,
         .max_body_bytes = connection->guard->max_body_bytes,
         .request_id = request_id,
+        .own_id = own_id,
     };
 
     if (handlers->refusal_body)

@@ -30,7 +30,8 @@ struct incoming_limits {
                                      handshake, then cut. default 10 s */
     int64_t idle_timeout_ms;      /* kept-alive connection without a byte: closed. default 75 s */
     int64_t body_timeout_ms;      /* whole body at the least: default 30 s, and … */
-    int64_t body_min_bytes_per_s; /* … longer while this rate is kept. default 1000 */
+    int64_t body_min_bytes_per_s; /* … longer while this rate is kept, over all of it and over
+                                   * each body_timeout_ms. default 1000 */
     int64_t drain_idle_ms;    /* draining: a silent connection is kept for so long. default 1 s */
     int64_t write_timeout_ms; /* no byte of the answer taken for so long: cut. default 30 s */
     unsigned max_connections; /* default 10,000; beyond: accepting pauses */
@@ -45,10 +46,12 @@ extern const struct incoming_limits incoming_default_limits;
 struct incoming_refusal {
     enum guard_reason reason;
     int status;
-    struct view peer_address;   /* "203.0.113.7" */
-    struct view method, target; /* what is known of them; may be empty */
-    uint64_t max_body_bytes;    /* what would have been taken of a body */
-    const char *request_id;     /* the id that the answer names */
+    struct view peer_address;         /* "203.0.113.7" */
+    struct view method, target, host; /* what is known of them; may be empty */
+    uint64_t started_us;              /* monotonic: its first byte came */
+    uint64_t max_body_bytes;          /* what would have been taken of a body */
+    const char *request_id; /* the id that the answer names: the client's when it is lawful */
+    const char *own_id;     /* of ours, a UUID; the same when the client gave none */
 };
 
 /* What the head alone allows to decide, before the body is read (and before 100 Continue). */

@@ -1,10 +1,12 @@
 """What the edge promises of HTTP itself: limits with their numbers, framing, what functions may not do to a response."""
 import collections
+import json
 import os
 import re
 import socket
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -49,6 +51,23 @@ def test_a_limit_is_named_with_its_number(proxyd, sent, status, words):
     assert head.startswith(f"HTTP/1.1 {status} "), answer[:200]
     assert "100 Continue" not in head
     assert words in body
+
+
+@pytest.mark.parametrize("own", [None, "abc-1", "x" * 128, "0190b6a0-0000-7000-8000-000000000000"])
+def test_the_line_of_what_was_refused_is_found_by_what_its_client_was_told(proxyd, own):
+    sent = GET.replace(b"GET / ", b"POST /refused ") + (f"X-Request-Id: {own}\r\n".encode() if own else b"") + b"Content-Length: 6291457\r\n"
+    with socket.create_connection(proxyd.address, 10) as peer:
+        peer.sendall(sent)
+        pause(0.2)
+        peer.sendall(b"\r\n")
+        head, _, body = harness.receive_all(peer).decode().partition("\r\n\r\n")
+    told = re.search(r"X-Request-Id: (\S+)", head)[1]
+    assert own is None or told == own
+    line = harness.wait_for(lambda: next((line for line in proxyd.access_lines() if told in (line["id"], line.get("client_request_id"))), None),
+                            5, "its line")
+    assert json.loads(body)["instance"] == "urn:uuid:" + str(uuid.UUID(line["id"])) and line["id"] != own
+    assert (line["status"], line["fault"], line["host"], line["path"]) == (413, "body-too-large", "hello.localhost", "/refused")
+    assert line["duration_us"] >= 150000
 
 
 def test_a_reply_over_the_limit_is_named_in_the_log(proxyd, aws):

@@ -71,6 +71,28 @@ static void a_rate_lets_its_burst_through_and_then_one_an_interval(void **state)
     limits_free(limits);
 }
 
+static void a_rate_that_is_raised_or_a_burst_that_is_lowered_acts_on_the_next_request(void **state)
+{
+    struct limits *limits = limits_new(100);
+    struct limits_pace slow = {.slot = 7, .rate_milli = 17, .burst = 60, .now_us = 1000000};
+    struct limits_pace fast = {.slot = 7, .rate_milli = 10000, .burst = 5, .now_us = 2000000};
+    struct limits_pace wide = {.slot = 8, .rate_milli = 10000, .burst = 1000, .now_us = 1000000};
+    struct limits_pace tight = {.slot = 8, .rate_milli = 10000, .burst = 5, .now_us = 2000000};
+    uint64_t wait = 0;
+
+    (void)state;
+    assert_int_equal(take_many(limits, &slow, 100, &wait), 60);
+    assert_int_equal(take_many(limits, &fast, 20, &wait), 1);
+    assert_int_equal(wait, 100000);
+    fast.now_us += 200000;
+    assert_int_equal(take_many(limits, &fast, 20, &wait), 2);
+    assert_int_equal(take_many(limits, &wide, 2000, &wait), 1000);
+    assert_int_equal(take_many(limits, &tight, 20, &wait), 1);
+    tight.now_us += 60000000;
+    assert_int_equal(take_many(limits, &tight, 20, &wait), 5);
+    limits_free(limits);
+}
+
 static void turns_that_may_be_waited_for_come_one_an_interval(void **state)
 {
     struct limits *limits = limits_new(100);
@@ -153,6 +175,7 @@ int main(void)
         cmocka_unit_test(the_process_is_full_at_its_limit),
         cmocka_unit_test(apps_do_not_take_each_others_places),
         cmocka_unit_test(a_rate_lets_its_burst_through_and_then_one_an_interval),
+        cmocka_unit_test(a_rate_that_is_raised_or_a_burst_that_is_lowered_acts_on_the_next_request),
         cmocka_unit_test(turns_that_may_be_waited_for_come_one_an_interval),
         cmocka_unit_test(a_turn_that_is_returned_is_the_next_ones),
         cmocka_unit_test(many_threads_never_exceed_a_limit_and_leave_nothing),

@@ -665,6 +665,25 @@ static void a_body_that_keeps_its_rate_may_take_longer(void **state)
     wire_close(&wire);
 }
 
+static void a_body_that_came_fast_and_then_stands_still_gets_408(void **state)
+{
+    struct server *server = *state;
+    char piece[20000];
+    struct wire wire;
+
+    memset(piece, 'x', sizeof(piece));
+    server->limits.body_timeout_ms = 1000;
+    server->limits.body_min_bytes_per_s = 100; /* all of it would pay for 200 s */
+    restart(server);
+    dial(server, &wire);
+    wire_send_text(&wire, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n");
+    wire_send(&wire, view_from(piece, sizeof(piece)));
+    wire_until_end(&wire);
+    assert_true(wire_has(&wire, "HTTP/1.1 408 "));
+    assert_int_equal(server->requests, 0);
+    wire_close(&wire);
+}
+
 static void idle_connections_are_closed(void **state)
 {
     struct server *server = *state;
@@ -800,6 +819,44 @@ static void a_stream_waits_for_a_slow_reader(void **state)
     wire_until(&wire, "last");
     wire_until_end(&wire);
     wire_close(&wire);
+}
+
+static void abort_held(evutil_socket_t fd, short events, void *context)
+{
+    struct server *server = context;
+
+    (void)fd;
+    (void)events;
+    incoming_stream_abort(server->held);
+    server->held = NULL;
+}
+
+/* In one turn of the loop, the cut first: nobody else would free what evhttp lets go of. */
+static void a_stream_that_is_cut_as_its_client_leaves_is_freed(void **state)
+{
+    struct server *server = *state;
+    struct event *cut;
+    struct wire wire;
+    int pair[2];
+
+    assert_int_equal(pipe(pair), 0);
+    cut = event_new(server->base, pair[0], EV_READ, abort_held, server);
+    event_add(cut, NULL);
+    dial(server, &wire);
+    wire_send_text(&wire, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (!server->held)
+        wire_turn(&wire);
+    incoming_stream_begin(server->held, 200, NULL, 0, NULL, NULL);
+    incoming_stream_write(server->held, VIEW("part"));
+    wire_until(&wire, "part");
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    wire_close(&wire);
+    wire_wait_ms(server->base, 20);
+    assert_null(server->held);
+    assert_int_equal(incoming_connections(server->incoming), 0);
+    event_free(cut);
+    close(pair[0]);
+    close(pair[1]);
 }
 
 static void an_aborted_stream_is_seen_as_cut(void **state)
@@ -1120,12 +1177,14 @@ int main(void)
         TEST(a_slow_head_gets_408),
         TEST(a_slow_body_gets_408),
         TEST(a_body_that_keeps_its_rate_may_take_longer),
+        TEST(a_body_that_came_fast_and_then_stands_still_gets_408),
         TEST(idle_connections_are_closed),
         TEST(a_pending_answer_never_times_out),
         TEST(a_client_that_takes_nothing_is_cut),
         TEST(a_client_that_leaves_is_noticed_while_the_answer_is_pending),
         TEST(a_stream_whose_client_leaves_can_be_ended_or_aborted),
         TEST(a_stream_waits_for_a_slow_reader),
+        TEST(a_stream_that_is_cut_as_its_client_leaves_is_freed),
         TEST(an_aborted_stream_is_seen_as_cut),
         TEST(what_is_sent_ahead_is_bounded),
         TEST(draining_answers_what_is_pending_and_closes_the_rest),
