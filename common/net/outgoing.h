@@ -1,6 +1,6 @@
 /*
  * HTTP requests that go out: libcurl multi on the caller's event loop, one `struct outgoing` per
- * loop. Only outgoing.c includes curl.h.
+ * loop. Only outgoing.c and its own parts know of curl.h.
  *
  * At most once: a request whose kept-alive connection turns out dead is never sent twice by libcurl
  * (CURLOPT_PREREQFUNCTION refuses the second try); the result says what is known of it: surely not
@@ -9,8 +9,8 @@
  * reset does not, a peer may read and reset before its delayed acknowledgement leaves).
  * on_done always comes from the loop, never from inside outgoing_send. Completion, cancel and free
  * in any order are safe, also from inside on_done and on_bytes; a call dies once. HTTP/1.1
- * kept-alive pool, HTTP/2 on request; no proxies from the environment; no redirects; TLS always verified. Answers may
- * have 64 KiB of headers. Programs that use this must ignore SIGPIPE.
+ * kept-alive pool, HTTP/2 on request; no proxies from the environment; no redirects; TLS always
+ * verified, its sessions resumed. Answers may have 64 KiB of headers. Programs that use this must ignore SIGPIPE.
  */
 #ifndef COMMON_NET_OUTGOING_H
 #define COMMON_NET_OUTGOING_H

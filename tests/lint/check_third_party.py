@@ -3,7 +3,7 @@ import re
 
 ONLY = {
     "lmdb.h": ["common/store/store_lmdb.h"],
-    "curl/": ["common/net/outgoing.c"],
+    "curl/": ["common/net/outgoing_call.h"],
     "event2/http": ["common/net/incoming.c", "common/net/incoming_answer.c"],
     "cjson/": ["common/base/json.c"],
     "zip.h": ["common/base/archive.c"],
