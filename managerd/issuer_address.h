@@ -10,8 +10,8 @@ struct sockaddr;
 /* https; with `loopback` also plain http to localhost, 127.0.0.0/8 and [::1] by name. */
 bool issuer_url_allowed(struct view url, bool loopback);
 /* Not: unspecified, multicast and reserved addresses; loopback, and link-local ones with the
- * metadata services of clouds (169.254.0.0/16, fe80::/10, fd00:ec2::/32), unless allowed. IPv4
- * within IPv6 counts as what it is. Private networks are fine: issuers live there. */
+ * metadata services of clouds (169.254.0.0/16, fe80::/10, fd00:ec2::/32 and single ones of others),
+ * unless allowed. IPv4 within IPv6 counts as what it is. Private networks are fine: issuers live there. */
 bool issuer_address_allowed(const struct sockaddr *address, bool loopback, bool link_local);
 
 #endif

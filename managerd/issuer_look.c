@@ -121,8 +121,8 @@ static bool failed_answer(struct source *source, const char *what,
 {
     if (source->address_refused && result->error)
         fail(source,
-             "%s: its address is one of this machine or its link, which MANAGERD_JWKS_ALLOW does "
-             "not allow.",
+             "%s: its address is a loopback or link-local one, or a metadata service's, which "
+             "MANAGERD_JWKS_ALLOW does not allow.",
              what);
     else if (result->error == ERROR_TOO_BIG)
         fail(source, "%s: the answer has more than %d bytes.", what, JWK_SET_MAX_BYTES);

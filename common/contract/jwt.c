@@ -111,7 +111,7 @@ static enum jwt_verdict read_header(struct arena *arena, struct parts *parts)
     if (json_type_of(header) != JSON_OBJECT || !json_get_string(header, "alg", &algorithm) ||
         (kid && json_type_of(kid) != JSON_STRING))
         verdict = JWT_MALFORMED;
-    else if (json_get(header, "crit"))
+    else if (json_get(header, "crit") || json_get(header, "b64")) /* RFC 7797 section 7 */
         verdict = JWT_CRITICAL;
     else if (!signature_algorithm_parse(algorithm, &parts->algorithm))
         verdict = JWT_ALGORITHM;

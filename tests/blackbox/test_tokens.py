@@ -1,12 +1,17 @@
 """Bearer tokens: which are taken, what is said of the others, and what functions see; with hand-made routes."""
 import base64
 import hashlib
+import http.client
 import json
 import pathlib
+import random
 import subprocess
 import time
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
 from fake_lambda import FakeLambda, Proxy, app, expect_fault, version
 from harness import raw, request
@@ -127,6 +132,84 @@ def test_no_vector_of_a_bad_token_opens_the_app(edge):
         refused = request(proxyd.url + "/", host=f"{name}.localhost", headers={"Authorization": f"Bearer {vector['token']}"})
         assert refused.status == 401 or (refused.status, vector["verdict"]) == (431, "too-long"), f"{stem}: {refused}"
         assert aws.count(name) == 0
+
+
+# -- beside PyJWT --
+
+TIMES = ["0", "-1", "-0", "1e10", "1e400", "99999999999999999999", "1" * 64, "true", "null", '""', "[]", "{}", "NaN", "Infinity", "0x7fffffff"]
+NAMES = ['"app-1"', '["x","app-1"]', '["app-1",5]', '[["app-1"]]', '"APP-1"', '"app-1 "', '"app-1\\u0000"', "5", "null", "[]"]
+ISSUERS = [f'"{KEYS.issuer}{end}"' for end in ("/", "\\u0000", "#", "\u200b")] + [json.dumps(KEYS.issuer.upper()), f'["{KEYS.issuer}"]',
+           '"https://issuer.example/p\u043eol"', '"https:\\/\\/issuer.example/poo\\u006c"', "null"]
+HEADS = [("alg", value) for value in ('"none"', '"HS256"', '"RS256"', '"ES256"', '"EdDSA"', '"PS256"', '"es256"', '["ES256"]', "null", '""')]
+HEADS += [("kid", value) for value in ('"rs"', '"es"', '"ed"', '""', "null", '"../../keys"', '"es\\u0000"', "5")]
+HEADS += [("b64", "false"), ("crit", '["exp"]'), ("jku", '"https://evil.example"'), ("jwk", "{}"), ("alg\\u0000", '"none"'), ("\\u0061lg", '"none"')]
+ORDERS = {"es": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551, "ed": 2**252 + 27742317777372353535851937790883648493}
+
+
+def signature_of(kid, message, chance):
+    """A good one, or one of the ways to write it that must not count."""
+    key, algorithm = KEYS.keys[kid]
+    how = chance.choice(["good"] * 8 + ["bit", "longer", "shorter", "zero", "der", "beyond the order"])
+    if algorithm == "RS256":
+        good = key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+    elif algorithm == "EdDSA":
+        good = key.sign(message)
+        if how == "beyond the order":
+            return good[:32] + (int.from_bytes(good[32:], "little") + ORDERS["ed"]).to_bytes(32, "little")
+    else:
+        der = key.sign(message, ec.ECDSA(hashes.SHA256()))
+        r, s = utils.decode_dss_signature(der)
+        if how == "der":
+            return der
+        if how == "beyond the order":
+            return (r.to_bytes(32, "big") + (s + ORDERS["es"]).to_bytes(33, "big"))[-64:] if s + ORDERS["es"] < 1 << 256 else ORDERS["es"].to_bytes(32, "big") * 2
+        good = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    return {"bit": bytes([good[0] ^ 1]) + good[1:], "longer": good + b"\0", "shorter": good[:-1], "zero": bytes(len(good))}.get(how, good)
+
+
+def odd_token(chance):
+    """Signed by a key of the issuer, and odd in up to two places: members twice, of strange types, in other letters, beyond all numbers."""
+    now, kid = int(time.time()), chance.choice(list(KEYS.keys))
+    head = [("alg", json.dumps(KEYS.keys[kid][1])), ("kid", json.dumps(kid))]
+    claims = [("iss", json.dumps(KEYS.issuer)), ("aud", '"app-1"'), ("exp", str(now + 600)), ("sub", '"u"')]
+    near = [str(now + offset) for offset in (-600, -90, -30, 30, 90)] + [f"{now + 90}.9", f'"{now + 90}"']
+    for _ in range(chance.choice([0, 1, 1, 2])):
+        which = chance.choice(["iss", "aud", "exp", "exp", "nbf", "iat", "head", "gone", "exp\\u0000", "\\u0065xp", "EXP", "client_id"])
+        values = ISSUERS if which == "iss" else NAMES if which in ("aud", "client_id") else TIMES + near
+        if which == "head":
+            member = chance.choice(HEADS)
+            head = [*[row for row in head if row[0] != member[0] or chance.random() < 0.2], member]
+        elif which == "gone":
+            claims.pop(chance.randrange(len(claims)))
+        else:
+            claims = [*[row for row in claims if row[0] != which or chance.random() < 0.2], (which, chance.choice(values))]
+    parts = [b64(("{" + ",".join(f'"{name}":{value}' for name, value in rows) + "}").encode()) for rows in (head, claims)]
+    return ".".join([*parts, b64(signature_of(kid, ".".join(parts).encode(), chance))]) + chance.choice([""] * 20 + ["=", "."])
+
+
+def opens_by_pyjwt(token):
+    try:
+        key, algorithm = KEYS.keys[jwt.get_unverified_header(token)["kid"]]
+        jwt.decode(token, key.public_key(), [algorithm], {"require": ["exp", "iss"]}, audience="app-1", issuer=KEYS.issuer, leeway=60)
+        return True
+    except (jwt.PyJWTError, LookupError, TypeError, ValueError):
+        return False
+
+
+def test_no_odd_token_opens_the_app_unless_pyjwt_takes_it_too(edge):
+    _, proxyd = edge
+    chance, opened, shut = random.Random(20261124), 0, 0
+    connection = http.client.HTTPConnection(*proxyd.address, timeout=20)
+    for _ in range(1500):
+        token = odd_token(chance)
+        connection.request("GET", "/", headers={"Host": "plain.localhost", "Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status in (200, 401), (answer.status, token)
+        assert answer.status == 401 or opens_by_pyjwt(token), token
+        opened, shut = opened + (answer.status == 200), shut + (answer.status == 401)
+    connection.close()
+    assert opened > 200 and shut > 500, (opened, shut)
 
 
 def test_scopes_are_asked_for_and_shown(edge):
