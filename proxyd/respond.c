@@ -108,6 +108,8 @@ static void send_response(struct request *request)
     count = add_hsts(request, headers, count, hsts);
     request->status = reply->status;
     request->first_byte_us = clock_monotonic_us() - request->started_us;
+    if (reply->has_own_length)
+        incoming_tell_length(request->incoming, reply->own_length);
     if (request->forwards) {
         incoming_stream_begin(request->incoming, reply->status, headers, count,
                               forward_client_ready, request);

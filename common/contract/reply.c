@@ -16,6 +16,7 @@ struct decoder {
     struct buffer *problem;
     size_t header_capacity;
     size_t header_bytes;
+    bool length_seen;
     size_t headers_seen;    /* also those that are dropped */
     struct view connection; /* values of the reply's own Connection headers, joined */
 };
@@ -241,6 +242,7 @@ static bool grow_headers(struct decoder *decoder)
 }
 
 /* What is dropped costs time too. */
+#define LENGTH_MAX       999999999999999                 /* fifteen digits, as in requests */
 #define HEADERS_SEEN_MAX ((size_t)4 * REPLY_MAX_HEADERS) /* a name and a value are two */
 
 static enum error count_header(struct decoder *decoder, size_t bytes)
@@ -295,6 +297,22 @@ static enum error note_connection(struct decoder *decoder, struct view value)
     return ERROR_NONE;
 }
 
+/* The framing is never taken from it; but to HEAD it tells what only the function knows. */
+static void note_length(struct decoder *decoder, struct view value)
+{
+    struct reply *reply = decoder->reply;
+    uint64_t length;
+
+    if (view_to_u64(value, LENGTH_MAX, &length) != ERROR_NONE ||
+        (decoder->length_seen && (!reply->has_own_length || length != reply->own_length))) {
+        reply->has_own_length = false;
+    } else {
+        reply->has_own_length = true;
+        reply->own_length = length;
+    }
+    decoder->length_seen = true;
+}
+
 /* One header line from whatever the function gave as its value. */
 static enum error add_header(struct decoder *decoder, struct view name,
                              const struct json_part *part)
@@ -316,6 +334,8 @@ static enum error add_header(struct decoder *decoder, struct view name,
     value = view_trim(value);
     if (view_equal_nocase(name, VIEW("Connection")))
         return note_connection(decoder, value);
+    if (view_equal_nocase(name, VIEW("Content-Length")))
+        note_length(decoder, value);
     if (is_dropped(name))
         return ERROR_NONE;
     /* Two types would leave the choice to the client: the last one counts. */

@@ -19,6 +19,9 @@ struct reply {
                                      cookie; one Content-Type, defaulted (not for 204 and 304) */
     size_t header_count;
     struct view body; /* decoded; in the arena or borrowed from the payload */
+    bool
+        has_own_length; /* Content-Length as the function gave it, once and lawful: of use for HEAD */
+    uint64_t own_length;
 };
 
 #define REPLY_MAX_HEADERS      200

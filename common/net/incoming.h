@@ -150,6 +150,9 @@ void incoming_reply(struct incoming_request *request, int status,
                     const struct incoming_header *headers, size_t header_count, struct view body,
                     void (*free_body)(const void *data, size_t length, void *context),
                     void *free_context);
+/* To HEAD: the length that GET would bring, for an answer whose own body is empty (RFC 9110 section
+ * 8.6). Nothing to other methods. Call before answering. */
+void incoming_tell_length(struct incoming_request *request, uint64_t length);
 /* The connection is closed after the answer. Call before answering. */
 void incoming_close_after(struct incoming_request *request);
 

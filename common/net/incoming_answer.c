@@ -67,12 +67,14 @@ static void add_head(struct incoming_request *request, int status,
         add_header(request, VIEW("Connection"), VIEW("close"));
 }
 
-static void add_content_length(struct incoming_request *request, uint64_t length)
+/* Where the status allows a body. */
+static void tell_length(struct incoming_request *request, int status, uint64_t length)
 {
     char digits[24];
     int count = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)length);
 
-    add_header(request, VIEW("Content-Length"), view_from(digits, (size_t)count));
+    if (response_has_body(status, false))
+        add_header(request, VIEW("Content-Length"), view_from(digits, (size_t)count));
 }
 
 /* Bodies are as large as clients and apps make them: want of memory costs the connection only. */
@@ -99,8 +101,10 @@ void incoming_reply(struct incoming_request *request, int status,
     if (request->connection) {
         add_head(request, status, headers, header_count);
         /* RFC 9110 section 8.6: to HEAD, the length that GET would bring, or none. */
-        if (response_has_body(status, false) && !(is_head_request(request) && body.length == 0))
-            add_content_length(request, body.length);
+        if (body.length > 0 || !is_head_request(request))
+            tell_length(request, status, body.length);
+        else if (request->tells_length)
+            tell_length(request, status, request->told_length);
         wanted = wanted && !request->bodiless;
         filled = wanted && fill_out(incoming, body, free_body, free_context);
     }
@@ -119,6 +123,12 @@ void incoming_reply(struct incoming_request *request, int status,
         incoming_request_hold(request, evbuffer_get_length(incoming->out));
     evhttp_send_reply(request->evhttp, status, response_phrase(status), incoming->out);
     mind_writing(request->connection);
+}
+
+void incoming_tell_length(struct incoming_request *request, uint64_t length)
+{
+    request->tells_length = is_head_request(request);
+    request->told_length = length;
 }
 
 void incoming_close_after(struct incoming_request *request)
@@ -150,6 +160,8 @@ void incoming_stream_begin(struct incoming_request *request, int status,
     if (!request->connection)
         return;
     add_head(request, status, headers, header_count);
+    if (request->tells_length)
+        tell_length(request, status, request->told_length);
     evhttp_send_reply_start(request->evhttp, status, response_phrase(status));
     mind_writing(request->connection);
     bufferevent_setwatermark(request->connection->bufferevent, EV_WRITE, LOW_MARK_BYTES, 0);

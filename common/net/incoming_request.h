@@ -40,6 +40,8 @@ struct incoming_request {
     void *gone_context;
     void (*on_writable)(void *context);
     void *writable_context;
+    uint64_t told_length; /* to HEAD, when tells_length */
+    bool tells_length;
     bool answered, streaming, bodiless, close_after, closes, wants_writable, noticed;
     TAILQ_ENTRY(incoming_request) all, notice;
 };

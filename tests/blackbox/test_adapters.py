@@ -121,8 +121,8 @@ ROWS = {
     "500": Row("GET", "/fail", status=500),
 }
 
-# Headers that belong to the connection or to the server in front, which is another one. Content-Length: bodies are compared
-# themselves, and a function's is never believed, so HEAD is told none when the adapter left the body out (RFC 9110 section 8.6).
+# Headers that belong to the connection or to the server in front, which is another one. Content-Length is compared for HEAD alone,
+# elsewhere bodies are compared themselves.
 SERVERS_OWN = {"connection", "keep-alive", "date", "transfer-encoding", "x-request-id", "x-orchestrator-version", "content-length"}
 
 # The type that AWS gives to answers without one.
@@ -263,7 +263,7 @@ def against_table(row, response):
     return problems
 
 
-def against_node(response, own, default_type):
+def against_node(response, own, default_type, head):
     problems = {}
     differ(problems, "status", response.status, own.status)
     differ(problems, "body", body_of(response), body_of(own))
@@ -274,6 +274,8 @@ def against_node(response, own, default_type):
         wanted.pop("etag", None), got.pop("etag", None)
     for name in set(got) | set(wanted):
         differ(problems, name, got.get(name), wanted.get(name))
+    if head:
+        differ(problems, "content-length", response.header("Content-Length"), own.header("Content-Length"))
     return problems
 
 
@@ -285,7 +287,7 @@ def test_the_answers_are_those_of_node(deployed, direct, payload_format, adapter
     problems = {}
     for name, row in ROWS.items():
         response = ask(stack.proxyd.address[1], row, host, adapter)
-        found = against_node(response, of_node(direct, framework, name, host), default_type) if framework else against_table(row, response)
+        found = against_node(response, of_node(direct, framework, name, host), default_type, row.method == "HEAD") if framework else against_table(row, response)
         problems |= {f"{name}: {what}": problem for what, problem in found.items()}
     expected = named(adapter, payload_format)
     unexpected = [f"{what}: {problems[what]}" for what in sorted(set(problems) - expected)]

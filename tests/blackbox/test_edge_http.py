@@ -93,6 +93,14 @@ def test_head_tells_the_length_and_the_connection_goes_on(proxyd, aws):
     assert second.endswith("\r\n\r\ntwelve bytes")
 
 
+@pytest.mark.parametrize("given, told", [("17", "17"), ("0", "0"), ("1e3", None), ("-1", None), ("99999999999999999999", None), (None, None)])
+def test_head_is_told_the_length_that_the_function_names_for_a_body_it_leaves_out(proxyd, aws, given, told):
+    headers = {} if given is None else {"Content-Length": given}
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "headers": headers, "body": ""})
+    assert proxyd.app("hello", method="HEAD").header("Content-Length") == told
+    assert proxyd.app("hello").header("Content-Length") == "0", "to GET it tells nothing"
+
+
 @pytest.mark.parametrize("host", ["hello", "old"])
 def test_a_function_rules_neither_framing_nor_connection(proxyd, aws, host):
     headers = {"Content-Length": "3", "Transfer-Encoding": "chunked", "Connection": "upgrade", "Upgrade": "h2c", "Date": "never",

@@ -189,6 +189,42 @@ static void every_cut_of_a_reply_is_refused(void **state)
     assert_int_equal(reply_decode(EVENT_2_0, whole, &arena, &reply, &problem), ERROR_NONE);
 }
 
+static bool length_of(const char *headers, uint64_t *length)
+{
+    struct reply reply;
+    char *payload = arena_format(&arena, "{\"statusCode\":200,\"headers\":{%s}}", headers);
+    enum error error = reply_decode(EVENT_2_0, view_of(payload), &arena, &reply, &problem);
+
+    assert_int_equal(error, ERROR_NONE);
+    for (size_t i = 0; i < reply.header_count; i++)
+        assert_false(view_equal_nocase(reply.headers[i].name, VIEW("Content-Length")));
+    *length = reply.own_length;
+    return reply.has_own_length;
+}
+
+static void a_length_that_the_function_gave_is_kept_apart_when_it_is_one(void **state)
+{
+    static const char *const none[] = {
+        "",
+        "\"content-length\":\"\"",
+        "\"content-length\":\"+5\"",
+        "\"content-length\":\"5,5\"",
+        "\"content-length\":-1",
+        "\"content-length\":\"9999999999999999\"",
+        "\"content-length\":\"5\",\"Content-Length\":\"6\"",
+        "\"content-length\":\"x\",\"Content-Length\":\"6\"",
+    };
+    uint64_t length;
+
+    (void)state;
+    assert_true(length_of("\"Content-Length\":\"1234\"", &length) && length == 1234);
+    assert_true(length_of("\"content-length\":0", &length) && length == 0);
+    assert_true(length_of("\"content-length\":\"5\",\"Content-Length\":5", &length) && length == 5);
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        if (length_of(none[i], &length))
+            fail_msg("%s is a length", none[i]);
+}
+
 static void responses_without_content_are_known_by_method_and_status(void **state)
 {
     (void)state;
@@ -256,6 +292,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_arena_that_is_too_small_is_an_error_with_a_sentence,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_cut_of_a_reply_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_length_that_the_function_gave_is_kept_apart_when_it_is_one, set_up, tear_down),
         cmocka_unit_test(responses_without_content_are_known_by_method_and_status),
         cmocka_unit_test_setup_teardown(a_function_error_is_an_object_with_type_or_message, set_up,
                                         tear_down),
