@@ -7,7 +7,7 @@
  * check at the end. Buffers keep a NUL behind their last byte, so data may be read as a C string
  * when it holds no NUL.
  *
- * What each request calls hundreds of times is inline: it was an eighth of proxyd's own work.
+ * What each request calls hundreds of times is inline: it was an eighth of a request's own work.
  */
 #ifndef COMMON_BASE_BYTES_H
 #define COMMON_BASE_BYTES_H
