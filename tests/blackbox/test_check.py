@@ -5,6 +5,8 @@ import time
 import pytest
 
 import harness
+import wire_faults as wire
+from faulty_relay import FaultyRelay, own
 
 GOOD = """
 exports.handler = async (event) => {
@@ -141,6 +143,45 @@ def test_the_rule_that_a_stream_breaks_is_named(streamed, name):
         deploy(streamed, name, script, mode=mode, timeout=1 if "hangs" in name else 10)
     found = check(streamed, name if own else "s-cases", {"requests": [{"path": "/" + name}]})
     assert found["broken"] == [rule], found
+
+
+FRAMES = wire.chunk(wire.prelude(statusCode=200)) + wire.chunk(b"fine")
+WIRE = {  # what Lambda itself answers: (mode, answer, the rules that are broken)
+    "refused": ("buffered", own(403, "AccessDeniedException"), ["invoked"]),
+    "not-there": ("stream", own(404, "ResourceNotFoundException"), ["invoked"]),
+    "wrong-sum": ("stream", wire.sized(FRAMES[:-1] + b"\0" + wire.complete()), ["frames"]),
+    "no-end": ("stream", wire.sized(FRAMES), ["frames"]),
+    "half-a-message": ("auto", wire.sized(FRAMES + wire.complete()[:-9]), ["frames"]),
+    "whole": ("stream", wire.sized(FRAMES + wire.complete()), []),
+}
+
+
+class WireRelay(FaultyRelay):
+    def _break(self, peer, message, kind, attempt):
+        peer.sendall(WIRE[kind][1] if kind in WIRE else self._ask(message))
+        return True
+
+
+def test_what_lambda_answers_wrongly_is_named_too():
+    with harness.Stack() as stack, WireRelay(stack.lambda_local.url) as relay:
+        stack.managerd.options["AWS_ENDPOINT_URL_LAMBDA"] = relay.url
+        stack.managerd.restart()
+        for mode in ("buffered", "stream", "auto"):
+            deploy(stack, mode, returns("{statusCode: 200, body: ''}"), mode=mode)
+        for kind, (mode, _, rules) in WIRE.items():
+            relay.plan = lambda identity, attempt, kind=kind: kind
+            found = check(stack, mode, ONE)
+            assert (found["broken"], found["passed"]) == (rules, not rules), (kind, found)
+            assert all(row["why"] for row in found["rules"] if row["result"] == "fail")
+
+
+def test_a_reply_that_breaks_many_rules_has_each_of_them_named(stack):
+    worst = ("{statusCode: 99, headers: {'x a': 'b', 'Transfer-Encoding': 'x', 'x-b': 'a\\nb', 'X-Orchestrator-A': '1'}, multiValueHeaders: {a: 'b'}, "
+             "cookies: 5, body: {}, isBase64Encoded: 'x'}")
+    always = {"status-code", "multi-value-headers", "header-names", "header-values", "connection-headers", "reserved-headers", "body", "base64-flag"}
+    for fmt, multi, own_rule in (("2.0", False, "cookies"), ("1.0", False, "members"), ("alb", False, "cookies"), ("alb", True, "cookies")):
+        deploy(stack, "worst", returns(worst), fmt=fmt, multi=multi)
+        assert set(check(stack, "worst", ONE)["broken"]) == always | {own_rule}, (fmt, multi)
 
 
 @pytest.mark.parametrize("name, script, mode, fmt", [
