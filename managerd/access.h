@@ -18,8 +18,8 @@ extern const struct shape api_key_shape;
  * other. */
 void access_check(const struct json *access, struct faults *faults);
 /* The rules of an app (its record) for its route; views live in the arena. `issuer_keys` are those of
- * issuers_keys. ERROR_DAMAGED: a key that cannot be read; such an app gets no new route rather than
- * one with a rule less. */
+ * issuers_keys. An API key that cannot be read is left out: it opens nothing, and the rule stays.
+ * ERROR_NO_MEMORY, ERROR_TOO_BIG: the arena is full. */
 enum error access_route(const struct json *app, const struct json *issuer_keys, struct arena *arena,
                         struct route_access *access) MUST_CHECK;
 
