@@ -76,6 +76,8 @@ build_release() {
 start_all() {
   export PROXYD_LISTEN=${PROXYD_LISTEN:-0.0.0.0:8080} PROXYD_ADMIN_LISTEN=${PROXYD_ADMIN_LISTEN:-127.0.0.1:9080}
   export MANAGERD_LISTEN=${MANAGERD_LISTEN:-127.0.0.1:8081} LAMBDA_LOCAL_LISTEN=${LAMBDA_LOCAL_LISTEN:-127.0.0.1:9001}
+  # Canaries are judged by what this proxy measures.
+  [ "${PROXYD_ADMIN_LISTEN##*:}" = 0 ] || export MANAGERD_PROXIES=${MANAGERD_PROXIES:-$(reachable "$PROXYD_ADMIN_LISTEN")}
   port_is_free PROXYD_LISTEN
   port_is_free PROXYD_ADMIN_LISTEN
   port_is_free MANAGERD_LISTEN

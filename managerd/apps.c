@@ -3,7 +3,9 @@
 
 #include "common/base/clock.h"
 #include "managerd/access.h"
+#include "managerd/canary.h"
 #include "managerd/plan.h"
+#include "managerd/proxies.h"
 #include "managerd/resources.h"
 #include "managerd/secrets.h"
 
@@ -108,6 +110,46 @@ static bool has_role(const struct call *call, const struct json *app)
     return call->server->default_role || text_of(json_get(app, "function"), "role").length > 0;
 }
 
+static bool is_none(const struct json *traffic)
+{
+    return json_type_of(traffic) == JSON_STRING && view_equal_string(json_string(traffic), "none");
+}
+
+/* A canary needs figures, and says itself what traffic there is. */
+static void check_canary(struct call *call, const struct json *wish)
+{
+    const char *fault = NULL;
+    const struct json *traffic = json_get(wish, "traffic");
+    if (json_type_of(json_get(wish, "canary")) != JSON_OBJECT)
+        return;
+    if (is_none(traffic) || json_type_of(traffic) == JSON_OBJECT)
+        fault = "goes by steps of its own: leave traffic out";
+    else if (proxies_count(call->server->proxies) == 0)
+        fault = "needs what the proxies measure: MANAGERD_PROXIES names none";
+    if (fault && call->body)
+        fault_pointer(&call->faults, "/canary", "%s", fault);
+    else if (fault)
+        fault_parameter(&call->faults, "canary", "%s", fault);
+}
+
+/* The wish for a canary with every default; NULL: none. */
+static struct json *complete_canary(const struct json *wish)
+{
+    if (json_type_of(json_get(wish, "canary")) != JSON_OBJECT)
+        return NULL;
+    struct json *canary = json_copy(json_get(wish, "canary"));
+    shape_fill(&canary_shape, canary);
+    return canary;
+}
+
+/* Who deploys for traffic does not wait for a canary, nor for one that is still to begin. */
+static void end_canaries(struct call *call, struct json *internal, int64_t now_ms)
+{
+    json_set_integer(internal, "noCanaryThrough", integer_of(internal, "lastVersion"));
+    if (canary_undo(internal, now_ms))
+        call->publish = true;
+}
+
 static enum progress accept_deployment(struct call *call, struct json *app, uint64_t revision,
                                        const struct json *wish, const struct apps_package *package)
 {
@@ -118,9 +160,14 @@ static enum progress accept_deployment(struct call *call, struct json *app, uint
         .app = call_app(call), .created_by = view_of(call->principal.label), .now_ms = now};
     id_make(id);
     plan.id = view_of(id);
-    struct json *operation = plan_deploy(&plan, number, truth_of(internal, "functionClaimed"),
-                                         json_type_of(json_get(app, "probe")) == JSON_OBJECT,
-                                         truth_of(wish, "adopt"), json_get(wish, "traffic"));
+    struct json *canary = complete_canary(wish);
+    struct json *operation =
+        plan_deploy(&plan, number, truth_of(internal, "functionClaimed"),
+                    json_type_of(json_get(app, "probe")) == JSON_OBJECT, truth_of(wish, "adopt"),
+                    json_get(wish, "traffic"), canary);
+    json_free(canary);
+    if (!is_none(json_get(wish, "traffic")))
+        end_canaries(call, internal, now);
     struct json *stored = json_new_object();
     json_set_string(stored, "type", VIEW("zip"));
     json_set_string(stored, "sha256", package->sha256);
@@ -168,6 +215,8 @@ enum progress apps_deploy(struct call *call, const struct json *wish,
     } else if (!has_role(call, app.json)) {
         fault_pointer(&call->faults, "/function/role",
                       "is needed: set AWS_LAMBDA_ROLE_ARN for managerd, or give the app a role");
+        verdict = call_fail_faults(call);
+    } else if (check_canary(call, wish), call->faults.count) {
         verdict = call_fail_faults(call);
     } else {
         if (enable)

@@ -2,6 +2,7 @@
 #include "managerd/config.h"
 
 #include "common/contract/host.h"
+#include "managerd/proxies.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -45,6 +46,9 @@ static const struct option_row rows[] = {
      "GetFunction calls per second; AWS allows 100."},
     {"map-bytes", OPTION_BYTES, FIELD(map_bytes), "0", 0, INT64_MAX, false, NULL, NULL,
      "Largest size of each database; 0: 16 GiB."},
+    {"proxies", OPTION_STRING, FIELD(proxies), "127.0.0.1:9080", 0, 0, false, NULL, NULL,
+     "Admin addresses of all proxies (HOST:PORT), whose figures canaries are judged by: a list, of "
+     "names all addresses; none: no canaries."},
     {"jwks-interval", OPTION_DURATION, FIELD(jwks_interval_ms), "5m", 1000, 24 * 3600000, false,
      NULL, NULL, "How often the keys of token issuers are looked at."},
     {"jwks-max-age", OPTION_DURATION, FIELD(jwks_max_age_ms), "24h", 1000, 365ll * 24 * 3600000,
@@ -127,6 +131,13 @@ static bool check(struct config *config, struct buffer *problem)
                                           "loopback and link-local.");
             return false;
         }
+    }
+    if (!proxies_valid(view_of(config->proxies))) {
+        buffer_append_format(problem,
+                             "--proxies (MANAGERD_PROXIES): must be a list of up to %d HOST:PORT, "
+                             "separated by commas, or none.",
+                             PROXIES_LISTED);
+        return false;
     }
     if (config->token && strlen(config->token) < 8) {
         buffer_append_string(problem, "--token (MANAGERD_TOKEN): must have at least 8 characters.");

@@ -23,6 +23,7 @@ struct config {
     int64_t max_operations;
     int64_t aws_control_rate, aws_get_rate; /* calls per second */
     int64_t map_bytes;
+    char *proxies; /* a list, or "none" */
     int64_t jwks_interval_ms;
     int64_t jwks_max_age_ms;
     char *jwks_ca_file; /* NULL: the system's */

@@ -2,6 +2,7 @@
 #include "managerd/deploy.h"
 
 #include "common/base/clock.h"
+#include "managerd/canary.h"
 #include "managerd/publish.h"
 #include "managerd/records.h"
 #include "managerd/traffic.h"
@@ -14,6 +15,7 @@ static void step_shift_traffic(struct operation *operation);
 static void step_publish_routes(struct operation *operation);
 static void on_success(struct operation *operation);
 static void on_failure(struct operation *operation, const struct json *problem);
+static void after_failure(struct operation *operation);
 
 static const struct operation_step deploy_steps[] = {
     {"create-function", step_code, true},
@@ -24,12 +26,14 @@ static const struct operation_step deploy_steps[] = {
     {"probe", step_probe, true},
     {"save-version", step_save_version, true},
     {"shift-traffic", step_shift_traffic, false},
+    {"shift-canary", step_shift_canary, true},
+    {"watch-canary", step_watch_canary, true},
     {"publish-routes", step_publish_routes, false},
     {NULL, NULL, false},
 };
 
 const struct operation_type deploy_type = {"deploy",   deploy_steps, on_success,
-                                           on_failure, NULL,         NULL};
+                                           on_failure, NULL,         after_failure};
 
 static int64_t version_of(struct operation *operation)
 {
@@ -160,7 +164,7 @@ static void step_save_version(struct operation *operation)
 
 /* Since it was saved the version may have been asked to go: then it must not get traffic, now or
  * while this step commits. */
-static bool hold_ready_version(struct operation *operation)
+bool deploy_hold_version(struct operation *operation)
 {
     struct record version;
     struct key key = key_version(view_of(operation->app), version_of(operation));
@@ -197,7 +201,7 @@ static void step_shift_traffic(struct operation *operation)
         operation_step_done(operation, "No traffic: the app was rolled back meanwhile.");
         return;
     }
-    if (!hold_ready_version(operation)) {
+    if (!deploy_hold_version(operation)) {
         record_release(&app);
         return;
     }
@@ -255,13 +259,18 @@ static void on_success(struct operation *operation)
 {
     struct record app;
     struct key key = key_app(view_of(operation->app));
+    bool adopted = truth_of(operation_work(operation), "adopted");
     note_last_deployment(operation, "succeeded");
-    if (!truth_of(operation_work(operation), "adopted") ||
-        record_read(operation->environment->state, key.text, &app))
+    if (record_read(operation->environment->state, key.text, &app))
         return;
-    json_set_bool(object_in(app.json, "internal"), "adopted", true);
-    change_compare(&operation->change, key.text, app.revision);
-    change_put(&operation->change, key.text, app.json);
+    struct json *internal = object_in(app.json, "internal");
+    bool settles = canary_settle(operation, internal);
+    if (adopted)
+        json_set_bool(internal, "adopted", true);
+    if (adopted || settles) {
+        change_compare(&operation->change, key.text, app.revision);
+        change_put(&operation->change, key.text, app.json);
+    }
     record_release(&app);
 }
 
@@ -283,4 +292,18 @@ static void on_failure(struct operation *operation, const struct json *problem)
         record_release(&version);
     }
     note_last_deployment(operation, "failed");
+    canary_go_back(operation);
+}
+
+static void on_published_again(enum error error, void *context)
+{
+    (void)error, (void)context; /* the publisher itself tries again */
+}
+
+/* What a canary gave back is served again. */
+static void after_failure(struct operation *operation)
+{
+    if (json_type_of(json_get(operation_work(operation), "canary")) == JSON_OBJECT)
+        publish_app(operation->environment->publisher, view_of(operation->app), on_published_again,
+                    NULL);
 }

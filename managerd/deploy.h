@@ -22,5 +22,7 @@ void step_code(struct operation *operation);
 void step_configuration(struct operation *operation);
 void step_ready(struct operation *operation);
 void step_probe(struct operation *operation);
+/* Holds the commit of this step to the version's being ready; false: it is not, the step has failed. */
+bool deploy_hold_version(struct operation *operation);
 
 #endif

@@ -82,6 +82,8 @@ static void write_scalars(struct json_writer *w, const struct shape *shape)
                             field->description);
         else if (field->kind == SHAPE_OBJECT && strcmp(field->name, "http") == 0)
             write_scalars(w, field->of);
+        else if (strcmp(field->name, "canary") == 0)
+            write_parameter(w, VIEW("canary"), "query", false, "string", field->description);
     }
 }
 

@@ -20,7 +20,7 @@
 struct operations {
     struct operation_environment environment;
     struct operation *first, **end; /* unfinished, in the order of acceptance */
-    unsigned running, queued;
+    unsigned running, resting, queued;
     uint64_t succeeded, failed;
     bool stopping;
     struct event *dispatch;
@@ -30,6 +30,7 @@ static const struct operation_type *const types[] = {&deploy_type, &delete_type,
                                                      &delete_version_type};
 
 static void dispatch(struct operations *operations);
+static struct json *present_step(struct json *document);
 static void run_step(struct operation *operation);
 static void commit_document(struct operation *operation);
 static void end_operation(struct operation *operation, const char *state,
@@ -60,6 +61,9 @@ static void step_release(struct operation *operation)
         ask_stream_release(operation->stream);
     free(operation->stream);
     operation->stream = NULL;
+    if (operation->step_data)
+        operation->free_step_data(operation->step_data);
+    operation->step_data = NULL;
     evtimer_del(operation->timer);
     arena_release(&operation->arena);
     arena_init(&operation->arena, 1u << 20);
@@ -114,9 +118,24 @@ struct json *operation_work(struct operation *operation)
     return object_in(operation->document, "work");
 }
 
+struct json *operation_step(struct operation *operation)
+{
+    return present_step(operation->document);
+}
+
+void operation_rest(struct operation *operation)
+{
+    if (operation->resting)
+        return;
+    operation->resting = true;
+    operation->operations->running--;
+    operation->operations->resting++;
+    event_active(operation->operations->dispatch, 0, 0);
+}
+
 unsigned operations_running(const struct operations *operations)
 {
-    return operations->running;
+    return operations->running + operations->resting;
 }
 
 unsigned operations_queued(const struct operations *operations)
@@ -143,7 +162,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     struct operation *operation = context;
     (void)fd, (void)what;
-    if (operation->cancel && !operation->ending && operation->started) {
+    if (operation->cancel && !operation->ending && !operation->noting && operation->started) {
         operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
         return;
     }
@@ -435,7 +454,9 @@ static void retire(struct operation *operation)
     *link = operation->next;
     if (operations->end == &operation->next)
         operations->end = link;
-    if (operation->started)
+    if (operation->resting)
+        operations->resting--;
+    else if (operation->started)
         operations->running--;
     else
         operations->queued--;
@@ -494,10 +515,14 @@ static void on_committed(enum error error, uint64_t revision, void *context)
     operation->next_document = NULL;
     operation->revision = revision;
     operation->repeats = 0;
-    if (operation->ending)
+    if (operation->ending) {
         retire(operation);
-    else
+    } else if (operation->noting) {
+        operation->noting = false;
+        operation->after_note(operation);
+    } else {
         run_step(operation);
+    }
 }
 
 static void commit_document(struct operation *operation)
@@ -515,6 +540,16 @@ static void commit_document(struct operation *operation)
     }
     state_commit(operation->environment->state, &change, on_committed, operation);
     change_release(&change);
+}
+
+void operation_note(struct operation *operation, void (*next)(struct operation *operation))
+{
+    if (operation_stopped(operation))
+        return;
+    operation->noting = true;
+    operation->after_note = next;
+    operation->next_document = json_copy(operation->document);
+    commit_document(operation);
 }
 
 static void end_operation(struct operation *operation, const char *state,

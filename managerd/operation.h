@@ -23,6 +23,7 @@ struct event_base;
 struct operation;
 struct operations;
 struct packages;
+struct proxies;
 struct publisher;
 struct secrets;
 
@@ -34,6 +35,7 @@ struct operation_environment {
     struct lambda_control *control;
     struct packages *packages;
     const struct secrets *secrets;
+    struct proxies *proxies; /* who measure versions; NULL: nobody */
     const char *installation;
     const char *default_role;
     int64_t drain_ms; /* how long to wait for requests under way; <0: the longest deadline */
@@ -76,17 +78,22 @@ struct operation {
     void (*on_timer)(struct operation *operation);
     void (*on_answer)(struct operation *operation, const struct lambda_answer *answer);
     uint64_t step_began_us;
+    void *step_data; /* the step's own, freed with it; NULL: none */
+    void (*free_step_data)(void *data);
     unsigned polls;   /* looks taken in this step, for the rising delay */
     unsigned tries;   /* changes that AWS accepted in this step */
     unsigned repeats; /* times that this step was begun again because AWS gave no answer */
 
     bool repeatable; /* the call under way: without an answer the step is begun again */
-    bool started;    /* holds one of the places */
+    bool started;    /* holds one of the places, */
+    bool resting;    /* but for those that only watch */
     bool cancel;
     /* The commit under way. */
     struct json *next_document;
     unsigned commit_failures;
     bool ending;
+    bool noting;                                     /* the step goes on when it is committed, */
+    void (*after_note)(struct operation *operation); /* here */
     struct operation *next;
 };
 
@@ -110,6 +117,12 @@ uint64_t operations_ended(const struct operations *operations, bool well);
 
 /* For steps. */
 struct json *operation_work(struct operation *operation);
+/* The step under way, as the document holds it; what is set here is committed with its end. */
+struct json *operation_step(struct operation *operation);
+/* The step goes on for long without work to do: its place is free for others from now on. */
+void operation_rest(struct operation *operation);
+/* Commits what operation_step has been given so far, then calls `next`. */
+void operation_note(struct operation *operation, void (*next)(struct operation *operation));
 void operation_step_done(struct operation *operation, const char *format, ...) PRINTF_LIKE(2, 3);
 void operation_step_failed(struct operation *operation, const struct problem *problem);
 void operation_step_problem(struct operation *operation, enum problem_type type, const char *format,

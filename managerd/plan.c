@@ -15,6 +15,14 @@ static void add_step(struct json *steps, const char *name)
     json_append(steps, step);
 }
 
+static struct json *last_of(struct json *steps)
+{
+    const struct json *step = json_first(steps), *next;
+    while ((next = json_next(step)))
+        step = next;
+    return (struct json *)(uintptr_t)step;
+}
+
 static struct json *begin(const struct plan_operation *plan, const char *type, struct json *steps,
                           struct json *work)
 {
@@ -33,14 +41,30 @@ static struct json *begin(const struct plan_operation *plan, const char *type, s
     return operation;
 }
 
+/* Each share is taken in one commit, and then watched. */
+static void add_canary_steps(struct json *steps, const struct json *canary)
+{
+    const struct json *percent = json_first(json_get(canary, "steps"));
+    for (; percent; percent = json_next(percent)) {
+        add_step(steps, "shift-canary");
+        json_set(last_of(steps), "percent", json_copy(percent));
+        add_step(steps, "watch-canary");
+        json_set(last_of(steps), "percent", json_copy(percent));
+        json_set_null(last_of(steps), "figures");
+    }
+}
+
 struct json *plan_deploy(const struct plan_operation *plan, int64_t version, bool function_known,
-                         bool probe, bool adopt, const struct json *traffic)
+                         bool probe, bool adopt, const struct json *traffic,
+                         const struct json *canary)
 {
     struct json *steps = json_new_array(), *work = json_new_object();
     bool serves =
         !(json_type_of(traffic) == JSON_STRING && view_equal_string(json_string(traffic), "none"));
     json_set_integer(work, "version", version);
     json_set_bool(work, "adopt", adopt);
+    if (canary)
+        json_set(work, "canary", json_copy(canary));
     json_set(work, "traffic", traffic ? json_copy(traffic) : json_new_string(VIEW("all")));
     add_step(steps, "store-package");
     if (function_known || adopt) {
@@ -54,7 +78,9 @@ struct json *plan_deploy(const struct plan_operation *plan, int64_t version, boo
     if (probe)
         add_step(steps, "probe");
     add_step(steps, "save-version");
-    if (serves)
+    if (canary)
+        add_canary_steps(steps, canary);
+    else if (serves)
         add_step(steps, "shift-traffic");
     add_step(steps, "publish-routes"); /* previews reach it, whether or not it has traffic */
     struct json *operation = begin(plan, "deploy", steps, work);

@@ -13,9 +13,11 @@ struct plan_operation {
 };
 
 /* A deployment of `version`, whose package is stored already. `function_known`: a function of ours
- * may exist. `traffic` as in the request (NULL: all). */
+ * may exist. `traffic` as in the request (NULL: all). `canary`: complete, as settings.c checks it;
+ * NULL: none. */
 struct json *plan_deploy(const struct plan_operation *operation, int64_t version,
-                         bool function_known, bool probe, bool adopt, const struct json *traffic);
+                         bool function_known, bool probe, bool adopt, const struct json *traffic,
+                         const struct json *canary);
 /* The end of an app. */
 struct json *plan_delete(const struct plan_operation *operation, bool delete_function);
 struct json *plan_delete_version(const struct plan_operation *operation, int64_t version);

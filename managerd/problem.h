@@ -74,6 +74,9 @@
       "Before traffic moves, the new version gets a GET for the app's probe path. It must give a " \
       "well-formed answer with a status below 500. The old version keeps serving. Set probe to "   \
       "null to deploy without a probe.")                                                           \
+    X(CANARY_FAILED, "canary-failed", 422, "The new version did worse than it may",                \
+      "What the proxies measured of the new version crossed a limit of its canary, so the "        \
+      "traffic before it is served again. The operation's steps hold the figures.")                \
     X(AWS_REFUSED, "aws-refused", 422, "AWS refused the call",                                     \
       "AWS Lambda refused what was asked of it; the member aws holds its reason.")                 \
     X(AWS_DENIED, "aws-denied", 502, "AWS does not allow managerd to do this",                     \

@@ -19,7 +19,8 @@
  *   trial                 written while writing fails, to see whether it works again
  *
  * internal of an app: {"slot", "lastVersion", "traffic", "previousTraffic" | null,
- * "trafficChangedAt" (ms), "noTrafficThrough" (version), "environment": {"names", "sealed"},
+ * "trafficChangedAt" (ms), "noTrafficThrough" (version), "noCanaryThrough" (version; absent: none),
+ * "canary" (canary.h; absent: none runs), "environment": {"names", "sealed"},
  * "functionClaimed" (a function of ours may exist), "adopted", "deleting" (operation id) | null,
  * "domains" (hosts that lead to it, in order; absent: none), "apiKeys" (access.h; absent: none)}
  */

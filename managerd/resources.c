@@ -178,6 +178,24 @@ const struct shape rollback_shape = {.name = "Rollback",
                                      .count = COUNT(rollback_fields),
                                      .example = "{\"version\":3}"};
 
+#define FIGURE(NAME, KIND, TEXT)                                                                   \
+    {                                                                                              \
+        .name = NAME, .kind = KIND, .flags = SHAPE_READ_ONLY, .description = TEXT                  \
+    }
+static const struct shape_field figures_fields[] = {
+    FIGURE("calls", SHAPE_INTEGER, "Requests that the version was to answer."),
+    FIGURE("errors", SHAPE_INTEGER, "Calls that ended with a 5xx of its own or because of it."),
+    FIGURE("errorRate", SHAPE_NUMBER, "Errors by calls."),
+    FIGURE("proxyErrors", SHAPE_INTEGER, "Requests that ended with another 5xx; not judged."),
+    FIGURE("latencyP99Ms", SHAPE_NUMBER, "What 99 of 100 calls took at most."),
+    FIGURE("proxies", SHAPE_INTEGER, "Proxies that answered the last time."),
+    FIGURE("silent", SHAPE_INTEGER, "Proxies that did not."),
+    FIGURE("restarts", SHAPE_INTEGER, "Proxies that were started, or first seen, meanwhile."),
+    FIGURE("seconds", SHAPE_NUMBER, "For how long it was measured."),
+};
+static const struct shape figures_shape = {
+    .name = "Figures", .fields = figures_fields, .count = COUNT(figures_fields)};
+
 static const struct shape_field step_fields[] = {
     READ_ONLY_STRING("name", "What it does."),
     {.name = "state",
@@ -200,7 +218,16 @@ static const struct shape_field step_fields[] = {
     {.name = "detail",
      .kind = SHAPE_STRING,
      .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
-     .description = "What came of it."},
+     .description = "What came of it; of a step that holds, why."},
+    {.name = "percent",
+     .kind = SHAPE_NUMBER,
+     .flags = SHAPE_READ_ONLY,
+     .description = "Of a canary's steps: the share of the new version."},
+    {.name = "figures",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .of = &figures_shape,
+     .description = "Of a canary's steps: what the proxies measured."},
 };
 static const struct shape step_shape = {
     .name = "Step", .fields = step_fields, .count = COUNT(step_fields)};
@@ -296,6 +323,10 @@ static const struct shape_field status_fields[] = {
      .flags = SHAPE_READ_ONLY,
      .of = &traffic_shape,
      .description = "Which versions serve."},
+    {.name = "canary",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .description = "The operation whose canary runs."},
     {.name = "latestVersion",
      .kind = SHAPE_INTEGER,
      .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
@@ -401,6 +432,7 @@ const struct shape compatibility_status_shape = {.name = "CompatibilityStatus",
 
 const struct shape *const resource_shapes[] = {&app_shape,
                                                &deployment_shape,
+                                               &canary_shape,
                                                &version_shape,
                                                &traffic_shape,
                                                &domain_shape,

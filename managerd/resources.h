@@ -6,6 +6,7 @@
 
 extern const struct shape app_shape;
 extern const struct shape deployment_shape; /* JSON body; its scalars are also query parameters */
+extern const struct shape canary_shape;
 extern const struct shape version_shape;
 extern const struct shape traffic_shape;
 extern const struct shape domain_shape;

@@ -11,6 +11,7 @@
 #include "managerd/jobs.h"
 #include "managerd/openapi.h"
 #include "managerd/packages.h"
+#include "managerd/proxies.h"
 #include "managerd/publish.h"
 #include "managerd/retention.h"
 #include "managerd/secrets.h"
@@ -362,6 +363,7 @@ static void choose_role(struct server *server)
 
 static enum error start_operations(struct server *server, struct buffer *problem)
 {
+    server->proxies = proxies_new(server->base, view_of(server->config->proxies));
     struct operation_environment environment = {
         .base = server->base,
         .state = server->state,
@@ -369,6 +371,7 @@ static enum error start_operations(struct server *server, struct buffer *problem
         .control = server->control,
         .packages = server->packages,
         .secrets = server->secrets,
+        .proxies = server->proxies,
         .installation = server->installation,
         .default_role = server->default_role,
         .drain_ms = server->config->drain_ms,
@@ -424,6 +427,8 @@ void server_stop(struct server *server)
 {
     if (server->operations)
         operations_stop(server->operations);
+    if (server->proxies)
+        proxies_stop(server->proxies);
     if (server->issuers)
         issuers_stop(server->issuers);
     /* What is being written is finished; a completion may ask for one more. */
@@ -437,6 +442,7 @@ void server_stop(struct server *server)
     jobs_drain(server->pool);
     jobs_drain(server->store_thread);
     operations_free(server->operations);
+    proxies_free(server->proxies);
     for (size_t i = 0; i < 3; i++)
         if (server->signals[i])
             event_free(server->signals[i]);

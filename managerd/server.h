@@ -24,6 +24,7 @@ struct server {
     struct packages *packages;
     struct secrets *secrets;
     struct certificates *certificates;
+    struct proxies *proxies;
     struct operations *operations;
     struct authenticator *authenticator;
     struct incoming *incoming;

@@ -3,6 +3,7 @@
 
 #include "common/contract/host.h"
 #include "managerd/access.h"
+#include "managerd/traffic.h"
 
 #include <string.h>
 
@@ -318,6 +319,67 @@ static const char *check_deployment_traffic(const struct json *value)
     return NULL;
 }
 
+#define CANARY_STEPS 20
+
+static const char *check_canary_steps(const struct json *value)
+{
+    static const char *const wants =
+        "must be 1 to 20 rising percents of at most two decimals, above 0, the last of them 100";
+    double before = 0, percent = 0;
+    if (json_type_of(value) != JSON_ARRAY || json_count(value) > CANARY_STEPS)
+        return wants;
+    for (const struct json *one = json_first(value); one; one = json_next(one)) {
+        percent = json_type_of(one) == JSON_NUMBER ? json_number(one) : 0;
+        if (!(percent > before) || traffic_weight(percent) <= 0)
+            return wants;
+        before = percent;
+    }
+    return before == 100 ? NULL : wants;
+}
+
+static const struct shape_field canary_fields[] = {
+    {.name = "steps",
+     .kind = SHAPE_ANY,
+     .check_value = check_canary_steps,
+     .default_json = "[1,10,50,100]",
+     .schema_json = "{\"type\":\"array\",\"minItems\":1,\"maxItems\":20,\"items\":{"
+                    "\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":100}}",
+     .description = "The shares that the new version takes one after another, rising to 100."},
+    {.name = "intervalSeconds",
+     .kind = SHAPE_INTEGER,
+     .min = 1,
+     .max = 86400,
+     .default_json = "60",
+     .description = "How long each share is watched at least."},
+    {.name = "maxErrorRate",
+     .kind = SHAPE_NUMBER,
+     .min = 0,
+     .max = 1,
+     .default_json = "0.02",
+     .description = "The share of its calls, from 0 to 1, that may fail with a 5xx in one step."},
+    {.name = "maxLatencyP99Ms",
+     .kind = SHAPE_INTEGER,
+     .flags = SHAPE_NULLABLE,
+     .min = 1,
+     .max = 900000,
+     .default_json = "null",
+     .description = "What 99 of 100 calls may take at most, in ms, by 100 calls or more; null: "
+                    "times are not judged."},
+    {.name = "minRequests",
+     .kind = SHAPE_INTEGER,
+     .min = 1,
+     .max = 1000000000,
+     .default_json = "50",
+     .description = "Calls in a step before it is judged; the step holds until they came."},
+};
+const struct shape canary_shape = {
+    .name = "Canary",
+    .description = "Traffic step by step, and back when the proxies measure too many errors.",
+    .fields = canary_fields,
+    .count = COUNT(canary_fields),
+    .example = "{\"steps\":[1,10,50,100],\"intervalSeconds\":60,\"maxErrorRate\":0.02,"
+               "\"maxLatencyP99Ms\":800,\"minRequests\":50}"};
+
 static const struct shape_field deployment_fields[] = {
     {.name = "package",
      .kind = SHAPE_OBJECT,
@@ -344,6 +406,13 @@ static const struct shape_field deployment_fields[] = {
                     "\"percent\":{\"type\":\"number\",\"minimum\":0,\"maximum\":100}},"
                     "\"required\":[\"percent\"],\"additionalProperties\":false}",
      .description = "What it serves once it is ready and probed; all when absent."},
+    {.name = "canary",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_NULLABLE,
+     .of = &canary_shape,
+     .description =
+         "Takes the traffic step by step instead of at once, as long as it does well. As "
+         "a query parameter: this object as JSON."},
     {.name = "adopt",
      .kind = SHAPE_BOOL,
      .description = "Take over a function of that name which we did not make."},

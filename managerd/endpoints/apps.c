@@ -1,4 +1,5 @@
 /* Lists, reads, creates, replaces, changes and ends apps. */
+#include "managerd/canary.h"
 #include "managerd/access.h"
 #include "managerd/issuers.h"
 #include "managerd/apps.h"
@@ -238,6 +239,7 @@ enum progress app_delete(struct call *call)
         plan.id = view_of(id);
         if (truth_of(app.json, "enabled") && traffic_any(json_get(internal, "traffic")))
             json_set_integer(internal, "trafficChangedAt", plan.now_ms);
+        canary_undo(internal, plan.now_ms);
         json_set_string(internal, "deleting", plan.id);
         json_set_integer(internal, "noTrafficThrough", integer_of(internal, "lastVersion"));
         change_compare(&call->change, key.text, app.revision);
@@ -285,6 +287,10 @@ enum progress app_status(struct call *call)
                             : truth_of(app.json, "enabled") ? "serving"
                                                             : "inactive"));
     json_set(status, "traffic", json_copy(json_get(internal, "traffic")));
+    json_set(status, "canary",
+             canary_runs(internal)
+                 ? json_new_string(text_of(json_get(internal, "canary"), "operation"))
+                 : json_new_null());
     int64_t number = integer_of(internal, "lastVersion");
     json_set(status, "latestVersion", number ? json_new_integer(number) : json_new_null());
     json_set_string(function, "name", text_of(json_get(app.json, "function"), "name"));

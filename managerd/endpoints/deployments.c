@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CANARY_DEPTH 4
+
 /* What lives as long as the call: the wish, and the package once it is stored. */
 struct deployment {
     struct packages *packages;
@@ -96,6 +98,14 @@ static void set_parameter(struct call *call, struct json *wish, struct view name
         call->dry_run = view_equal(value, VIEW("true"));
         if (!call->dry_run && !view_equal(value, VIEW("false")))
             fault_parameter(&call->faults, "dryRun", "must be true or false");
+        return;
+    }
+    if (field && view_equal(name, VIEW("canary"))) {
+        struct json *canary = NULL;
+        if (json_parse(value, CANARY_DEPTH, &canary, NULL))
+            fault_parameter(&call->faults, "canary", "must be JSON, percent-encoded");
+        else
+            json_set(wish, "canary", canary);
         return;
     }
     if (!field || field->kind == SHAPE_OBJECT || field->kind == SHAPE_MAP) {

@@ -1,5 +1,6 @@
 /* Shifts traffic, rolls back, switches apps on and off: one commit each, in force when answered. */
 #include "managerd/apps.h"
+#include "managerd/canary.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/resources.h"
 #include "managerd/traffic.h"
@@ -80,6 +81,7 @@ static void set_traffic(struct json *app, struct json *traffic)
     struct json *internal = object_in(app, "internal");
     json_set(internal, "traffic", traffic);
     json_set_integer(internal, "trafficChangedAt", clock_wall_ms());
+    canary_forget(internal);
 }
 
 enum progress traffic_put(struct call *call)
@@ -150,7 +152,7 @@ enum progress rollback_post(struct call *call)
         struct json *internal = object_in(app.json, "internal");
         int64_t last = integer_of(internal, "lastVersion");
         bool same = traffic_equal(target, json_get(internal, "traffic"));
-        if (same && integer_of(internal, "noTrafficThrough") == last) {
+        if (same && !canary_runs(internal) && integer_of(internal, "noTrafficThrough") == last) {
             json_free(target);
             verdict = leave(call, &app, show(app.json));
         } else {
@@ -158,6 +160,7 @@ enum progress rollback_post(struct call *call)
                 json_free(target);
             else
                 set_traffic(app.json, target);
+            canary_forget(internal);
             /* Deployments that are queued or running finish without traffic. */
             json_set_integer(internal, "noTrafficThrough", last);
             verdict = save(call, &app, show(app.json));

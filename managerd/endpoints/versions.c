@@ -1,5 +1,6 @@
 /* Lists, reads and ends versions. */
 #include "managerd/call.h"
+#include "managerd/canary.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/plan.h"
 #include "managerd/traffic.h"
@@ -117,6 +118,9 @@ static enum progress end_version(struct call *call, int64_t number, struct recor
     if (traffic_share(json_get(internal_of(app->json), "traffic"), number) > 0)
         return call_fail(call, PROBLEM_CONFLICT,
                          "Version %lld has traffic: move the traffic to others first.",
+                         (long long)number);
+    if (canary_needs(internal_of(app->json), number))
+        return call_fail(call, PROBLEM_CONFLICT, "The running canary may go back to version %lld.",
                          (long long)number);
     if (view_equal(state, VIEW("pending")) || view_equal(state, VIEW("deleting")))
         return call_fail(call, PROBLEM_CONFLICT, "Version %lld is %.*s.", (long long)number,

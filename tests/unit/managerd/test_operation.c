@@ -370,7 +370,7 @@ static void deploy(int64_t version, char id[ID_SIZE])
 {
     id_make(id);
     struct plan_operation plan = {view_of(id), VIEW("hello"), VIEW("admin"), 1700000000000};
-    accept_now(plan_deploy(&plan, version, version > 1, true, false, NULL), version, id);
+    accept_now(plan_deploy(&plan, version, version > 1, true, false, NULL, NULL), version, id);
 }
 
 /* Runs the loop until no operation is left, or Lambda fell silent. */
