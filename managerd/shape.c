@@ -338,6 +338,9 @@ struct json *shape_parse(const struct shape_field *field, struct view text, stru
     switch (field->kind) {
     case SHAPE_STRING:
     case SHAPE_ANY:
+        if (field->kind == SHAPE_ANY && view_starts_with(text, VIEW("{")) &&
+            !json_parse(text, 10, &value, NULL))
+            return value;
         return json_new_string(text);
     case SHAPE_INTEGER:
     case SHAPE_NUMBER:

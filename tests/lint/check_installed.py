@@ -12,7 +12,7 @@ EXPECTED = [
     "lib/systemd/system/proxyd-http.socket", "lib/systemd/system/proxyd-https.socket", "lib/systemd/system/proxyd-admin.socket",
     "lib/sysusers.d/app-orchestrator.conf", "lib/tmpfiles.d/app-orchestrator.conf",
     "share/doc/app-orchestrator/examples/hello/index.js", "share/doc/app-orchestrator/environment.example",
-    "share/app-orchestrator/runtimes/",
+    "share/app-orchestrator/runtimes/", "share/app-orchestrator/deploy.sh",
 ]
 UNITS = ["deploy/systemd/proxyd.service.in", "deploy/systemd/managerd.service.in"]
 
