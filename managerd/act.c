@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/escape.h"
 #include "managerd/authorize.h"
+#include "managerd/history.h"
 #include "managerd/idempotency.h"
 #include "managerd/publish.h"
 #include "managerd/validate.h"
@@ -167,6 +168,16 @@ static void note_urgency(struct call *call)
         view_equal(call->method, VIEW("DELETE")) || call->endpoint->flags & ENDPOINT_URGENT;
 }
 
+/* Who changes what, for the history of apps and domains. */
+static void note_changes(struct call *call)
+{
+    const struct history_cause cause = {.by = view_of(call->principal.label),
+                                        .action = view_of(call->endpoint->id),
+                                        .request = view_of(call->request_id),
+                                        .operation = text_of(call->operation, "id")};
+    history_note(call->server->state, &call->change, &cause);
+}
+
 enum progress call_commit(struct call *call, int status, struct json *result, bool publish)
 {
     set_result(call, status, result);
@@ -174,6 +185,7 @@ enum progress call_commit(struct call *call, int status, struct json *result, bo
     call->publish = publish;
     idempotency_keep(call, status, result);
     note_urgency(call);
+    note_changes(call);
     if (call->change.write_count)
         state_commit(call->server->state, &call->change, on_commit, call);
     else
@@ -199,6 +211,7 @@ enum progress call_start_operation(struct call *call, struct json *operation)
     call->on_committed = call_wait_operation;
     idempotency_keep(call, 202, NULL);
     note_urgency(call);
+    note_changes(call);
     state_commit(call->server->state, &call->change, on_commit, call);
     return PROGRESS_WAIT;
 }

@@ -22,6 +22,10 @@ struct apps_package {
 enum progress apps_deploy(struct call *call, const struct json *wish,
                           const struct apps_package *package, bool enable);
 
+/* Adds to call->change that each version of the traffic stays ready until the commit; a fault at
+ * POINTER/n/version for each that is not. */
+void apps_hold_versions(struct call *call, const struct json *traffic, const char *pointer);
+
 /* Fills in function.name and checks it and the role; false: faults are set. */
 bool apps_complete_function(struct call *call, struct json *settings);
 

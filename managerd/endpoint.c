@@ -4,6 +4,7 @@
 #include "managerd/access.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/explain.h"
+#include "managerd/history.h"
 #include "managerd/resources.h"
 #include "managerd/tokens.h"
 
@@ -72,6 +73,21 @@ const struct endpoint endpoints[] = {
     {"POST", APP "/check", ROLE_DEPLOYER, ENDPOINT_OF_APP, ENDPOINT_OPTIONAL_BODY, &check_shape,
      &check_result_shape, 200, NULL, "check",
      "Asks a version requests and tells which rules of the contract it breaks.", check_post},
+    {"GET", APP "/history", ROLE_VIEWER, ENDPOINT_OF_APP, ENDPOINT_LIST, NULL, &history_shape, 200,
+     "limit cursor", "listAppHistory", "Lists the changes of an app, newest first.", history_list},
+    {"GET", APP "/history/{change}", ROLE_VIEWER, ENDPOINT_OF_APP, 0, NULL, &history_shape, 200,
+     NULL, "getAppChange", "Reads a change of an app.", history_get},
+    {"POST", APP "/history/{change}/undo", ROLE_DEPLOYER, ENDPOINT_OF_APP, 0, NULL, &app_shape, 200,
+     NULL, "undoAppChange",
+     "Sets what the change set back to what it was before; in force when it answers.", app_undo},
+    {"GET", "/v1/domains/{host}/history", ROLE_VIEWER, ENDPOINT_OF_ALL, ENDPOINT_LIST, NULL,
+     &history_shape, 200, "limit cursor", "listDomainHistory",
+     "Lists the changes of a domain, newest first.", history_list},
+    {"GET", "/v1/domains/{host}/history/{change}", ROLE_VIEWER, ENDPOINT_OF_ALL, 0, NULL,
+     &history_shape, 200, NULL, "getDomainChange", "Reads a change of a domain.", history_get},
+    {"POST", "/v1/domains/{host}/history/{change}/undo", ROLE_ADMIN, ENDPOINT_OF_ALL, 0, NULL,
+     &domain_shape, 200, NULL, "undoDomainChange",
+     "Takes a change of a domain back, its deletion too; in force when it answers.", domain_undo},
     {"GET", "/v1/domains", ROLE_VIEWER, ENDPOINT_OF_LIST, ENDPOINT_LIST, NULL, &domain_shape, 200,
      "limit cursor app", "listDomains", "Lists the domains.", domain_list},
     {"GET", "/v1/domains/{host}", ROLE_VIEWER, ENDPOINT_OF_DOMAIN, 0, NULL, &domain_shape, 200,

@@ -32,6 +32,8 @@
       "GET /v1/apps/NAME/keys lists the API keys of an app.")                                      \
     X(TOKEN_NOT_FOUND, "token-not-found", 404, "There is no such token",                           \
       "GET /v1/tokens lists the tokens of this API.")                                              \
+    X(CHANGE_NOT_FOUND, "change-not-found", 404, "There is no such change",                        \
+      "The history of an app or a domain holds its last 100 changes of 90 days.")                  \
     X(VERSION_NOT_FOUND, "version-not-found", 404, "There is no such version",                     \
       "GET /v1/apps/NAME/versions lists the versions of an app.")                                  \
     X(OPERATION_NOT_FOUND, "operation-not-found", 404, "There is no such operation",               \

@@ -7,6 +7,7 @@
 #include "managerd/tokens.h"
 #include "managerd/domains.h"
 #include "managerd/explain.h"
+#include "managerd/history.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -448,6 +449,7 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &problem_shape,
                                                &system_shape,
                                                &explanation_shape,
+                                               &history_shape,
                                                &compatibility_deploy_shape,
                                                &compatibility_status_shape,
                                                NULL};

@@ -1,15 +1,19 @@
-/* Removes stored answers that have expired, and operations that ended long ago. */
+/* Removes stored answers that have expired, and operations and changes of long ago. */
 #include "managerd/retention.h"
 
+#include "common/base/id.h"
+#include "managerd/history.h"
 #include "managerd/operation.h"
 #include "managerd/records.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define OPERATION_KEPT_MS (30ll * 24 * 3600 * 1000)
 #define REMOVAL_KEPT_MS   (10ll * 1000) /* when space is short: long enough to be told of its end */
 #define SWEEP_AT_ONCE     500
 #define SWEEP_EACH_MS     (3600ll * 1000)
+#define HISTORY_AT_ONCE   5000
 
 struct sweep {
     struct change change;
@@ -83,6 +87,38 @@ static void on_swept(enum error error, uint64_t revision, void *context)
     (void)error, (void)revision, (void)context; /* what stays is swept the next time */
 }
 
+/* History is walked a part at a time: there may be a lot of it. While space is short it goes first, but
+ * no more of it than that takes. */
+struct walk {
+    struct sweep *sweep;
+    char next[KEY_SIZE]; /* where to go on; empty: from the start */
+    unsigned seen;
+};
+
+static bool on_change(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct walk *walk = context;
+    (void)value, (void)revision;
+    if (walk->seen++ == HISTORY_AT_ONCE) {
+        snprintf(walk->next, sizeof walk->next, "%.*s", VIEW_FORMAT(key));
+        return false;
+    }
+    size_t id = key.length < ID_SIZE ? 0 : key.length - (ID_SIZE - 1);
+    int64_t kept_ms = walk->sweep->pressed ? REMOVAL_KEPT_MS : HISTORY_KEPT_MS;
+    if (retention_id_ms(view_slice(key, id, SIZE_MAX)) < walk->sweep->now_ms - kept_ms)
+        remove_key(walk->sweep, key);
+    return walk->sweep->change.write_count < 3 * SWEEP_AT_ONCE;
+}
+
+static enum error sweep_history(struct state *state, struct sweep *sweep)
+{
+    static char from[KEY_SIZE];
+    struct walk walk = {.sweep = sweep};
+    enum error error = state_range(state, VIEW("history/"), view_of(from), on_change, &walk);
+    memcpy(from, walk.next, sizeof from);
+    return error;
+}
+
 void retention_sweep(struct state *state, int64_t now_ms)
 {
     struct sweep sweep = {.now_ms = now_ms, .pressed = state_full(state)};
@@ -91,6 +127,8 @@ void retention_sweep(struct state *state, int64_t now_ms)
     enum error error = state_range(state, VIEW("idempotency/"), VIEW(""), on_answer, &sweep);
     if (!error)
         error = state_range(state, VIEW("operations/"), VIEW(""), on_operation, &sweep);
+    if (!error)
+        error = sweep_history(state, &sweep);
     if (!error && sweep.change.write_count)
         state_commit(state, &sweep.change, on_swept, NULL);
     change_release(&sweep.change);

@@ -1,5 +1,5 @@
-/* What is kept for a set time only: answers by Idempotency-Key (until they expire), and operations that
- * ended (30 days). */
+/* What is kept for a set time only: answers by Idempotency-Key (until they expire), operations that ended
+ * (30 days), and changes of apps and domains (90 days). */
 #ifndef MANAGERD_RETENTION_H
 #define MANAGERD_RETENTION_H
 

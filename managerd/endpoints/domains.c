@@ -1,15 +1,21 @@
 /* Lists, reads, sets and removes domains: one commit each, in force when it is answered. */
 #include "managerd/authorize.h"
+#include "managerd/certificates.h"
+#include "managerd/difference.h"
 #include "managerd/domain_tls.h"
 #include "managerd/domains.h"
 #include "managerd/endpoints/endpoints.h"
+#include "managerd/history.h"
 #include "managerd/resources.h"
+#include "managerd/secrets.h"
 
 #include "common/base/clock.h"
+#include "common/base/crypto.h"
 #include "common/contract/host.h"
 #include "common/store/route_record.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static struct json *show(const struct call *call, const struct json *domain, uint64_t revision)
 {
@@ -216,7 +222,8 @@ static enum progress save(struct call *call, const struct record *present,
         return call_commit(call, 204, NULL, true);
     if (!present->json)
         call->location = arena_format(&call->arena, "/v1/domains/%.*s", VIEW_FORMAT(host_of(call)));
-    return call_commit(call, present->json ? 200 : 201, show(call, domain, 0), true);
+    bool creates = !present->json && call->endpoint->act != domain_undo;
+    return call_commit(call, creates ? 201 : 200, show(call, domain, 0), true);
 }
 
 /* Everything is lawful: the file first, then the commit that names it. */
@@ -272,5 +279,142 @@ enum progress domain_delete(struct call *call)
         verdict = save(call, &present, NULL);
     }
     record_release(&present);
+    return verdict;
+}
+
+/* undo */
+
+/* A certificate that comes back, while its file is written. */
+struct returning {
+    struct certificates *certificates;
+    char fingerprint[65];
+    bool written;
+};
+
+static void free_returning(void *data)
+{
+    struct returning *returning = data;
+    certificates_let_go(returning->certificates, returning->fingerprint);
+    free(returning);
+}
+
+static void on_returned(enum error error, void *context)
+{
+    struct call *call = context;
+    struct returning *returning = call->data;
+    returning->written = true;
+    enum progress verdict = error ? call_fail_error(call, error) : call->endpoint->act(call);
+    if (verdict != PROGRESS_WAIT)
+        call_resume(call, verdict);
+}
+
+/* Before state names it: its file. NEXT: it is there. */
+static enum progress write_certificate(struct call *call, const struct json *certificate)
+{
+    struct returning *returning = call->data;
+    struct buffer pem;
+    if (returning)
+        return PROGRESS_NEXT;
+    buffer_init(&pem, SECRETS_MAX_PEM);
+    if (secrets_unseal_certificate(call->server->secrets, host_of(call),
+                                   text_of(certificate, "sealed"), &pem)) {
+        buffer_release(&pem);
+        return call_fail(call, PROBLEM_STORAGE_FAILED,
+                         "The certificate cannot be decrypted with this key; give it with PUT.");
+    }
+    call->data = returning = calloc(1, sizeof *returning);
+    REQUIRE(returning);
+    call->free_data = free_returning;
+    returning->certificates = call->server->certificates;
+    snprintf(returning->fingerprint, sizeof returning->fingerprint, "%.*s",
+             VIEW_FORMAT(text_of(certificate, "fingerprint")));
+    certificates_write(returning->certificates, returning->fingerprint, buffer_view(&pem),
+                       on_returned, call);
+    wipe(pem.data, pem.length);
+    buffer_release(&pem);
+    return PROGRESS_WAIT;
+}
+
+/* Commits the domain as `image` (history.h) says. */
+static enum progress save_image(struct call *call, const struct record *present,
+                                const struct json *before, const struct json *image)
+{
+    const struct json *tls = json_get(image, "tls"),
+                      *created = json_get(present->json, "createdAt");
+    const struct json *certificate = json_get(image, "certificate");
+    struct key key = key_certificate(host_of(call));
+    struct json *domain = json_new_object();
+    json_set_string(domain, "host", host_of(call));
+    json_set(domain, "paths", json_copy(json_get(image, "paths")));
+    set_time(domain, "updatedAt", clock_wall_ms());
+    json_set(domain, "createdAt", json_copy(created ? created : json_get(domain, "updatedAt")));
+    if (json_type_of(tls) == JSON_OBJECT)
+        json_set(domain, "tls", json_copy(tls));
+    if (certificate)
+        change_put(&call->change, key.text, certificate);
+    else if (json_get(before, "certificate"))
+        change_remove(&call->change, key.text);
+    enum error error = set_hosts(call, domain, present->json, true);
+    if (!error)
+        error = set_hosts(call, present->json, domain, false);
+    enum progress verdict = PROGRESS_FAIL;
+    if (error)
+        verdict = call_fail_error(call, error);
+    else if (call->faults.count)
+        verdict = call_fail_faults(call);
+    else if (!refuse_base(call))
+        verdict = save(call, present, domain);
+    json_free(domain);
+    return verdict;
+}
+
+static enum progress take_back(struct call *call, const struct record *present,
+                               const struct json *entry)
+{
+    struct record certificate;
+    struct key key = key_certificate(host_of(call));
+    if (record_read(call->server->state, key.text, &certificate))
+        certificate = (struct record){0};
+    struct json *before =
+        present->json ? history_of_domain(present->json, certificate.json) : json_new_object();
+    struct json *image = json_copy(before);
+    const struct json *wanted;
+    enum progress verdict = PROGRESS_NEXT;
+    difference_revert(image, json_get(entry, "changes"), &call->faults);
+    wanted = json_get(image, "certificate");
+    if (call->faults.count) {
+        verdict = call_fail_changed_since(call);
+    } else if (json_equal(image, before)) {
+        call->unchanged = present->revision;
+        call->publish_domain = host_of(call);
+        verdict = call_commit(call, 200, show(call, present->json, present->revision), true);
+    } else {
+        if (wanted && !(certificate.json && json_equal(wanted, certificate.json)))
+            verdict = write_certificate(call, wanted);
+        if (verdict == PROGRESS_NEXT)
+            verdict = save_image(call, present, before, image);
+    }
+    json_free(before);
+    json_free(image);
+    record_release(&certificate);
+    return verdict;
+}
+
+enum progress domain_undo(struct call *call)
+{
+    struct record present, entry;
+    enum progress verdict = PROGRESS_FAIL;
+    if (!call_read_change(call, "domains", &entry))
+        return PROGRESS_FAIL;
+    bool deletion = view_equal_string(text_of(entry.json, "kind"), "deleted");
+    change_clear(&call->change);
+    if (view_equal_string(text_of(entry.json, "kind"), "created")) {
+        call_fail(call, PROBLEM_CONFLICT, "That the domain was created is taken back by DELETE.");
+    } else if (read_domain(call, &present, !deletion)) {
+        if (call_precondition(call, present.revision))
+            verdict = take_back(call, &present, entry.json);
+        record_release(&present);
+    }
+    record_release(&entry);
     return verdict;
 }

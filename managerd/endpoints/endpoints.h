@@ -46,6 +46,10 @@
     X(compatibility_activate)                                                                      \
     X(compatibility_deactivate)                                                                    \
     X(compatibility_remove)                                                                        \
+    X(history_list)                                                                                \
+    X(history_get)                                                                                 \
+    X(app_undo)                                                                                    \
+    X(domain_undo)                                                                                 \
     X(explain_get)                                                                                 \
     X(system_get)                                                                                  \
     X(health_get)                                                                                  \
@@ -60,6 +64,12 @@
 #define ENDPOINT_DECLARE(name) enum progress name(struct call *call);
 ENDPOINT_ACTIONS(ENDPOINT_DECLARE)
 #undef ENDPOINT_DECLARE
+
+struct record;
+/* The change that the path names, of "apps" or "domains"; false: answered. */
+bool call_read_change(struct call *call, const char *kind, struct record *entry);
+/* 409, with the faults: what is to be taken back was changed again. */
+enum progress call_fail_changed_since(struct call *call);
 
 /* Answers with call->operation, which an earlier call of the first service's API began (its
  * Idempotency-Key came again), as that API does. */

@@ -63,7 +63,7 @@ static bool version_is_ready(struct call *call, int64_t number)
     return ready;
 }
 
-static void check_versions(struct call *call, const struct json *traffic, const char *format)
+void apps_hold_versions(struct call *call, const struct json *traffic, const char *format)
 {
     unsigned index = 0;
     const struct json *share = json_first(json_get(traffic, "versions"));
@@ -96,7 +96,7 @@ enum progress traffic_put(struct call *call)
         return PROGRESS_FAIL;
     }
     traffic_check(traffic, &call->faults);
-    check_versions(call, traffic, "/versions");
+    apps_hold_versions(call, traffic, "/versions");
     if (call->faults.count) {
         verdict = call_fail_faults(call);
         json_free(traffic);
@@ -130,7 +130,7 @@ static struct json *rollback_target(struct call *call, const struct json *app)
                   "Nothing served before the latest deployment: there is nothing to go back to.");
         return NULL;
     }
-    check_versions(call, previous, "");
+    apps_hold_versions(call, previous, "");
     if (call->faults.count) {
         call->faults.count = 0;
         call_fail(call, PROBLEM_CONFLICT,

@@ -188,7 +188,7 @@ def test_pages_lose_nothing_and_repeat_nothing_while_others_write(stack):
 def test_every_path_of_the_document_answers_options_and_refuses_other_methods_with_what_it_allows(stack):
     document = call(stack, "GET", "/openapi.json").json()
     for path, methods in document["paths"].items():
-        concrete = re.sub(r"\{version\}", "1", re.sub(r"\{name\}", "hello", path)).replace("{id}", "x").replace("{key}", "x").replace("{file}", "x").replace("{slug}", "conflict").replace("{host}", "hello.example")
+        concrete = re.sub(r"\{version\}", "1", re.sub(r"\{name\}", "hello", path)).replace("{id}", "x").replace("{key}", "x").replace("{change}", "x").replace("{file}", "x").replace("{slug}", "conflict").replace("{host}", "hello.example")
         allowed = {m.upper() for m in methods} | {"OPTIONS"} | ({"HEAD"} if "get" in methods else set())
         answer = call(stack, "OPTIONS", concrete)
         assert answer.status == 204 and set(answer.header("Allow").split(", ")) == allowed, path
@@ -251,6 +251,8 @@ def test_the_document_tells_each_answers_type_headers_and_conditions(stack):
         concrete = path.replace("{name}", "hello").replace("{version}", "1").replace("{id}", operation)
         concrete = concrete.replace("{slug}", "conflict").replace("{host}", "hello.example").replace("{key}", key)
         concrete = concrete.replace("{file}", "event-2.0.json")
+        if "{change}" in concrete:
+            concrete = concrete.replace("{change}", call(stack, "GET", concrete.split("/{")[0]).json()["items"][0]["id"])
         if "url" in [p["name"] for p in described["parameters"] if p.get("required")]:
             concrete += "?url=http://hello.localhost/"
         answer = call(stack, "GET", concrete)

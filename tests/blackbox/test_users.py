@@ -71,7 +71,7 @@ def body_for(method, pattern):
 
 def paths_for(pattern, names):
     """What the pattern stands for: existing and missing apps alike, since a token must not tell which."""
-    filled = pattern.replace("{host}", "own.example.com").replace("{version}", "1").replace("{key}", names["token"])
+    filled = pattern.replace("{host}", "own.example.com").replace("{version}", "1").replace("{key}", names["token"]).replace("{change}", names["token"])
     filled = filled.replace("{slug}", "forbidden").replace("{file}", "event-2.0.json")
     filled = filled.replace("{id}", names["operation"] if "/operations/" in pattern else names["token"])
     return [filled.replace("{name}", app) for app in (MINE, GHOST)] if "{name}" in pattern else [filled]
