@@ -240,6 +240,8 @@ static void want_app(struct publisher *publisher, struct batch *batch, struct vi
         keys = issuers_keys(publisher->options.issuers, app, going ? NULL : tokens);
     if (!error)
         encode_route(publisher, record.json, record.revision, keys, want);
+    else
+        want->keep = error != ERROR_NOT_FOUND;
     record_release(&record);
 }
 
@@ -249,10 +251,12 @@ static void want_domain(struct publisher *publisher, struct batch *batch, struct
     struct buffer problem;
     struct key key = key_domain(host);
     struct want *want = batch_want(batch, LAYOUT_DOMAINS, host);
-    if (record_read(publisher->options.state, key.text, &record))
+    enum error error = record_read(publisher->options.state, key.text, &record);
+    want->keep = error && error != ERROR_NOT_FOUND;
+    if (error)
         return;
     buffer_init(&problem, 1024);
-    enum error error = domain_encode(record.json, &want->value, &problem);
+    error = domain_encode(record.json, &want->value, &problem);
     if (error)
         log_write(LOG_ERROR, "domain-not-publishable", LOG_VIEW("host", host),
                   LOG_STRING("error", error_name(error)),
@@ -466,7 +470,7 @@ static void start_batch(struct publisher *publisher)
     publisher->batch = batch;
     if (everything && want_everything(publisher, batch)) {
         struct timeval soon = {RETRY_S, 0};
-        batch->everything = false;
+        batch->everything = everything = false;
         evtimer_add(publisher->retry, &soon);
     }
     for (struct waiter *waiter = publisher->writing; waiter && !everything; waiter = waiter->next)

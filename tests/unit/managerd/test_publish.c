@@ -200,6 +200,36 @@ static void a_route_that_cannot_be_made_leaves_the_old_one(void **state)
     arena_release(&arena);
 }
 
+/* Deeper than anything is read. */
+static struct json *unreadable(void)
+{
+    struct json *value = json_new_array();
+    for (int depth = 0; depth < 150; depth++) {
+        struct json *outer = json_new_array();
+        json_append(outer, value);
+        value = outer;
+    }
+    return value;
+}
+
+static void an_app_that_cannot_be_read_keeps_its_route(void **state)
+{
+    struct arena arena;
+    struct route_record route;
+    struct json *value = unreadable();
+    (void)state;
+    arena_init(&arena, 65536);
+    put_version("hello", 1, "1");
+    put_app("hello", 1, true, NULL);
+    publish("hello");
+    scene_put(&scene, key_app(VIEW("hello")), value);
+    publish("hello");
+    assert_true(read_route("hello", &arena, &route));
+    assert_true(read_route("hello", &arena, &route)); /* also after the rebuild of reopening */
+    json_free(value);
+    arena_release(&arena);
+}
+
 static void a_start_publishes_only_differences(void **state)
 {
     (void)state;
@@ -400,12 +430,17 @@ static void a_domain_follows_state_and_a_start_mends_what_differs(void **state)
 
 static void a_domain_that_cannot_be_published_leaves_the_old_one(void **state)
 {
+    struct json *value = unreadable();
     (void)state;
     put_domain("a.example", "/one");
     publish_one_domain("a.example");
     put_domain("a.example", "no path");
     publish_one_domain("a.example");
     assert_string_equal(published_prefix("a.example"), "/one");
+    scene_put(&scene, key_domain(VIEW("a.example")), value);
+    publish_one_domain("a.example");
+    assert_string_equal(published_prefix("a.example"), "/one");
+    json_free(value);
 }
 
 static void changes_that_come_at_once_are_all_answered(void **state)
@@ -430,6 +465,7 @@ int main(void)
         TEST(an_app_with_traffic_has_the_route_that_its_version_says),
         TEST(without_traffic_or_on_its_way_out_an_app_has_no_route),
         TEST(a_route_that_cannot_be_made_leaves_the_old_one),
+        TEST(an_app_that_cannot_be_read_keeps_its_route),
         TEST(a_start_publishes_only_differences),
         TEST(previews_add_the_ready_versions_the_newest_first),
         TEST(a_route_too_large_for_a_record_leaves_the_old_one_and_stops_no_other),
