@@ -62,10 +62,12 @@ static const struct option_row rows[] = {
     {"max-connections", OPTION_INTEGER, FIELD(max_connections), "10000", 1, 1000000, false, NULL,
      NULL,
      "Most connections of clients, shared out evenly to the workers, and as many over TLS; beyond: "
-     "they wait."},
+     "the longest idle one is closed, or newcomers wait."},
     {"max-connections-per-address", OPTION_INTEGER, FIELD(max_connections_per_address), "1000", 0,
      1000000, false, NULL, NULL,
-     "Most connections of one address to one worker; beyond: closed at once. 0: no limit."},
+     "Most connections of one address, with and without TLS together; beyond: closed at once. 0: "
+     "no "
+     "limit."},
     {"max-in-flight", OPTION_INTEGER, FIELD(max_in_flight), "4096", 1, 1000000, false, NULL, NULL,
      "Most requests in flight in this process; beyond: 503."},
     {"max-memory", OPTION_BYTES, FIELD(max_memory_bytes), "0", 0, INT64_C(1) << 40, false, NULL,

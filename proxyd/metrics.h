@@ -43,6 +43,10 @@
       "Events that Lambda took in to run later, for clients that prefer it.")                      \
     X(turned_away, "proxyd_client_connections_turned_away_total", "counter",                       \
       "Connections closed at once, because their address had too many.")                           \
+    X(displaced, "proxyd_client_connections_displaced_total", "counter",                           \
+      "Idle connections closed to make room, because as many were open as may be.")                \
+    X(relieved, "proxyd_slow_clients_cut_total", "counter",                                        \
+      "Clients cut because they sat on memory while there was hardly any for others.")             \
     X(disagreements, "proxyd_guard_disagreements_total", "counter",                                \
       "Times that the parser and the guard before it disagreed; must stay 0.")
 

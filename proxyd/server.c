@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/net/peers.h"
 #include "common/net/supervisor.h"
 #include "proxyd/admin.h"
 #include "proxyd/takeover.h"
@@ -333,6 +334,7 @@ static void release(struct server *server)
     routes_free(server->shared.routes);
     queue_free(server->shared.queue);
     limits_free(server->shared.limits);
+    peers_free(server->shared.peers);
     breakers_free(server->shared.breakers);
 }
 
@@ -363,6 +365,7 @@ int server_run(const struct config *config, struct certificates *certificates)
     server.shared.listening = &server.listening;
     server.budget.most = (uint64_t)config->max_memory_bytes;
     server.shared.budget = &server.budget;
+    server.shared.peers = peers_new();
     server.shared.limits = limits_new((uint32_t)config->max_in_flight);
     server.shared.breakers = make_breakers(config);
     server.shared.queue = queue_new(server.shared.limits, (unsigned)config->workers);

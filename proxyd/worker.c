@@ -69,6 +69,8 @@ static void gauge(struct worker *worker)
     metrics_set(&metrics->turned_away,
                 incoming_turned_away(worker->incoming) +
                     (worker->secure ? incoming_turned_away(worker->secure) : 0));
+    metrics_set(&metrics->displaced, incoming_displaced(worker->incoming) +
+                                         (worker->secure ? incoming_displaced(worker->secure) : 0));
     metrics_set(&metrics->disagreements,
                 incoming_disagreements(worker->incoming) +
                     (worker->secure ? incoming_disagreements(worker->secure) : 0));
@@ -82,6 +84,9 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
     (void)fd;
     (void)events;
     routes_reader_tend(worker->routes);
+    metrics_set(&worker->metrics.relieved,
+                incoming_relieve(worker->incoming) +
+                    (worker->secure ? incoming_relieve(worker->secure) : 0));
     gauge(worker);
 }
 
@@ -214,6 +219,7 @@ static struct incoming_limits limits_of(const struct shared *shared)
     limits.max_connections =
         (unsigned)((config->max_connections + config->workers - 1) / config->workers);
     limits.budget = shared->budget;
+    limits.peers = shared->peers;
     limits.max_connections_per_address = (unsigned)config->max_connections_per_address;
     return limits;
 }

@@ -26,6 +26,7 @@
 
 struct event_base;
 struct event;
+struct peers;
 struct request;
 struct signatures;
 
@@ -35,6 +36,7 @@ struct shared {
     const struct config *config;
     struct limits *limits;
     struct budget *budget;
+    struct peers *peers;       /* clients' connections by address */
     struct breakers *breakers; /* NULL: they are off */
     struct queue *queue;
     struct routes *routes;

@@ -21,6 +21,7 @@
 #define BODY_CHECK_MS    1000 /* between looks at a slow body's rate */
 #define SPARE_MAX_BYTES  4096 /* of head that a spare guard may keep */
 #define SWEEP_MAX_MS     1000
+#define DISPLACE_US      1000000 /* a connection that was idle for less is not closed for others */
 
 static struct timeval timeval_of(int64_t ms)
 {
@@ -143,6 +144,25 @@ void connection_close(struct connection *connection, bool reset)
     want_turn(connection);
 }
 
+static bool has_bytes_unread(const struct connection *connection)
+{
+    char byte;
+
+    return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Whoever has been silent for longest goes, so that idle connections cannot keep all others out. */
+static void make_room(struct connection_set *set)
+{
+    struct connection *oldest = TAILQ_FIRST(&set->idle);
+
+    if (!oldest || oldest->must_close || has_bytes_unread(oldest) ||
+        clock_monotonic_us() - oldest->state_since_us < DISPLACE_US)
+        return;
+    set->displaced++;
+    connection_close(oldest, false);
+}
+
 static void on_sweep(int fd, short what, void *context)
 {
     struct connection_set *set = context;
@@ -158,6 +178,8 @@ static void on_sweep(int fd, short what, void *context)
             break;
         connection_close(connection, false);
     }
+    if (set->count >= set->limits->max_connections)
+        make_room(set);
     if (!TAILQ_EMPTY(&set->idle))
         arm(&set->sweep_event, sweep_interval_ms(set));
 }
@@ -331,13 +353,6 @@ static void check_body_rate(struct connection *connection)
         connection_refuse(connection, GUARD_SLOW);
 }
 
-static bool has_bytes_unread(const struct connection *connection)
-{
-    char byte;
-
-    return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 static void on_deadline(int fd, short what, void *context)
 {
     struct connection *connection = context;
@@ -453,6 +468,8 @@ struct connection *connection_new(struct connection_set *set, struct bufferevent
     set->count++;
     if (set->listener)
         listener_pause(set->listener, set->count >= set->limits->max_connections);
+    if (set->count >= set->limits->max_connections)
+        make_room(set);
     want_turn(connection);
     return connection;
 }
@@ -533,7 +550,7 @@ void connection_set_init(struct connection_set *set, struct event_base *base,
     TAILQ_INIT(&set->all);
     TAILQ_INIT(&set->idle);
     TAILQ_INIT(&set->turn);
-    set->peers = peers_new();
+    set->peers = limits->peers ? limits->peers : peers_new();
     event_assign(&set->turn_event, base, -1, 0, on_turn, set);
     evtimer_assign(&set->sweep_event, base, on_sweep, set);
 }
@@ -547,7 +564,8 @@ void connection_set_release(struct connection_set *set)
         guard_release(set->spares[--set->spare_count]);
         free(set->spares[set->spare_count]);
     }
-    peers_free(set->peers);
+    if (!set->limits->peers)
+        peers_free(set->peers);
 }
 
 void connection_set_settle(struct connection_set *set)

@@ -46,6 +46,7 @@ struct connection {
     uint64_t state_since_us;
     uint64_t started_us;          /* first byte of the message */
     uint64_t mark_us, mark_bytes; /* how far its body was, some time ago */
+    uint64_t look_us, look_bytes; /* relief.c's, of the present state */
     size_t held;                  /* bytes of a body that is coming in, as the budget knows */
     bool in_body;
     bool counted;    /* in the set's peers */
@@ -88,6 +89,8 @@ struct connection_set {
     unsigned spare_count;
     unsigned count;
     uint64_t turned_away; /* closed at once: too many of one address */
+    uint64_t displaced;   /* closed while idle, to make room for others */
+    uint64_t relieved;    /* cut by relief.c */
     bool draining;
 };
 

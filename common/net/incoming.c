@@ -4,6 +4,7 @@
 #include "common/net/connection.h"
 #include "common/net/incoming_server.h"
 #include "common/net/listener.h"
+#include "common/net/relief.h"
 #include "common/net/response.h"
 #include "common/net/tls.h"
 
@@ -406,6 +407,17 @@ uint64_t incoming_disagreements(const struct incoming *incoming)
 uint64_t incoming_turned_away(const struct incoming *incoming)
 {
     return incoming->connections.turned_away;
+}
+
+uint64_t incoming_displaced(const struct incoming *incoming)
+{
+    return incoming->connections.displaced;
+}
+
+uint64_t incoming_relieve(struct incoming *incoming)
+{
+    relief_tend(&incoming->connections);
+    return incoming->connections.relieved;
 }
 
 void incoming_free(struct incoming *incoming)

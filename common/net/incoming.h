@@ -22,6 +22,7 @@
 struct event_base;
 struct incoming;
 struct incoming_request;
+struct peers;
 struct tls;
 
 struct incoming_limits {
@@ -34,12 +35,15 @@ struct incoming_limits {
                                    * each body_timeout_ms. default 1000 */
     int64_t drain_idle_ms;    /* draining: a silent connection is kept for so long. default 1 s */
     int64_t write_timeout_ms; /* no byte of the answer taken for so long: cut. default 30 s */
-    unsigned max_connections; /* default 10,000; beyond: accepting pauses */
+    unsigned max_connections; /* default 10,000; at it the one that was idle for longest is
+                               * closed, or else accepting pauses */
     unsigned max_connections_per_address; /* default 1,000; beyond: closed at once. 0: no limit */
     /* Counts bodies as they come and while they wait for their answers, and answers that their clients
      * have not taken yet (but not those sent by reference). A body that would pass it is refused with
      * 503. Borrowed; NULL: nothing is counted. */
     struct budget *budget;
+    /* Counts connections by address, for several servers together. Borrowed; NULL: this one alone. */
+    struct peers *peers;
 };
 extern const struct incoming_limits incoming_default_limits;
 
@@ -109,6 +113,11 @@ unsigned incoming_pending(const struct incoming *incoming);
 uint64_t incoming_disagreements(const struct incoming *incoming);
 /* Connections closed at once, over max_connections_per_address. */
 uint64_t incoming_turned_away(const struct incoming *incoming);
+/* Connections closed while idle, as max_connections were open. */
+uint64_t incoming_displaced(const struct incoming *incoming);
+/* To be called a few times a second: cuts clients that sit on memory while the budget is nearly used
+ * up. Gives how many it has cut so far. */
+uint64_t incoming_relieve(struct incoming *incoming);
 /* Ends all connections, those of unfinished streams by a reset; requests still pending are dropped
  * (their on_gone is not called, their handles die). */
 void incoming_free(struct incoming *incoming);

@@ -1,11 +1,15 @@
 /* Counts open connections by client address. */
 #include "common/net/peers.h"
 
+#include "common/base/crypto.h"
+
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 1024
+#define BUCKETS 4096
+#define LOCKS   64
 
 struct peer {
     struct peer_key key;
@@ -14,6 +18,8 @@ struct peer {
 };
 
 struct peers {
+    uint64_t seed; /* nobody can choose addresses that meet in one bucket */
+    pthread_mutex_t locks[LOCKS];
     struct peer *buckets[BUCKETS];
 };
 
@@ -22,6 +28,9 @@ struct peers *peers_new(void)
     struct peers *peers = calloc(1, sizeof(*peers));
 
     REQUIRE(peers);
+    random_bytes(&peers->seed, sizeof(peers->seed));
+    for (size_t i = 0; i < LOCKS; i++)
+        REQUIRE(pthread_mutex_init(&peers->locks[i], NULL) == 0);
     return peers;
 }
 
@@ -37,6 +46,8 @@ void peers_free(struct peers *peers)
             free(peer);
         }
     }
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_destroy(&peers->locks[i]);
     free(peers);
 }
 
@@ -61,14 +72,27 @@ static void make_key(const char *address, struct peer_key *key)
     }
 }
 
-static struct peer **find(struct peers *peers, const struct peer_key *key)
+/* splitmix64's last steps. */
+static uint64_t mix(uint64_t x)
 {
-    uint32_t hash = 2166136261U; /* FNV-1a */
-    struct peer **link;
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
 
-    for (size_t i = 0; i < sizeof(key->bytes); i++)
-        hash = (hash ^ key->bytes[i]) * 16777619U;
-    link = &peers->buckets[hash % BUCKETS];
+static size_t bucket_of(const struct peers *peers, const struct peer_key *key)
+{
+    uint64_t address;
+
+    memcpy(&address, key->bytes + 1, sizeof(address));
+    return mix(mix(address ^ peers->seed) + key->bytes[0]) % BUCKETS;
+}
+
+/* Under the bucket's lock. */
+static struct peer **find(struct peers *peers, size_t bucket, const struct peer_key *key)
+{
+    struct peer **link = &peers->buckets[bucket];
+
     while (*link && memcmp(&(*link)->key, key, sizeof(*key)) != 0)
         link = &(*link)->next;
     return link;
@@ -77,25 +101,32 @@ static struct peer **find(struct peers *peers, const struct peer_key *key)
 unsigned peers_add(struct peers *peers, const char *address, struct peer_key *key)
 {
     struct peer **link;
+    unsigned count;
 
     make_key(address, key);
-    link = find(peers, key);
+    size_t bucket = bucket_of(peers, key);
+    pthread_mutex_lock(&peers->locks[bucket % LOCKS]);
+    link = find(peers, bucket, key);
     if (!*link) {
         *link = calloc(1, sizeof(**link));
         REQUIRE(*link);
         (*link)->key = *key;
     }
-    return ++(*link)->count;
+    count = ++(*link)->count;
+    pthread_mutex_unlock(&peers->locks[bucket % LOCKS]);
+    return count;
 }
 
 void peers_remove(struct peers *peers, const struct peer_key *key)
 {
-    struct peer **link = find(peers, key);
-    struct peer *peer = *link;
+    size_t bucket = bucket_of(peers, key);
 
+    pthread_mutex_lock(&peers->locks[bucket % LOCKS]);
+    struct peer **link = find(peers, bucket, key), *peer = *link;
     REQUIRE(peer && peer->count > 0);
     if (--peer->count == 0) {
         *link = peer->next;
         free(peer);
     }
+    pthread_mutex_unlock(&peers->locks[bucket % LOCKS]);
 }

@@ -1,6 +1,7 @@
 /*
  * How many connections each client address has open. IPv6 clients are counted by their /64, since a
- * single host owns all of it. Not thread-safe.
+ * single host owns all of it. Thread-safe: the servers of a process may share one, as a client's
+ * connections come to whatever thread the kernel picks. A short lock at a connection's begin and end.
  */
 #ifndef COMMON_NET_PEERS_H
 #define COMMON_NET_PEERS_H

@@ -382,6 +382,66 @@ def test_answers_that_nobody_takes_count_and_keep_newcomers_out(aws):
             peer.close()
         wait_empty_handed(proxyd)
         assert proxyd.app("hello").status == 200
+        assert proxyd.figure("proxyd_slow_clients_cut_total") == 0
+
+
+def trickle(peer, ended):
+    """Takes a little now and then, so that no silence is long enough to be cut for."""
+    try:
+        while not ended.is_set():
+            peer.recv(1000)
+            pause(0.1)
+    except OSError:
+        pass
+
+
+def test_readers_that_trickle_cannot_keep_everybody_else_out(aws):
+    """They would hold 10 of 8 MB for minutes; a client that reads at a fair pace meanwhile loses nothing."""
+    gate = threading.Event()
+    aws.script["large"] = lambda call: (gate.wait(30), call.reply({"statusCode": 200, "body": "x" * 5000000}))[1]
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "ok"})
+    options = {"PROXYD_WORKERS": "2", "PROXYD_MAX_MEMORY": "8M"}
+    ended = threading.Event()
+    with Proxy(aws, routes=[app("large"), app("hello")], options=options) as proxyd:
+        def ask(receive_bytes):
+            peer = socket.socket()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            peer.connect(proxyd.address)
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: large.localhost\r\n\r\n")
+            return peer
+
+        fair, got = ask(100000), 0
+        threads = [threading.Thread(target=trickle, args=(ask(4096), ended), daemon=True) for _ in range(2)]
+        harness.wait_for(lambda: aws.count("large") == 3, 10, "all three are let in")
+        gate.set()
+        for thread in threads:
+            thread.start()
+        while got < 5000000:
+            piece = fair.recv(65536)
+            assert piece, "the fair client was cut"
+            got += len(piece)
+            pause(0.03)
+        harness.wait_for(lambda: proxyd.figure("proxyd_slow_clients_cut_total") >= 1, 20, "one that trickles is cut")
+        harness.wait_for(lambda: proxyd.app("hello").status == 200, 20, "others are served again")
+        ended.set()
+        for thread in threads:
+            thread.join(20)
+        wait_empty_handed(proxyd)
+
+
+def test_bodies_that_stand_still_cannot_keep_everybody_else_out(aws):
+    aws.script["hello"] = lambda call: call.reply({"statusCode": 200, "body": "ok"})
+    with Proxy(aws, routes=[app("hello")], options={"PROXYD_WORKERS": "2", "PROXYD_MAX_MEMORY": "1M"}) as proxyd:
+        peers = [socket.create_connection(proxyd.address, 10) for _ in range(2)]
+        for peer in peers:
+            peer.sendall(head("hello", "Content-Length: 530000"))
+        for peer in peers:
+            peer.sendall(b"x" * 500000)  # both fit, and nobody else's would
+        harness.wait_for(lambda: proxyd.figure('proxyd_guard_refusals_total{reason="busy"}') >= 1, 20, "one is refused")
+        harness.wait_for(lambda: proxyd.app("hello").status == 200, 20, "others are served again")
+        for peer in peers:
+            peer.close()
+        wait_empty_handed(proxyd)
 
 
 def test_what_a_slow_reader_of_a_stream_lets_wait_counts(aws):

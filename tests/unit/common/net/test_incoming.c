@@ -960,6 +960,33 @@ static void connections_of_one_address_are_capped(void **state)
     wire_close(&third);
 }
 
+static void at_the_cap_the_longest_idle_connection_makes_room(void **state)
+{
+    struct server *server = *state;
+    struct wire busy, idle, third;
+
+    server->limits.max_connections = 2;
+    restart(server);
+    dial(server, &busy);
+    wire_send_text(&busy, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (!server->held)
+        wire_turn(&busy);
+    dial(server, &idle);
+    wire_send_text(&idle, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    wire_until(&idle, "200 OK");
+    wire_wait_ms(server->base, 1100);
+    dial(server, &third);
+    wire_send_text(&third, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    wire_until(&third, "200 OK");
+    wire_until_end(&idle);
+    assert_int_equal(incoming_displaced(server->incoming), 1);
+    incoming_reply(server->held, 200, NULL, 0, VIEW("done"), NULL, NULL);
+    wire_until(&busy, "done");
+    wire_close(&busy);
+    wire_close(&idle);
+    wire_close(&third);
+}
+
 static void beyond_the_cap_connections_wait_until_others_end(void **state)
 {
     struct server *server = *state;
@@ -1189,6 +1216,7 @@ int main(void)
         TEST(what_is_sent_ahead_is_bounded),
         TEST(draining_answers_what_is_pending_and_closes_the_rest),
         TEST(connections_of_one_address_are_capped),
+        TEST(at_the_cap_the_longest_idle_connection_makes_room),
         TEST(beyond_the_cap_connections_wait_until_others_end),
         TEST(accepting_pauses_while_descriptors_run_out),
         TEST(freeing_with_everything_in_flight_leaks_nothing),
