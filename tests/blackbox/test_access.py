@@ -92,6 +92,33 @@ def test_any_of_the_keys_passes_and_only_its_id_goes_on(edge, key, id):
     assert key not in proxyd.log_text(), "no key is ever logged"
 
 
+HOSTS = ["guarded.localhost", "GUARDED.LocalHost", "guarded.localhost.", "guarded.localhost:1", "v1--guarded.localhost", "V1--guarded.localhost.",
+         "guarded.example.com", "GUARDED.example.com.", "any.w.example.com", "elsewhere.invalid"]
+TARGETS = ["/", "//", "/x", "/guarded", "/guarded/", "/%67uarded/", "/guarded/?x", "/api", "/api/x", "http://{}/", "http://{}/guarded", "*"]
+WAYS = [("GET", ()), ("HEAD", ()), ("POST", ()), ("OPTIONS", ()), ("M-SEARCH", ()), ("POST", ("X-HTTP-Method-Override: OPTIONS",)), ("GET", ("Prefer: respond-async",)),
+        ("GET", ("X-Orchestrator-Version: 1",)), ("GET", ("X-Orchestrator-Api-Key-Id: key-1",)), ("GET", ("X_Api_Key: " + GOOD,)), ("GET", ("Connection: X-Api-Key",)),
+        ("GET", ("X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: open.localhost", "X-Original-URL: /", "Forwarded: host=open.localhost")),
+        ("GET", ("X-Api-Key: " + GOOD, "x-api-key: " + GOOD)), ("GET", ("Authorization: ApiKey " + GOOD,)), ("OPTIONS", ("Origin: https://a.example",))]
+
+
+def test_no_other_way_to_write_a_request_leads_past_the_rule():
+    """Each host, target and way with each other: 401, or nothing of that app at all."""
+    token = app("tokened", access={"jwt": {"issuer": "https://issuer.example", "audiences": ["a"], "algorithms": ["ES256"]}})
+    with FakeLambda() as aws, Proxy(aws, routes=[keyed("guarded", previews=True, version_header=True, respond_async=True), token], domains=[
+            {"host": "guarded.example.com", "paths": [{"prefix": "/", "app": "guarded"}]},
+            {"host": "*.w.example.com", "paths": [{"prefix": "/api", "app": "tokened", "strip": True}, {"prefix": "/", "app": "guarded"}]}]) as proxyd:
+        seen = set()
+        for host in HOSTS:
+            for target in TARGETS:
+                for method, more in WAYS:
+                    head = [f"{method} {target.format(host)} HTTP/1.1", f"Host: {host}", "Content-Length: 0", "Connection: close", *more, "", ""]
+                    answer = raw(proxyd.address, "\r\n".join(head).encode())
+                    assert answer[9:12] in (b"401", b"404", b"400"), (head, answer)
+                    seen.add(answer[9:12])
+        assert seen == {b"401", b"404", b"400"} and not aws.calls
+        assert ask(proxyd, "guarded", {"X-Api-Key": GOOD}).status == 200
+
+
 def test_an_app_without_the_rule_gets_the_header_as_any_other(edge):
     aws, proxyd = edge
     assert ask(proxyd, "open", {"X-Api-Key": GOOD}).status == 200
