@@ -51,9 +51,10 @@ def test_every_other_token_is_a_clear_501(proxyd, aws, method):
     assert line["fault"] == "refused" and line["detail"] == "method-unknown"
 
 
-@pytest.mark.parametrize("body, length", [("hello", "5"), ("", None)])
-def test_the_length_told_to_head_is_that_of_the_body_if_the_function_gave_one(proxyd, aws, body, length):
-    aws.script["a"] = lambda call: call.reply({"statusCode": 200, "headers": {"content-length": "99"}, "body": body})
+@pytest.mark.parametrize("body, named, length", [("hello", "99", "5"), ("", "99", "99"), ("", None, None)])
+def test_the_length_told_to_head_is_that_of_the_body_or_else_what_the_function_names(proxyd, aws, body, named, length):
+    headers = {"content-length": named} if named else {}
+    aws.script["a"] = lambda call: call.reply({"statusCode": 200, "headers": headers, "body": body})
     response = proxyd.app("a", method="HEAD")
     assert response.status == 200 and response.body == b"" and response.header("Content-Length") == length, "0 would be a lie"
     assert proxyd.app("a").header("Content-Length") == str(len(body))
