@@ -46,6 +46,11 @@ static const struct option_row rows[] = {
      "GetFunction calls per second; AWS allows 100."},
     {"map-bytes", OPTION_BYTES, FIELD(map_bytes), "0", 0, INT64_MAX, false, NULL, NULL,
      "Largest size of each database; 0: 16 GiB."},
+    {"keep-versions", OPTION_INTEGER, FIELD(keep_versions), "20", 0, 10000, false, NULL, NULL,
+     "Newest versions of each app that are kept; older ones go, but never one that is needed; 0: "
+     "all are kept."},
+    {"keep-versions-for", OPTION_DURATION, FIELD(keep_versions_ms), "168h", 0,
+     3650ll * 24 * 3600000, false, NULL, NULL, "How long every version is kept, however many."},
     {"proxies", OPTION_STRING, FIELD(proxies), "127.0.0.1:9080", 0, 0, false, NULL, NULL,
      "Admin addresses of all proxies (HOST:PORT), whose figures canaries are judged by: a list, of "
      "names all addresses; none: no canaries."},

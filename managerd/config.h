@@ -23,6 +23,8 @@ struct config {
     int64_t max_operations;
     int64_t aws_control_rate, aws_get_rate; /* calls per second */
     int64_t map_bytes;
+    int64_t keep_versions;
+    int64_t keep_versions_ms;
     char *proxies; /* a list, or "none" */
     int64_t jwks_interval_ms;
     int64_t jwks_max_age_ms;

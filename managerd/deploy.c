@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "managerd/canary.h"
+#include "managerd/prune.h"
 #include "managerd/publish.h"
 #include "managerd/records.h"
 #include "managerd/traffic.h"
@@ -15,6 +16,7 @@ static void step_shift_traffic(struct operation *operation);
 static void step_publish_routes(struct operation *operation);
 static void on_success(struct operation *operation);
 static void on_failure(struct operation *operation, const struct json *problem);
+static void after_success(struct operation *operation);
 static void after_failure(struct operation *operation);
 
 static const struct operation_step deploy_steps[] = {
@@ -32,8 +34,8 @@ static const struct operation_step deploy_steps[] = {
     {NULL, NULL, false},
 };
 
-const struct operation_type deploy_type = {"deploy",   deploy_steps, on_success,
-                                           on_failure, NULL,         after_failure};
+const struct operation_type deploy_type = {"deploy",   deploy_steps,  on_success,
+                                           on_failure, after_success, after_failure};
 
 static int64_t version_of(struct operation *operation)
 {
@@ -295,6 +297,12 @@ static void on_failure(struct operation *operation, const struct json *problem)
     canary_go_back(operation);
 }
 
+/* There is one version more. */
+static void after_success(struct operation *operation)
+{
+    prune_due(operation->environment->prune, view_of(operation->app));
+}
+
 static void on_published_again(enum error error, void *context)
 {
     (void)error, (void)context; /* the publisher itself tries again */
@@ -306,4 +314,5 @@ static void after_failure(struct operation *operation)
     if (json_type_of(json_get(operation_work(operation), "canary")) == JSON_OBJECT)
         publish_app(operation->environment->publisher, view_of(operation->app), on_published_again,
                     NULL);
+    prune_due(operation->environment->prune, view_of(operation->app));
 }

@@ -22,6 +22,10 @@ void step_code(struct operation *operation);
 void step_configuration(struct operation *operation);
 void step_ready(struct operation *operation);
 void step_probe(struct operation *operation);
+/* How long requests that were let in before the app's traffic changed last may still run; <= 0: they are
+ * over. `drain_ms` as the option says it. */
+int64_t removal_wait_ms(struct state *state, int64_t drain_ms, struct view name,
+                        const struct json *app);
 /* Holds the commit of this step to the version's being ready; false: it is not, the step has failed. */
 bool deploy_hold_version(struct operation *operation);
 

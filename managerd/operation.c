@@ -259,6 +259,14 @@ const char *operations_find(const struct operations *operations, struct view app
     return NULL;
 }
 
+bool operations_busy(const struct operations *operations, struct view app)
+{
+    const struct operation *one = operations->first;
+    while (one && !view_equal_string(app, one->app))
+        one = one->next;
+    return one != NULL;
+}
+
 /* Whether an earlier operation of the same app is unfinished. */
 static bool must_wait(const struct operations *operations, const struct operation *operation)
 {

@@ -24,6 +24,7 @@ struct operation;
 struct operations;
 struct packages;
 struct proxies;
+struct prune;
 struct publisher;
 struct secrets;
 
@@ -36,6 +37,7 @@ struct operation_environment {
     struct packages *packages;
     const struct secrets *secrets;
     struct proxies *proxies; /* who measure versions; NULL: nobody */
+    struct prune *prune;     /* told of deployments that ended; NULL: nobody */
     const char *installation;
     const char *default_role;
     int64_t drain_ms; /* how long to wait for requests under way; <0: the longest deadline */
@@ -109,6 +111,8 @@ void operations_accept(struct operations *operations, const struct json *documen
                        uint64_t revision);
 /* Whether an operation of this type is queued or running for the app; its id, borrowed, or NULL. */
 const char *operations_find(const struct operations *operations, struct view app, const char *type);
+/* Whether anything of the app is queued or running. */
+bool operations_busy(const struct operations *operations, struct view app);
 /* ERROR_NOT_FOUND (it is finished or unknown), ERROR_CONFLICT (past the point of return). */
 enum error operations_cancel(struct operations *operations, struct view id) MUST_CHECK;
 unsigned operations_running(const struct operations *operations);

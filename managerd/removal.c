@@ -93,25 +93,31 @@ static void requests_are_over(struct operation *operation)
     operation_step_done(operation, "%s", "");
 }
 
-static void step_wait_for_requests(struct operation *operation)
+int64_t removal_wait_ms(struct state *state, int64_t drain_ms, struct view name,
+                        const struct json *app)
 {
-    struct record app;
-    int64_t drain_ms = operation->environment->drain_ms, longest_s = 0;
-    if (!read_app(operation, &app))
-        return;
-    const struct json *internal = internal_of(app.json);
-    struct key versions = key_versions(view_of(operation->app));
+    int64_t longest_s = 0;
+    struct key versions = key_versions(name);
     if (drain_ms < 0) {
-        drain_ms = integer_of(json_get(app.json, "limits"), "deadlineMs");
-        if (state_range(operation->environment->state, view_of(versions.text), VIEW(""),
-                        longest_timeout, &longest_s))
+        drain_ms = integer_of(json_get(app, "limits"), "deadlineMs");
+        if (state_range(state, view_of(versions.text), VIEW(""), longest_timeout, &longest_s))
             longest_s = 900;
         if (drain_ms < 1000 * longest_s)
             drain_ms = 1000 * longest_s;
         drain_ms += MAX_DEADLINE_SLACK_MS;
     }
-    int64_t since_ms = clock_wall_ms() - integer_of(internal, "trafficChangedAt");
-    int64_t left_ms = drain_ms - (since_ms > 0 ? since_ms : 0);
+    int64_t since_ms = clock_wall_ms() - integer_of(internal_of(app), "trafficChangedAt");
+    return drain_ms - (since_ms > 0 ? since_ms : 0);
+}
+
+static void step_wait_for_requests(struct operation *operation)
+{
+    struct record app;
+    if (!read_app(operation, &app))
+        return;
+    int64_t left_ms =
+        removal_wait_ms(operation->environment->state, operation->environment->drain_ms,
+                        view_of(operation->app), app.json);
     record_release(&app);
     if (left_ms > 0)
         operation_after(operation, left_ms, requests_are_over);
@@ -252,6 +258,48 @@ static void on_version_deleted(struct operation *operation, const struct lambda_
         operation_step_done(operation, "%s", "");
 }
 
+/* Whether another version of the app runs as this one's Lambda version. */
+
+struct sharing {
+    int64_t version;
+    struct view function, lambda_version;
+    int64_t other; /* 0: none */
+};
+
+static bool on_other_version(struct view key, struct view value, uint64_t revision, void *context)
+{
+    struct sharing *sharing = context;
+    struct json *other = NULL;
+    (void)key, (void)revision;
+    if (record_parse(value, &other))
+        return true;
+    if (integer_of(other, "version") != sharing->version &&
+        view_equal(text_of(other, "lambdaVersion"), sharing->lambda_version) &&
+        view_equal(text_of(json_get(other, "function"), "name"), sharing->function))
+        sharing->other = integer_of(other, "version");
+    json_free(other);
+    return sharing->other == 0;
+}
+
+/* The last of those that share a Lambda version takes it along; while in doubt it stays. */
+static bool is_shared(struct operation *operation, const struct json *version)
+{
+    struct key prefix = key_versions(view_of(operation->app));
+    struct sharing sharing = {.version = integer_of(version, "version"),
+                              .function = text_of(json_get(version, "function"), "name"),
+                              .lambda_version = text_of(version, "lambdaVersion")};
+    if (state_range(operation->environment->state, view_of(prefix.text), VIEW(""), on_other_version,
+                    &sharing)) {
+        operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
+                               "The app's versions cannot be read.");
+        return true;
+    }
+    if (sharing.other)
+        operation_step_done(operation, "Kept: version %lld is the same Lambda version.",
+                            (long long)sharing.other);
+    return sharing.other != 0;
+}
+
 static void step_delete_lambda_version(struct operation *operation)
 {
     struct record version;
@@ -267,7 +315,9 @@ static void step_delete_lambda_version(struct operation *operation)
                                          text_of(json_get(version.json, "function"), "name"),
                                      .qualifier = text_of(version.json, "lambdaVersion")};
     /* Without a qualifier the call would delete the whole function. */
-    if (request.qualifier.length)
+    if (request.qualifier.length && is_shared(operation, version.json))
+        ;
+    else if (request.qualifier.length)
         operation_send(operation, &request, on_version_deleted);
     else
         operation_step_done(operation, "It never was a Lambda version.");

@@ -12,6 +12,7 @@
 #include "managerd/openapi.h"
 #include "managerd/packages.h"
 #include "managerd/proxies.h"
+#include "managerd/prune.h"
 #include "managerd/publish.h"
 #include "managerd/retention.h"
 #include "managerd/secrets.h"
@@ -364,6 +365,13 @@ static void choose_role(struct server *server)
 static enum error start_operations(struct server *server, struct buffer *problem)
 {
     server->proxies = proxies_new(server->base, view_of(server->config->proxies));
+    struct prune_options prune = {.base = server->base,
+                                  .state = server->state,
+                                  .publisher = server->publisher,
+                                  .drain_ms = server->config->drain_ms,
+                                  .keep = server->config->keep_versions,
+                                  .keep_ms = server->config->keep_versions_ms};
+    server->prune = prune_new(&prune);
     struct operation_environment environment = {
         .base = server->base,
         .state = server->state,
@@ -372,12 +380,14 @@ static enum error start_operations(struct server *server, struct buffer *problem
         .packages = server->packages,
         .secrets = server->secrets,
         .proxies = server->proxies,
+        .prune = server->prune,
         .installation = server->installation,
         .default_role = server->default_role,
         .drain_ms = server->config->drain_ms,
         .max_running = (unsigned)server->config->max_operations,
     };
     server->operations = operations_new(&environment);
+    prune_begin(server->prune, server->operations);
     return operations_resume(server->operations, problem);
 }
 
@@ -443,6 +453,7 @@ void server_stop(struct server *server)
     jobs_drain(server->store_thread);
     operations_free(server->operations);
     proxies_free(server->proxies);
+    prune_free(server->prune);
     for (size_t i = 0; i < 3; i++)
         if (server->signals[i])
             event_free(server->signals[i]);

@@ -25,6 +25,7 @@ struct server {
     struct secrets *secrets;
     struct certificates *certificates;
     struct proxies *proxies;
+    struct prune *prune;
     struct operations *operations;
     struct authenticator *authenticator;
     struct incoming *incoming;

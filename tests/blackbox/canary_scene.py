@@ -19,7 +19,7 @@ exports.handler = async (event) => {
     if (BAD && calls % BAD === 0) return {statusCode: 500, headers: {'x-seen': 'NAME'}, body: 'no'};
     if (SLOW) await new Promise(done => setTimeout(done, SLOW));
   }
-  return {statusCode: 200, headers: {'x-seen': 'NAME ' + (event.version || '-') + ' ' + (process.env.SETTING || '-')}, body: 'NAME'};
+  return {statusCode: 200, headers: {'x-seen': 'NAME ' + (event.httpMethod ? '1.0' : '2.0') + ' ' + (process.env.SETTING || '-')}, body: 'NAME'};
 };
 """
 

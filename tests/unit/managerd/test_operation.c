@@ -630,6 +630,36 @@ static void an_end_removes_every_record_and_the_function(void **state)
     record_release(&record);
 }
 
+static void end_version(int64_t version, char id[ID_SIZE])
+{
+    id_make(id);
+    struct plan_operation plan = {view_of(id), VIEW("hello"), VIEW("admin"), 1700000000000};
+    accept_now(plan_delete_version(&plan, version), 0, id);
+    run();
+    expect_state(id, "succeeded");
+}
+
+static void a_lambda_version_that_two_share_goes_with_the_last_of_them(void **state)
+{
+    char id[ID_SIZE];
+    struct record record;
+    (void)state;
+    for (int64_t version = 1; version <= 2; version++)
+        deploy(version, id);
+    run();
+    read(key_version(VIEW("hello"), 2), &record);
+    json_set_string(record.json, "lambdaVersion", VIEW("1")); /* as version 1 has it */
+    scene_put(&scene, key_version(VIEW("hello"), 2), record.json);
+    record_release(&record);
+    int calls = lambda.calls;
+    end_version(2, id);
+    assert_int_equal(lambda.calls, calls); /* version 1 still runs as it */
+    assert_int_equal(record_read(scene.state, key_version(VIEW("hello"), 2).text, &record),
+                     ERROR_NOT_FOUND);
+    end_version(1, id);
+    assert_int_equal(lambda.calls, calls + 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -645,6 +675,7 @@ int main(void)
         TEST(a_function_that_failed_for_good_is_made_anew),
         TEST(cancelled_before_it_began_it_changes_nothing),
         TEST(an_end_removes_every_record_and_the_function),
+        TEST(a_lambda_version_that_two_share_goes_with_the_last_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
