@@ -26,6 +26,7 @@ struct config {
     int64_t queue_timeout_ms;       /* an invocation waits at most so long for a sandbox */
     int64_t async_queue;            /* Event invocations accepted and not yet done */
     int64_t async_retry_delay_ms;   /* before the first retry of a failed one; the second: twice */
+    int64_t log_bytes, log_age_ms;  /* of what a function printed */
     int64_t drain_timeout_ms;       /* at SIGTERM: how long invocations may go on */
     char *log_level;
 };

@@ -4,6 +4,7 @@
 #include "deploy/lambda-local/config.h"
 #include "deploy/lambda-local/async_queue.h"
 #include "deploy/lambda-local/function_store.h"
+#include "deploy/lambda-local/function_log.h"
 #include "deploy/lambda-local/keeper.h"
 #include "deploy/lambda-local/pool.h"
 #include "deploy/lambda-local/server/api.h"
@@ -159,6 +160,8 @@ static enum error open_pools(struct program *program, struct buffer *problem)
 static int serve(struct program *program, struct buffer *problem)
 {
     struct api_options options = {.config = &program->config};
+
+    function_log_bound(program->config.log_bytes, program->config.log_age_ms);
     enum error error = open_store(program, problem);
 
     if (!error)

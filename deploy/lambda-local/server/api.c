@@ -63,6 +63,7 @@ static const struct api_operation operations[] = {
      false},
     {"GetAccountSettings", "GET", "/2016-08-19/account-settings", functions_account_settings, 0,
      false},
+    {"FilterLogEvents", "POST", "/", logs_filter_events, SETTING_BODY_BYTES, false},
     {"GetCode", "GET", "/lambda-local/functions/{}/code", functions_code_location, 0, true},
 };
 
@@ -121,6 +122,11 @@ static bool decode_labels(struct api_call *call)
     return true;
 }
 
+bool api_is_logs(const struct api_call *call)
+{
+    return call->operation && call->operation->handle == logs_filter_events;
+}
+
 /* -- who asks -- */
 
 static bool lookup_key(struct view access_key_id, struct view *secret, void *context)
@@ -141,7 +147,7 @@ static enum sigv4_verdict verify(struct api_call *call)
         .query = call->query,
         .body = buffer_view(&call->body),
         .region = VIEW(CONFIG_REGION),
-        .service = VIEW("lambda"),
+        .service = api_is_logs(call) ? VIEW("logs") : VIEW("lambda"),
     };
     struct sigv4_header headers[128];
     size_t count = 0;
@@ -202,7 +208,8 @@ static bool within_quota(struct api_call *call)
 
     if (handle == functions_get)
         passes = throttle_pass(&api->get, config->get_rate, clock_monotonic_us());
-    else if (handle != invoke && handle != invoke_with_response_stream && !call->operation->open)
+    else if (!api_is_logs(call) && handle != invoke && handle != invoke_with_response_stream &&
+             !call->operation->open)
         passes = throttle_pass(&api->control, config->control_rate, clock_monotonic_us());
     if (!passes)
         api_refuse_throttled(call, "CallerRateLimitExceeded");

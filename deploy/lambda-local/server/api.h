@@ -103,6 +103,10 @@ void api_answer(struct api_call *call, int status, struct json *document);
 void api_answer_nothing(struct api_call *call, int status);
 void api_answer_bytes(struct api_call *call, int status, const struct incoming_header *headers,
                       size_t header_count, struct view body);
+/* CloudWatch Logs speaks JSON 1.1: errors are 400 {"__type", "message"}. api_refuse does the same in
+ * its calls. */
+bool api_is_logs(const struct api_call *call);
+void api_refuse_logs(struct api_call *call, const char *type, struct view message);
 void api_refuse(struct api_call *call, enum refusal refusal, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /* In pieces, as an event stream: begin, write, end. After the end the call is over. */
@@ -140,6 +144,7 @@ void tags_list(struct api_call *call);
 void concurrency_put(struct api_call *call);
 void concurrency_get(struct api_call *call);
 void concurrency_delete(struct api_call *call);
+void logs_filter_events(struct api_call *call);
 void invoke(struct api_call *call);
 void invoke_with_response_stream(struct api_call *call);
 

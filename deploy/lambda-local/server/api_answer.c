@@ -92,6 +92,22 @@ void api_answer_nothing(struct api_call *call, int status)
     api_answer_bytes(call, status, NULL, 0, VIEW(""));
 }
 
+void api_refuse_logs(struct api_call *call, const char *type, struct view message)
+{
+    struct incoming_header header = {VIEW("Content-Type"), VIEW("application/x-amz-json-1.1")};
+    struct buffer body;
+    struct json_writer w;
+
+    buffer_init(&body, 64 * 1024);
+    json_begin(&w, &body);
+    json_open_object(&w, NULL);
+    json_write_string(&w, "__type", view_of(type));
+    json_write_string(&w, "message", message);
+    json_close_object(&w);
+    api_answer_bytes(call, 400, &header, 1, buffer_view(&body));
+    buffer_release(&body);
+}
+
 static void refuse(struct api_call *call, enum refusal refusal, const char *reason,
                    struct view message)
 {
@@ -102,6 +118,10 @@ static void refuse(struct api_call *call, enum refusal refusal, const char *reas
     bool later = refusal_status(refusal) == 429 || refusal_status(refusal) == 503;
     struct buffer body;
 
+    if (api_is_logs(call)) {
+        api_refuse_logs(call, refusal_name(refusal), message);
+        return;
+    }
     buffer_init(&body, 64 * 1024);
     refusal_body(refusal, reason, message, &body);
     api_answer_bytes(call, refusal_status(refusal), headers, later ? 2 : 1, buffer_view(&body));
