@@ -160,8 +160,8 @@ class Client:
                     break
         except (TimeoutError, ssl.SSLWantReadError):
             pass
-        if len(got) >= 12 and got.startswith(b"HTTP/1.1 "):
-            self.statuses[int(got[9:12])] += got[9:12] != b"100"
+        if len(got) >= 12 and got.startswith(b"HTTP/1.1 ") and got[9:12] != b"100":
+            self.statuses[int(got[9:12])] += 1
 
     def end(self, peer):
         manner = self.chance.random()

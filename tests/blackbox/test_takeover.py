@@ -16,6 +16,7 @@ from secure_proxy import lenient, make_certificate
 from test_edge_load import in_threads
 from test_streaming import STREAM, Stream, chunk, complete, prelude
 
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: hello.localhost\r\n\r\n"
 
 
@@ -186,14 +187,18 @@ def rolling(line, takeovers, rate, workers, seconds=1):
 @pytest.mark.load
 def test_three_take_overs_at_500_requests_a_second_fail_none(aws, tmp_path):
     with Line(aws, make_certificate(tmp_path / "default.pem", "*.localhost")) as line:
-        print(f"{rolling(line, 3, 500, [2, 1, 4]):.0f} requests/s")
+        reached = rolling(line, 3, 500, [2, 1, 4])
+        print(f"{reached:.0f} requests/s")
+        assert reached > 450 / PATIENCE
 
 
 @pytest.mark.long
 @pytest.mark.load
 def test_thirty_take_overs_in_a_minute_at_500_requests_a_second_fail_none(aws, tmp_path):
     with Line(aws, make_certificate(tmp_path / "default.pem", "*.localhost")) as line:
-        print(f"{rolling(line, 30, 500, [2, 1, 4, 3], 2):.0f} requests/s")
+        reached = rolling(line, 30, 500, [2, 1, 4, 3], 2)
+        print(f"{reached:.0f} requests/s")
+        assert reached > 450 / PATIENCE
 
 
 @pytest.mark.threads
