@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/escape.h"
+#include "managerd/audit.h"
 #include "managerd/authorize.h"
 #include "managerd/history.h"
 #include "managerd/idempotency.h"
@@ -156,6 +157,7 @@ static void on_commit(enum error error, uint64_t revision, void *context)
     }
     if (call->result && call->tagged)
         set_revision(call, call->unchanged ? call->unchanged : revision);
+    call->audited = call->change.entry_count > 0;
     if (call->operation)
         operations_accept(call->server->operations, call->operation, revision);
     publish_or_go_on(call);
@@ -186,10 +188,12 @@ enum progress call_commit(struct call *call, int status, struct json *result, bo
     idempotency_keep(call, status, result);
     note_urgency(call);
     note_changes(call);
-    if (call->change.write_count)
+    if (call->change.write_count) {
+        audit_change(call, status);
         state_commit(call->server->state, &call->change, on_commit, call);
-    else
+    } else {
         publish_change(call);
+    }
     return PROGRESS_WAIT;
 }
 
@@ -212,6 +216,7 @@ enum progress call_start_operation(struct call *call, struct json *operation)
     idempotency_keep(call, 202, NULL);
     note_urgency(call);
     note_changes(call);
+    audit_change(call, 202);
     state_commit(call->server->state, &call->change, on_commit, call);
     return PROGRESS_WAIT;
 }

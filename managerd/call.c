@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/escape.h"
 #include "common/base/log.h"
+#include "managerd/audit.h"
 #include "managerd/authorize.h"
 #include "managerd/respond.h"
 #include "managerd/validate.h"
@@ -237,5 +238,6 @@ static enum progress audit_call(struct call *call)
     if (!line.error)
         log_access(buffer_view(&line));
     buffer_release(&line);
+    audit_end(call->server->audit, call);
     return PROGRESS_NEXT;
 }

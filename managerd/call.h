@@ -64,6 +64,7 @@ struct call {
     void *data; /* the handler's, freed by free_data */
     void (*free_data)(void *data);
     unsigned conflicts;
+    bool audited; /* by the commit */
 
     /* respond */
     struct problem problem;

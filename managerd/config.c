@@ -64,6 +64,10 @@ static const struct option_row rows[] = {
     {"jwks-allow", OPTION_STRING, FIELD(jwks_allow), "", 0, 0, false, NULL, NULL,
      "Addresses of token issuers that are refused otherwise; a list of: loopback (by plain HTTP "
      "too), link-local."},
+    {"audit-max-age", OPTION_DURATION, FIELD(audit_max_age_ms), "9600h", 1000,
+     100ll * 365 * 24 * 3600000, false, NULL, NULL, "How long records of the audit are kept."},
+    {"audit-max-records", OPTION_INTEGER, FIELD(audit_max_records), "1000000", 10, 1000000000,
+     false, NULL, NULL, "How many records of the audit are kept."},
     {"log-level", OPTION_STRING, FIELD(log_level), "info", 0, 0, false, NULL, NULL,
      "debug, info, warn or error."},
 };

@@ -30,6 +30,8 @@ struct config {
     int64_t jwks_max_age_ms;
     char *jwks_ca_file; /* NULL: the system's */
     char *jwks_allow;   /* a list */
+    int64_t audit_max_age_ms;
+    int64_t audit_max_records;
     char *log_level;
 
     /* Made from the above. */

@@ -2,6 +2,7 @@
 #include "managerd/endpoint.h"
 
 #include "managerd/access.h"
+#include "managerd/audit.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/explain.h"
 #include "managerd/history.h"
@@ -119,6 +120,12 @@ const struct endpoint endpoints[] = {
      "getToken", "Reads a token, without its secret.", token_get},
     {"DELETE", "/v1/tokens/{id}", ROLE_ADMIN, ENDPOINT_OF_TOKEN, 0, NULL, NULL, 204, NULL,
      "revokeToken", "Revokes a token; in force when it answers.", token_delete},
+    {"GET", "/v1/audit", ROLE_ADMIN, ENDPOINT_OF_LIST, ENDPOINT_LIST, NULL, &audit_shape, 200,
+     "limit cursor app actor since until", "listAudit", "Lists who did what, the latest first.",
+     audit_list},
+    {"GET", "/v1/audit/verification", ROLE_ADMIN, ENDPOINT_OF_NO_APP, 0, NULL,
+     &audit_verification_shape, 200, NULL, "verifyAudit",
+     "Follows the chain of the audit's records from end to end.", audit_verify},
     {"GET", "/v1/system", ROLE_VIEWER, ENDPOINT_OF_NO_APP, 0, NULL, &system_shape, 200, NULL,
      "getSystem", "Release, storage, AWS, counts.", system_get},
     {"GET", "/v1/explain", ROLE_VIEWER, ENDPOINT_OF_ALL, 0, NULL, &explanation_shape, 200,

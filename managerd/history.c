@@ -304,3 +304,12 @@ const struct shape history_shape = {.name = "Change",
                                     .description = "One change of an app or a domain.",
                                     .fields = history_fields,
                                     .count = COUNT(history_fields)};
+
+void history_note_operation(struct state *state, struct change *change,
+                            const struct json *operation)
+{
+    const struct history_cause cause = {.by = text_of(operation, "createdBy"),
+                                        .action = text_of(operation, "type"),
+                                        .operation = text_of(operation, "id")};
+    history_note(state, change, &cause);
+}

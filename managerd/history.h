@@ -27,6 +27,9 @@ struct history_cause {
 /* Adds to the change what it changes of apps and domains. Each such write must have its compare: state
  * is read here to see what is there before. */
 void history_note(struct state *state, struct change *change, const struct history_cause *cause);
+/* The same for a step of an operation (its record). */
+void history_note_operation(struct state *state, struct change *change,
+                            const struct json *operation);
 
 /* What history compares of a record: an app's settings, and its "traffic", "environment" (sealed) and
  * "apiKeys" (by id); a domain's "paths", "tls" and "certificate" (its record, sealed; NULL: none). */

@@ -4,6 +4,7 @@
 #include "common/base/exposition.h"
 #include "common/base/log.h"
 #include "common/net/incoming.h"
+#include "managerd/audit.h"
 #include "managerd/certificates.h"
 #include "managerd/endpoint.h"
 #include "managerd/issuers.h"
@@ -161,6 +162,16 @@ static void write_issuers(const struct server *server, struct buffer *out)
           "How long ago the oldest keys in force were confirmed.", (uint64_t)figures.oldest_s);
 }
 
+static void write_audit(const struct server *server, struct buffer *out)
+{
+    struct audit_figures figures;
+    audit_count(server->audit, &figures);
+    gauge(out, "managerd_authentication_failures_total", "counter",
+          "Calls with no token, or one that nobody knows.", figures.strangers);
+    gauge(out, "managerd_audit_lost_total", "counter",
+          "Records of refused calls that were too many to be kept.", figures.lost);
+}
+
 void metrics_write(const struct server *server, struct buffer *out)
 {
     struct exposition_label release = {"release", view_of(RELEASE_VERSION)};
@@ -179,6 +190,7 @@ void metrics_write(const struct server *server, struct buffer *out)
           server->metrics.refused);
     gauge(out, "managerd_connections", "gauge", "Connections open.",
           incoming_connections(server->incoming));
+    write_audit(server, out);
     gauge(out, "managerd_state_commits_total", "counter", "Commits to state.",
           state_commits(server->state));
     gauge(out, "managerd_state_used_bytes", "gauge", "Bytes of state in use.",

@@ -6,7 +6,7 @@
 
 struct server;
 
-#define METRICS_MAX_ENDPOINTS 64
+#define METRICS_MAX_ENDPOINTS 128
 #define METRICS_BUCKETS       12
 
 /* Loop thread only. */

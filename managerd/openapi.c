@@ -98,6 +98,9 @@ static const char *query_meaning(struct view name)
         {"url", "The whole address, as a client writes it."},
         {"method", "The request's method; GET when absent."},
         {"address", "The client's address, which sticky traffic may go by."},
+        {"actor", "Only what was done with the token of this id."},
+        {"since", "RFC 3339: nothing older."},
+        {"until", "RFC 3339: only what is older."},
         {"keepFunction", "Leaves the Lambda function alone; the default for adopted ones."},
     };
     for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "managerd/ask.h"
+#include "managerd/audit.h"
 #include "managerd/history.h"
 #include "managerd/records.h"
 
@@ -542,15 +543,13 @@ static void commit_document(struct operation *operation)
     change_init(&change);
     change_append(&change, &operation->change);
     change.urgent = true; /* what has begun must come to its end */
-    const struct history_cause cause = {.by = text_of(operation->document, "createdBy"),
-                                        .action = view_of(operation->type->name),
-                                        .operation = view_of(operation->id)};
-    history_note(operation->environment->state, &change, &cause);
+    history_note_operation(operation->environment->state, &change, operation->document);
     change_put(&change, key.text, operation->next_document);
     if (operation->ending) {
         struct key queue = key_queue(view_of(operation->app), view_of(operation->id));
         change_remove(&change, queue.text);
     }
+    audit_operation(operation->environment->state, operation->next_document, &change);
     state_commit(operation->environment->state, &change, on_committed, operation);
     change_release(&change);
 }

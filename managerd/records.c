@@ -76,6 +76,13 @@ struct key key_removed(struct view app)
     return key_format("removed", app, "", VIEW(""));
 }
 
+struct key key_audit(uint64_t sequence)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%016" PRIu64, sequence);
+    return key_format("audit", view_of(number), "", VIEW(""));
+}
+
 enum error record_parse(struct view value, struct json **json)
 {
     *json = NULL;

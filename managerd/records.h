@@ -15,6 +15,8 @@
  *   idempotency/HASH      an answer, kept for 24 hours
  *   tokens/ID             a token: its public members and its hash (tokens.h)
  *   tokenuses/ID          when and from where it was last used
+ *   audit/NUMBER          a record of the audit (number in 16 digits); chain.h
+ *   audithead, auditanchor  where its chain ends, and begins after
  *   issuers/HASH          the keys of a token issuer, as last fetched
  *   system                the installation's id
  *   trial                 written while writing fails, to see whether it works again
@@ -45,6 +47,7 @@ struct key key_slot(uint32_t slot);
 struct key key_function(struct view function);
 struct key key_latest(struct view app);
 struct key key_removed(struct view app);
+struct key key_audit(uint64_t sequence);
 
 /* A record read and parsed; json NULL when there is none. */
 struct record {

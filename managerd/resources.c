@@ -4,6 +4,7 @@
 #include "common/contract/host.h"
 #include "common/net/tls_pair.h"
 #include "managerd/access.h"
+#include "managerd/audit.h"
 #include "managerd/tokens.h"
 #include "managerd/domains.h"
 #include "managerd/explain.h"
@@ -439,6 +440,8 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &domain_shape,
                                                &api_key_shape,
                                                &token_shape,
+                                               &audit_shape,
+                                               &audit_verification_shape,
                                                &rollback_shape,
                                                &check_shape,
                                                &check_result_shape,

@@ -5,6 +5,7 @@
 #include "common/base/escape.h"
 #include "common/base/file.h"
 #include "common/net/incoming.h"
+#include "managerd/audit.h"
 #include "managerd/call.h"
 #include "managerd/certificates.h"
 #include "managerd/issuers.h"
@@ -140,6 +141,8 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
     static struct log_limit limit;
     unsigned held = 0;
     server->metrics.refused++;
+    if (refusal->reason == GUARD_UNAUTHORIZED)
+        audit_stranger(server->audit, refusal->peer_address);
     if (log_allow(&limit, 10, &held))
         log_write(LOG_INFO, "refused", LOG_STRING("reason", guard_reason_name(refusal->reason)),
                   LOG_INTEGER("status", refusal->status), LOG_VIEW("peer", refusal->peer_address),
@@ -262,6 +265,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
     struct timeval later = {LOOK_S, 0};
     (void)fd, (void)what;
     retention_look(server->state, clock_wall_ms(), &server->swept_ms);
+    audit_make_room(server->audit);
     evtimer_add(server->sweep, &later);
 }
 
@@ -352,6 +356,16 @@ static enum error open_stores(struct server *server, struct buffer *problem)
     return error;
 }
 
+static void start_audit(struct server *server)
+{
+    struct audit_options options = {.base = server->base,
+                                    .state = server->state,
+                                    .max_age_ms = server->config->audit_max_age_ms,
+                                    .max_records = server->config->audit_max_records};
+    server->audit = audit_new(&options);
+    audit_sweep(server->audit);
+}
+
 static void choose_role(struct server *server)
 {
     const char *endpoint = lambda_control_endpoint(server->control);
@@ -412,6 +426,7 @@ enum error server_start(struct server *server, struct config *config, struct buf
         error = tokens_prepare(server, problem);
     if (error)
         return error;
+    start_audit(server);
     choose_role(server);
     buffer_init(&document, OPENAPI_MAX_BYTES);
     openapi_write(&document);
@@ -441,6 +456,8 @@ void server_stop(struct server *server)
         proxies_stop(server->proxies);
     if (server->issuers)
         issuers_stop(server->issuers);
+    if (server->audit)
+        audit_stop(server->audit);
     /* What is being written is finished; a completion may ask for one more. */
     for (int i = 0; i < 2; i++) {
         jobs_drain(server->pool);
@@ -469,6 +486,7 @@ void server_stop(struct server *server)
     packages_free(server->packages);
     certificates_free(server->certificates);
     secrets_free(server->secrets);
+    audit_free(server->audit);
     state_close(server->state);
     authenticator_free(server->authenticator);
     jobs_free(server->pool);

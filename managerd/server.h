@@ -28,6 +28,7 @@ struct server {
     struct prune *prune;
     struct operations *operations;
     struct authenticator *authenticator;
+    struct audit *audit;
     struct incoming *incoming;
     struct metrics metrics;
     struct call *calls; /* not yet answered */

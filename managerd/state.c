@@ -111,6 +111,7 @@ void change_release(struct change *change)
     arena_release(&change->arena);
     free(change->compares);
     free(change->writes);
+    free(change->entries);
     memset(change, 0, sizeof *change);
 }
 
@@ -154,6 +155,25 @@ void change_compare(struct change *change, const char *key, uint64_t revision)
     add_compare(change, view_of(key), revision);
 }
 
+static void add_entry(struct change *change, struct view content)
+{
+    change->entries = grow(change->entries, change->entry_count, &change->entry_capacity,
+                           sizeof *change->entries);
+    change->entries[change->entry_count++] = arena_copy(&change->arena, content);
+}
+
+void change_audit(struct change *change, const struct json *content)
+{
+    struct buffer text;
+    buffer_init(&text, STATE_MAX_VALUE);
+    json_print(&text, content);
+    if (text.error)
+        change->arena.error = text.error;
+    else
+        add_entry(change, buffer_view(&text));
+    buffer_release(&text);
+}
+
 void change_append(struct change *change, const struct change *from)
 {
     if (from->arena.error)
@@ -163,6 +183,8 @@ void change_append(struct change *change, const struct change *from)
         add_compare(change, from->compares[i].key, from->compares[i].revision);
     for (size_t i = 0; i < from->write_count; i++)
         add_write(change, from->writes[i].key, from->writes[i].value);
+    for (size_t i = 0; i < from->entry_count; i++)
+        add_entry(change, from->entries[i]);
 }
 
 void change_put(struct change *change, const char *key, const struct json *value)

@@ -41,6 +41,8 @@ struct state_write {
 };
 struct change {
     struct arena arena;
+    struct view *entries; /* of the audit (audit.h) */
+    size_t entry_count, entry_capacity;
     struct state_compare *compares;
     size_t compare_count, compare_capacity;
     struct state_write *writes;
@@ -54,6 +56,10 @@ void change_clear(struct change *change);
 void change_compare(struct change *change, const char *key, uint64_t revision);
 void change_put(struct change *change, const char *key, const struct json *value);
 void change_remove(struct change *change, const char *key);
+/* One more record of the audit, by its content: chained (chain.h) as "audit/NUMBER" when it is written,
+ * in the order of the commits, and with it STATE_CHAIN_HEAD, the chain's end. */
+#define STATE_CHAIN_HEAD "audithead"
+void change_audit(struct change *change, const struct json *content);
 /* Appends what `from` holds, copied; urgent if that is. */
 void change_append(struct change *change, const struct change *from);
 bool change_writes(const struct change *change, const char *key);

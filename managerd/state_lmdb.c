@@ -3,7 +3,9 @@
 
 #include "common/base/file.h"
 #include "common/store/store.h"
+#include "managerd/chain.h"
 #include "managerd/jobs.h"
+#include "managerd/records.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -189,6 +191,47 @@ static enum error check_compares(struct store_write *write, const struct change 
     return ERROR_NONE;
 }
 
+static enum error put_record(struct store_write *write, struct view key, struct view value,
+                             const char *revision, struct buffer *scratch)
+{
+    buffer_clear(scratch);
+    buffer_append(scratch, revision, REVISION_BYTES);
+    buffer_append_view(scratch, value);
+    return scratch->error ? scratch->error : store_put(write, RECORDS, key, buffer_view(scratch));
+}
+
+/* Chains the records of the audit to those that the transaction has so far. */
+static enum error chain_entries(struct store_write *write, const struct change *change,
+                                const char *revision, struct buffer *scratch)
+{
+    struct chain_place place;
+    struct buffer record;
+    chain_begin(&place);
+    enum error error = store_write_get(write, RECORDS, VIEW(STATE_CHAIN_HEAD), scratch);
+    if (error == ERROR_NOT_FOUND)
+        error = ERROR_NONE;
+    else if (!error && scratch->length < REVISION_BYTES)
+        error = ERROR_DAMAGED;
+    else if (!error)
+        error =
+            chain_place_read(view_slice(buffer_view(scratch), REVISION_BYTES, SIZE_MAX), &place);
+    buffer_init(&record, STATE_MAX_VALUE + 1024);
+    for (size_t i = 0; i < change->entry_count && !error; i++) {
+        struct key key = key_audit(place.sequence + 1);
+        buffer_clear(&record);
+        chain_append(&place, change->entries[i], &record);
+        error = record.error
+                    ? record.error
+                    : put_record(write, view_of(key.text), buffer_view(&record), revision, scratch);
+    }
+    buffer_clear(&record);
+    chain_place_write(&place, &record);
+    if (!error)
+        error = put_record(write, VIEW(STATE_CHAIN_HEAD), buffer_view(&record), revision, scratch);
+    buffer_release(&record);
+    return error;
+}
+
 static enum error apply_writes(struct store_write *write, const struct change *change,
                                uint64_t revision, struct buffer *scratch)
 {
@@ -203,17 +246,16 @@ static enum error apply_writes(struct store_write *write, const struct change *c
             if (error == ERROR_NOT_FOUND)
                 error = ERROR_NONE;
         } else {
-            buffer_clear(scratch);
-            buffer_append(scratch, bytes, sizeof bytes);
-            buffer_append_view(scratch, one->value);
-            error = scratch->error ? scratch->error
-                                   : store_put(write, RECORDS, one->key, buffer_view(scratch));
+            error = put_record(write, one->key, one->value, bytes, scratch);
         }
         if (error)
             return error;
     }
+    enum error error =
+        change->entry_count ? chain_entries(write, change, bytes, scratch) : ERROR_NONE;
     store_use_reserve(write, true);
-    return store_put(write, META, VIEW(REVISION_KEY), view_from(bytes, sizeof bytes));
+    return error ? error
+                 : store_put(write, META, VIEW(REVISION_KEY), view_from(bytes, sizeof bytes));
 }
 
 /* Writes `count` commits in one transaction. A commit whose compares fail is left out; any other

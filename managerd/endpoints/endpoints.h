@@ -37,6 +37,8 @@
     X(token_get)                                                                                   \
     X(token_post)                                                                                  \
     X(token_delete)                                                                                \
+    X(audit_list)                                                                                  \
+    X(audit_verify)                                                                                \
     X(operation_list)                                                                              \
     X(operation_get)                                                                               \
     X(operation_events)                                                                            \
