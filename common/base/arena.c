@@ -99,6 +99,7 @@ struct view arena_copy(struct arena *arena, struct view v)
 }
 
 /* Most texts fit into what is left of the block: then they are written once. */
+PRINTF_LIKE(2, 0)
 static char *format_at_hand(struct arena *arena, const char *format, va_list arguments, int *length)
 {
     struct arena_block *block = arena->blocks;

@@ -139,7 +139,7 @@ def overload(aws, route, options, seconds, refused):
         return reached / peak
 
 
-def soon(measure, rounds=3):
+def soon(measure, rounds=5):
     """Whether a bound of speed is kept in one of a few rounds: others may use the machine, in one of them."""
     return any(measure() for _ in range(rounds))
 
