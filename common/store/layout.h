@@ -51,6 +51,8 @@ enum layout_route_tag {
     ROUTE_PREVIEWS = 12,       /* u8: v{n}--{app} hosts reach each version; absent: no */
     ROUTE_VERSION_HEADER = 13, /* u8: clients may ask for a version by header; absent: no */
     ROUTE_RESPOND_ASYNC = 14,  /* u8: Prefer: respond-async is granted; absent: no */
+    ROUTE_SUM =
+        15, /* 8 bytes: of the SHA-256 of all before it; the last field; with ROUTE_ACCESS */
     ROUTE_ACCESS =
         0x8001, /* nested: who may call; absent: everybody. 0x8000 stays free, for tests */
 };

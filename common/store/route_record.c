@@ -1,10 +1,13 @@
 /* Turns an app's route into bytes and back, and says what is lawful in it. */
 #include "common/store/route_record.h"
 
+#include "common/base/crypto.h"
 #include "common/store/layout.h"
 #include "common/store/record_parts.h"
 
-#define FUNCTION_MAX  256 /* an ARN has at most 140 characters today */
+#define SUM_BYTES     8
+#define SUM_FIELD     (6 + SUM_BYTES) /* with its tag and length */
+#define FUNCTION_MAX  256             /* an ARN has at most 140 characters today */
 #define QUALIFIER_MAX 128
 #define TIMEOUT_MAX_S 900
 
@@ -30,8 +33,35 @@ static void encode_version(struct buffer *out, const struct route_version *versi
     codec_close(out, position);
 }
 
+/* Were a byte of a rule's tag damaged, the rule would look like a field of a later release, which is
+ * passed over, and the app would be open. */
+static void encode_sum(struct buffer *out, size_t start)
+{
+    uint8_t digest[SHA256_BYTES];
+
+    sha256(view_slice(buffer_view(out), start, SIZE_MAX), digest);
+    codec_put_text(out, ROUTE_SUM, view_from(digest, SUM_BYTES));
+}
+
+static bool sum_good(struct view bytes, struct view sum)
+{
+    uint8_t digest[SHA256_BYTES];
+
+    if (sum.length != SUM_BYTES)
+        return false;
+    sha256(view_slice(bytes, 0, bytes.length - SUM_FIELD), digest);
+    return view_equal(sum, view_from(digest, SUM_BYTES));
+}
+
+static bool has_rules(const struct route_access *access)
+{
+    return access->api_key_header.length || access->jwt.issuer.length || access->cors;
+}
+
 void route_record_encode(struct buffer *out, const struct route_record *record)
 {
+    size_t start = out->length;
+
     codec_begin(out);
     codec_put_text(out, ROUTE_APP, record->app);
     codec_put_u32(out, ROUTE_SLOT, record->slot);
@@ -59,6 +89,8 @@ void route_record_encode(struct buffer *out, const struct route_record *record)
         codec_put_u8(out, ROUTE_VERSION_HEADER, 1);
     if (record->respond_async)
         codec_put_u8(out, ROUTE_RESPOND_ASYNC, 1);
+    if (has_rules(&record->access))
+        encode_sum(out, start);
 }
 
 enum error route_record_decode(struct arena *arena, struct view bytes, struct route_record *record)
@@ -85,6 +117,8 @@ enum error route_record_decode(struct arena *arena, struct view bytes, struct ro
     }
     while (codec_next(&reader, &tag, &field)) {
         if (tag != ROUTE_VERSION && record_seen(&seen, tag))
+            return ERROR_DAMAGED;
+        if (tag == ROUTE_SUM && (reader.rest.length || !sum_good(bytes, field)))
             return ERROR_DAMAGED;
         decode_route_field(&reader, arena, tag, field, record);
     }
