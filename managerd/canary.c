@@ -18,9 +18,14 @@
 
 /* The mark in the app's record. */
 
+/* A mark whose share is not what is served was left behind by who changed the traffic. */
 bool canary_runs(const struct json *internal)
 {
-    return json_type_of(json_get(internal, "canary")) == JSON_OBJECT;
+    double percent = 0;
+    const struct json *canary = json_get(internal, "canary");
+    return json_get_number(canary, "percent", &percent) &&
+           traffic_share(json_get(internal, "traffic"), integer_of(canary, "version")) ==
+               traffic_weight(percent);
 }
 
 bool canary_needs(const struct json *internal, int64_t version)
@@ -100,6 +105,8 @@ static void set_share(struct operation *operation, struct record *app, const str
     double percent = 0;
     json_get_number(operation_step(operation), "percent", &percent);
     json_set(internal, "traffic", traffic_split(before, version, percent));
+    if (json_type_of(json_get(internal, "canary")) == JSON_OBJECT)
+        json_set(object_in(internal, "canary"), "percent", json_new_number(percent));
     json_set_integer(internal, "trafficChangedAt", now);
     set_time(app->json, "updatedAt", now);
     put_app(operation, app);
@@ -133,6 +140,7 @@ static void begin_or_settle(struct operation *operation, struct record *app)
     } else if (!traffic_any(json_get(internal, "traffic"))) {
         struct json *none = json_new_null();
         json_set(object_in(app->json, "internal"), "previousTraffic", none);
+        canary_forget(object_in(app->json, "internal"));
         json_set(operation_step(operation), "percent", json_new_number(100));
         set_share(operation, app, json_get(internal, "traffic"));
         settle(operation, "Nothing served before: it takes all traffic at once.");

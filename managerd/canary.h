@@ -2,8 +2,8 @@
  * Canaries: a deployment that takes traffic step by step, and gives it back by itself when the proxies
  * measure that it does worse than it may.
  *
- * While one runs, the app's record says so: "canary": {"operation", "version", "before"}, `before`
- * being the traffic that was settled. Whoever changes the traffic takes that member away, in the same
+ * While one runs, the app's record says so: "canary": {"operation", "version", "percent", "before"},
+ * `before` being the traffic that was settled. Whoever changes the traffic takes that member away, in the same
  * commit; the operation then ends as cancelled and changes nothing.
  */
 #ifndef MANAGERD_CANARY_H

@@ -214,24 +214,26 @@ def test_without_proxies_there_are_no_canaries_and_a_wrong_list_stops_the_start(
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
-def test_killed_at_each_commit_a_canary_goes_on_and_the_app_is_whole(every):
+@pytest.mark.parametrize("every, bad", [(5, 0), (9, 2), pytest.param(1, 0, marks=pytest.mark.long),
+                                        pytest.param(1, 2, marks=pytest.mark.long)])
+def test_killed_at_each_commit_a_canary_goes_on_or_back_and_the_app_is_whole(every, bad):
     with CanaryStack(managerd={"MANAGERD_DRAIN_MS": 0}) as stack, deployed(stack), Load(stack.proxyd, "app", 40) as load:
         names, serving = {1: "v0"}, 1
         for commit in range(every, 60, every):
-            died = kill_at_commit(stack, commit, package(f"v{commit}"))
+            died = kill_at_commit(stack, commit, package(f"v{commit}", bad=bad))
             operations = stack.managerd.request("GET", "/v1/operations?app=app&limit=500").json()["items"]
             operation = stack.ended(max(o["id"] for o in operations), 60)
             status = stack.managerd.request("GET", "/v1/apps/app/status").json()
-            if status["latestVersion"] not in names:  # it was accepted: it ends well, however often it was begun
-                assert operation["state"] == "succeeded", operation
-                serving = status["latestVersion"]
-                names[serving] = f"v{commit}"
+            if status["latestVersion"] not in names:  # it was accepted: it ends as it must, however often it was begun
+                names[status["latestVersion"]] = f"v{commit}"
+                assert operation["state"] == ("failed" if bad else "succeeded"), operation
+                serving = serving if bad else status["latestVersion"]
             assert status["canary"] is None and stack.shares("app") == {serving: 100}, (commit, operation)
             assert stack.app("app").text == names[serving], (commit, operation)
             if not died:
-                assert names[serving] == f"v{commit}" and commit > 12
-                assert {status for _, status, _ in load.answers} == {200}, "nobody noticed"
+                assert names[serving] == ("v0" if bad else f"v{commit}") and commit > (8 if bad else 12)
+                assert {seen.split(" ")[0] for _, status, seen in load.answers if status != 200} <= set(names.values()) - {"v0"}
+                assert bad or {status for _, status, _ in load.answers} == {200}, "nobody noticed"
                 return
         pytest.fail("a canary takes fewer commits than that")
 

@@ -63,7 +63,7 @@ static void what_is_needed_stays_however_old(void **state)
     expect("{" SERVES("5") ",\"previousTraffic\":{\"versions\":[{\"version\":2,\"percent\":40},"
                            "{\"version\":3,\"percent\":60}]}}",
            5, 1, NOW, "1,4");
-    expect("{" SERVES("5") ",\"canary\":{\"version\":2,\"before\":{\"versions\":["
+    expect("{" SERVES("5") ",\"canary\":{\"version\":2,\"percent\":0,\"before\":{\"versions\":["
                            "{\"version\":1,\"percent\":100}]}}}",
            5, 1, NOW, "3,4");
     versions[2].busy = true;
