@@ -14,9 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POLL_FIRST_MS   50
-#define POLL_CAP_MS     1000
-#define POLL_LIMIT_US   (300ull * 1000000)
 #define COMMIT_RETRY_MS 1000
 
 struct operations {
@@ -371,30 +368,6 @@ void operation_repeat(struct operation *operation, int64_t delay_ms)
     operation_after(operation, delay_ms, repeat_step);
 }
 
-void operation_after(struct operation *operation, int64_t delay_ms,
-                     void (*next)(struct operation *operation))
-{
-    if (operation_stopped(operation))
-        return;
-    struct timeval delay = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
-    operation->on_timer = next;
-    REQUIRE(evtimer_add(operation->timer, &delay) == 0);
-}
-
-void operation_poll(struct operation *operation, void (*next)(struct operation *operation),
-                    const char *late)
-{
-    int64_t delay_ms = POLL_FIRST_MS;
-    if (clock_monotonic_us() - operation->step_began_us > POLL_LIMIT_US) {
-        operation_step_problem(operation, PROBLEM_TIMEOUT, "%s", late);
-        return;
-    }
-    for (unsigned i = 0; i < operation->polls && delay_ms < POLL_CAP_MS; i++)
-        delay_ms *= 2;
-    operation->polls++;
-    operation_after(operation, delay_ms < POLL_CAP_MS ? delay_ms : POLL_CAP_MS, next);
-}
-
 void operation_step_done(struct operation *operation, const char *format, ...)
 {
     char detail[400];
@@ -440,17 +413,6 @@ void operation_step_failed(struct operation *operation, const struct problem *pr
     change_clear(&operation->change);
     end_operation(operation, cancelled ? "cancelled" : "failed", document);
     json_free(document);
-}
-
-void operation_step_problem(struct operation *operation, enum problem_type type, const char *format,
-                            ...)
-{
-    char detail[600];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(detail, sizeof detail, format, arguments);
-    va_end(arguments);
-    operation_step_failed(operation, &(struct problem){.type = type, .detail = detail});
 }
 
 /* Committing and ending. */
