@@ -56,6 +56,21 @@ uint64_t admit_body_limit(struct worker *worker, const struct incoming_head *hea
     return most;
 }
 
+/* A body and the event that it becomes, in base64: of all memory, one app's may take half, so that no
+ * crowd at one app keeps the bodies of all others out. */
+static bool take_share(struct request *request)
+{
+    const struct shared *shared = request->worker->shared;
+    uint64_t bytes = (uint64_t)request->body_bytes / 3 * 7;
+
+    if (bytes == 0)
+        return true;
+    if (!limits_hold(shared->limits, request->route.slot, bytes, shared->budget->most / 2))
+        return false;
+    request->share = bytes;
+    return true;
+}
+
 /* ---- waiting ---- */
 
 static void on_timer(evutil_socket_t fd, short events, void *context);
@@ -233,6 +248,8 @@ enum progress admit_request(struct request *request)
     begin_time(request, now_us);
     if (!budget_has_room(shared->budget, 0))
         return request_fail(request, FAULT_PROXY_BUSY, "memory");
+    if (!take_share(request))
+        return request_fail(request, FAULT_APP_BUSY, "the app's share of memory");
     if (limits_full(shared->limits)) /* before it costs the app a turn */
         return request_fail(request, FAULT_PROXY_BUSY, NULL);
     return request->route.rate_milli ? take_turn(request, now_us) : take_place(request);

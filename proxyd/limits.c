@@ -13,6 +13,7 @@ struct slot {
     /* GCRA: the moment at which the bucket would be full again, monotonic us */
     _Atomic uint64_t full_at_us;
     void *_Atomic attachment;
+    _Atomic uint64_t held_bytes;
 };
 
 struct limits {
@@ -146,6 +147,27 @@ void limits_leave(struct limits *limits, uint32_t slot)
 {
     count_out(&limits->in_flight);
     count_out(&slot_of(limits, slot)->in_flight);
+}
+
+bool limits_hold(struct limits *limits, uint32_t slot, uint64_t bytes, uint64_t most)
+{
+    _Atomic uint64_t *held = &slot_of(limits, slot)->held_bytes;
+    uint64_t now = atomic_load_explicit(held, memory_order_relaxed);
+
+    do {
+        if (now > 0 && (now > most || bytes > most - now))
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(held, &now, now + bytes, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+void limits_drop(struct limits *limits, uint32_t slot, uint64_t bytes)
+{
+    _Atomic uint64_t *held = &slot_of(limits, slot)->held_bytes;
+    uint64_t before = atomic_fetch_sub_explicit(held, bytes, memory_order_relaxed);
+
+    REQUIRE(before >= bytes);
 }
 
 bool limits_full(const struct limits *limits)

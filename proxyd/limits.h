@@ -1,6 +1,6 @@
 /*
  * Limits that hold for the whole process, exactly, over all workers: requests in flight (of the
- * process and of each app) and each app's rate. Atomics, no lock; apps are told apart by
+ * process and of each app), each app's rate, and its share of memory. Atomics, no lock; apps are told apart by
  * their route's slot. What is counted in must be counted out by limits_leave. The counts of apps are
  * sequentially consistent: the queue in front of them hangs on their order (queue.c).
  */
@@ -37,6 +37,10 @@ void limits_leave(struct limits *limits, uint32_t slot);
 bool limits_take_turn(struct limits *limits, const struct limits_pace *pace, uint64_t *wait_us);
 /* Undoes limits_take_turn for a request that needed not wait and was then refused at once. */
 void limits_return_turn(struct limits *limits, const struct limits_pace *pace);
+/* Bytes that an app's requests hold, against the most that one app may: false when they would pass it.
+ * Who is alone is let through, however large. */
+bool limits_hold(struct limits *limits, uint32_t slot, uint64_t bytes, uint64_t most) MUST_CHECK;
+void limits_drop(struct limits *limits, uint32_t slot, uint64_t bytes);
 uint32_t limits_in_flight(const struct limits *limits);
 bool limits_full(const struct limits *limits);
 uint32_t limits_app_in_flight(struct limits *limits, uint32_t slot);

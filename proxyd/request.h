@@ -99,6 +99,7 @@ struct request {
 
     /* admit */
     bool admitted;
+    uint64_t share; /* of memory, that its app's other requests cannot have */
     enum admit_wait wait;
     struct queue_waiter waiter;
     struct event *wait_timer;

@@ -335,7 +335,7 @@ def test_what_will_never_fit_into_memory_is_no_503(aws):
 def test_no_memory_for_a_body_is_an_honest_503(aws):
     held_function = Held(aws, "hello")
     options = {"PROXYD_WORKERS": "2", "PROXYD_MAX_MEMORY": "1M"}
-    with Proxy(aws, routes=[app("hello")], options=options) as proxyd:
+    with Proxy(aws, routes=[app("hello"), app("other", [version("hello")])], options=options) as proxyd:
         assert proxyd.figure("proxyd_max_held_bytes") == 1048576
         first = threading.Thread(target=proxyd.app, args=("hello", "/first", "POST"), kwargs={"body": b"x" * 400000, "timeout": 30})
         first.start()
@@ -350,7 +350,7 @@ def test_no_memory_for_a_body_is_an_honest_503(aws):
             answer = read_until(peer, b"}")
             assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in answer
         harness.wait_for(lambda: held_bytes(proxyd) < 1000000, 10, "what was refused is dropped")
-        second = threading.Thread(target=proxyd.app, args=("hello", "/second", "POST"), kwargs={"body": b"x" * 100000, "timeout": 30})
+        second = threading.Thread(target=proxyd.app, args=("other", "/second", "POST"), kwargs={"body": b"x" * 100000, "timeout": 30})
         second.start()
         held_function.wait_for(2)
         assert held_bytes(proxyd) > 1000000
@@ -383,6 +383,26 @@ def test_answers_that_nobody_takes_count_and_keep_newcomers_out(aws):
         wait_empty_handed(proxyd)
         assert proxyd.app("hello").status == 200
         assert proxyd.figure("proxyd_slow_clients_cut_total") == 0
+
+
+def test_the_bodies_of_one_app_cannot_keep_those_of_another_out(aws):
+    held = Held(aws, "hog")
+    aws.script["quiet"] = lambda call: call.reply({"statusCode": 200, "body": "ok"})
+    body = b"y" * 300000
+    with Proxy(aws, routes=[app("hog"), app("quiet")], options={"PROXYD_WORKERS": "4", "PROXYD_MAX_MEMORY": "2M"}) as proxyd:
+        answers = []
+        first = threading.Thread(target=lambda: answers.append(proxyd.app("hog", "/", "POST", body=body, timeout=30)))
+        first.start()
+        held.wait_for(1)
+        for _ in range(20):
+            line = expect_fault(proxyd, proxyd.app("hog", "/", "POST", body=body), "app-busy", 429, "not-started", 1)
+            assert line["detail"] == "the app's share of memory"
+            assert proxyd.app("quiet", "/", "POST", body=body).status == 200
+        held.let_go(2)
+        first.join()
+        assert answers[0].status == 200 and proxyd.app("hog", "/", "POST", body=body).status == 200
+        wait_idle(proxyd)
+        wait_empty_handed(proxyd)
 
 
 def trickle(peer, ended):

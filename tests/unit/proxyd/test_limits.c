@@ -93,6 +93,25 @@ static void a_rate_that_is_raised_or_a_burst_that_is_lowered_acts_on_the_next_re
     limits_free(limits);
 }
 
+static void an_app_holds_its_share_and_one_request_at_the_least(void **state)
+{
+    struct limits *limits = limits_new(100);
+
+    (void)state;
+    assert_true(limits_hold(limits, 1, 500, 100));
+    assert_false(limits_hold(limits, 1, 1, 100));
+    assert_true(limits_hold(limits, 2, 60, 100));
+    assert_false(limits_hold(limits, 2, 41, 100));
+    assert_true(limits_hold(limits, 2, 40, 100));
+    limits_drop(limits, 1, 500);
+    assert_true(limits_hold(limits, 1, 100, 100));
+    limits_drop(limits, 1, 100);
+    limits_drop(limits, 2, 60);
+    assert_false(limits_hold(limits, 2, UINT64_MAX, 100));
+    limits_drop(limits, 2, 40);
+    limits_free(limits);
+}
+
 static void turns_that_may_be_waited_for_come_one_an_interval(void **state)
 {
     struct limits *limits = limits_new(100);
@@ -176,6 +195,7 @@ int main(void)
         cmocka_unit_test(apps_do_not_take_each_others_places),
         cmocka_unit_test(a_rate_lets_its_burst_through_and_then_one_an_interval),
         cmocka_unit_test(a_rate_that_is_raised_or_a_burst_that_is_lowered_acts_on_the_next_request),
+        cmocka_unit_test(an_app_holds_its_share_and_one_request_at_the_least),
         cmocka_unit_test(turns_that_may_be_waited_for_come_one_an_interval),
         cmocka_unit_test(a_turn_that_is_returned_is_the_next_ones),
         cmocka_unit_test(many_threads_never_exceed_a_limit_and_leave_nothing),
