@@ -2,6 +2,7 @@
 #include "managerd/endpoint.h"
 
 #include "managerd/access.h"
+#include "managerd/apply.h"
 #include "managerd/audit.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/explain.h"
@@ -128,6 +129,11 @@ const struct endpoint endpoints[] = {
      "Follows the chain of the audit's records from end to end.", audit_verify},
     {"GET", "/v1/system", ROLE_VIEWER, ENDPOINT_OF_NO_APP, 0, NULL, &system_shape, 200, NULL,
      "getSystem", "Release, storage, AWS, counts.", system_get},
+    {"GET", "/v1/export", ROLE_VIEWER, ENDPOINT_OF_ALL, 0, NULL, &declaration_shape, 200, NULL,
+     "export", "All apps and domains as one document, which can be applied.", export_get},
+    {"POST", "/v1/apply", ROLE_ADMIN, ENDPOINT_OF_ALL, ENDPOINT_BODY | ENDPOINT_ACCEPTS,
+     &declaration_shape, &operation_shape, 202, "dryRun prune", "apply",
+     "Makes apps and domains be as the document says, in one operation.", apply_post},
     {"GET", "/v1/explain", ROLE_VIEWER, ENDPOINT_OF_ALL, 0, NULL, &explanation_shape, 200,
      "url method header address", "explain",
      "What a proxy does with a request, and why; nothing is called.", explain_get},

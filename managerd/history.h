@@ -43,5 +43,6 @@ struct key key_history(const char *kind, struct view name, struct view id);
 struct json *history_public(const struct json *entry);
 
 extern const struct shape history_shape;
+extern const struct shape difference_shape;
 
 #endif

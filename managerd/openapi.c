@@ -95,6 +95,8 @@ static const char *query_meaning(struct view name)
         {"label", "NAME:VALUE: only those with this label."},
         {"state", "Only those in this state."},
         {"app", "Only those of this app."},
+        {"dryRun", "true: answers with the plan (ApplyPlan) and changes nothing."},
+        {"prune", "true: what the document does not name is deleted."},
         {"url", "The whole address, as a client writes it."},
         {"method", "The request's method; GET when absent."},
         {"address", "The client's address, which sticky traffic may go by."},
@@ -136,9 +138,12 @@ static void write_query(struct json_writer *w, const struct endpoint *endpoint)
             write_header_list(w);
             continue;
         }
-        const char *type = view_equal(name, VIEW("limit"))          ? "integer"
-                           : view_equal(name, VIEW("keepFunction")) ? "boolean"
-                                                                    : "string";
+        const char *type = view_equal(name, VIEW("limit")) ? "integer"
+                           : view_equal(name, VIEW("keepFunction")) ||
+                                   view_equal(name, VIEW("dryRun")) ||
+                                   view_equal(name, VIEW("prune"))
+                               ? "boolean"
+                               : "string";
         write_parameter(w, name, "query", view_equal(name, VIEW("url")), type, query_meaning(name));
     }
 }
@@ -269,6 +274,20 @@ static void write_response_headers(struct json_writer *w, const struct endpoint 
     json_close_object(w);
 }
 
+/* With dryRun the plan is all there is. */
+static void write_operation_or_plan(struct json_writer *w)
+{
+    json_member(w, VIEW("application/json"));
+    json_open_object(w, NULL);
+    json_open_object(w, "schema");
+    json_open_array(w, "anyOf");
+    write_reference(w, NULL, "Operation");
+    write_reference(w, NULL, "ApplyPlan");
+    json_close_array(w);
+    json_close_object(w);
+    json_close_object(w);
+}
+
 static void write_response(struct json_writer *w, const struct endpoint *endpoint, int status,
                            const char *description)
 {
@@ -281,6 +300,8 @@ static void write_response(struct json_writer *w, const struct endpoint *endpoin
         json_open_object(w, "content");
         if (endpoint->flags & ENDPOINT_LIST)
             write_list(w, endpoint->gives);
+        else if (strcmp(endpoint->id, "apply") == 0 && status == 200)
+            write_operation_or_plan(w);
         else
             write_media(w, "application/json", endpoint->gives->name);
         json_close_object(w);

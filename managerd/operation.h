@@ -158,5 +158,6 @@ bool operation_stopped(const struct operation *operation);
 extern const struct operation_type deploy_type;
 extern const struct operation_type delete_type;
 extern const struct operation_type delete_version_type;
+extern const struct operation_type apply_type;
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "managerd/records.h"
 
+#include <stdio.h>
+
 static void add_step(struct json *steps, const char *name)
 {
     struct json *step = json_new_object();
@@ -113,4 +115,22 @@ struct json *plan_delete_version(const struct plan_operation *plan, int64_t vers
     add_step(steps, "delete-lambda-version");
     add_step(steps, "remove-version");
     return begin(plan, "delete-version", steps, work);
+}
+
+struct json *plan_apply(const struct plan_operation *plan, const struct json *changes)
+{
+    struct json *steps = json_new_array();
+    const struct json *change = json_first(changes);
+    for (; change; change = json_next(change)) {
+        char name[64];
+        snprintf(name, sizeof name, "%.*s-%.*s", VIEW_FORMAT(text_of(change, "action")),
+                 VIEW_FORMAT(text_of(change, "kind")));
+        add_step(steps, name);
+        struct json *last = (struct json *)(uintptr_t)json_first(steps);
+        while (json_next(last))
+            last = (struct json *)(uintptr_t)json_next(last);
+        json_set_string(last, "subject", text_of(change, "name"));
+    }
+    add_step(steps, "publish-routes");
+    return begin(plan, "apply", steps, json_new_object());
 }

@@ -21,5 +21,7 @@ struct json *plan_deploy(const struct plan_operation *operation, int64_t version
 /* The end of an app. */
 struct json *plan_delete(const struct plan_operation *operation, bool delete_function);
 struct json *plan_delete_version(const struct plan_operation *operation, int64_t version);
+/* The application of a document: a step each of `changes` (apply.h), then the routes. */
+struct json *plan_apply(const struct plan_operation *operation, const struct json *changes);
 
 #endif

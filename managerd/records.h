@@ -10,6 +10,7 @@
  *   slots/NUMBER          app that has this slot in the route store
  *   functions/FUNCTION    app that this Lambda function belongs to
  *   latest/NAME           {"operation", "state", "version"}: the deployment that ended last
+ *   apply/ID/NUMBER       what a step of an operation that applies a document is to make (apply.h)
  *   history/…             changes of apps and domains (history.h)
  *   removed/NAME          the app was removed (compatibility API)
  *   idempotency/HASH      an answer, kept for 24 hours

@@ -4,6 +4,7 @@
 #include "common/contract/host.h"
 #include "common/net/tls_pair.h"
 #include "managerd/access.h"
+#include "managerd/apply.h"
 #include "managerd/audit.h"
 #include "managerd/tokens.h"
 #include "managerd/domains.h"
@@ -200,6 +201,7 @@ static const struct shape figures_shape = {
 
 static const struct shape_field step_fields[] = {
     READ_ONLY_STRING("name", "What it does."),
+    READ_ONLY_STRING("subject", "To what, when it is not the operation's app."),
     {.name = "state",
      .kind = SHAPE_STRING,
      .flags = SHAPE_READ_ONLY,
@@ -238,7 +240,7 @@ static const struct shape_field operation_fields[] = {
     {.name = "type",
      .kind = SHAPE_STRING,
      .flags = SHAPE_READ_ONLY,
-     .choices = "deploy|delete|delete-version",
+     .choices = "deploy|delete|delete-version|apply",
      .description = "What it does."},
     READ_ONLY_STRING("app", "For which app."),
     {.name = "state",
@@ -452,6 +454,8 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &problem_shape,
                                                &system_shape,
                                                &explanation_shape,
+                                               &declaration_shape,
+                                               &apply_plan_shape,
                                                &history_shape,
                                                &compatibility_deploy_shape,
                                                &compatibility_status_shape,

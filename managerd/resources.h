@@ -5,7 +5,8 @@
 #include "managerd/shape.h"
 
 extern const struct shape app_shape;
-extern const struct shape deployment_shape; /* JSON body; its scalars are also query parameters */
+extern const struct shape applied_app_shape; /* in a document that is applied */
+extern const struct shape deployment_shape;  /* JSON body; its scalars are also query parameters */
 extern const struct shape canary_shape;
 extern const struct shape version_shape;
 extern const struct shape traffic_shape;

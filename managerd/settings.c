@@ -3,6 +3,7 @@
 
 #include "common/contract/host.h"
 #include "managerd/access.h"
+#include "managerd/apply.h"
 #include "managerd/traffic.h"
 
 #include <string.h>
@@ -221,74 +222,78 @@ static const struct shape limits_shape = {
         .name = NAME, .kind = SHAPE_STRING, .flags = SHAPE_READ_ONLY, .description = TEXT          \
     }
 
+/* Everything but the name: of an app, and of an app in a document that is applied. */
+#define APP_FIELDS                                                                                 \
+    {.name = "description",                                                                        \
+     .kind = SHAPE_STRING,                                                                         \
+     .max = 1024,                                                                                  \
+     .default_json = "\"\"",                                                                       \
+     .description = "Free text."},                                                                 \
+        {.name = "enabled",                                                                        \
+         .kind = SHAPE_BOOL,                                                                       \
+         .default_json = "true",                                                                   \
+         .description = "Whether it is served; else 404."},                                        \
+        {.name = "labels",                                                                         \
+         .kind = SHAPE_MAP,                                                                        \
+         .max = 50,                                                                                \
+         .max_bytes = 8192,                                                                        \
+         .check = label_name_valid,                                                                \
+         .wants = "must be a name of letters, digits, - _ . / and at most 63 bytes",               \
+         .default_json = "{}",                                                                     \
+         .description = "Free names and values, to filter by."},                                   \
+        {.name = "function",                                                                       \
+         .kind = SHAPE_OBJECT,                                                                     \
+         .of = &function_shape,                                                                    \
+         .default_json = "{}",                                                                     \
+         .description = "The Lambda function behind it."},                                         \
+        VERSIONED_FIELDS(KEEP),                                                                    \
+        {.name = "limits",                                                                         \
+         .kind = SHAPE_OBJECT,                                                                     \
+         .of = &limits_shape,                                                                      \
+         .default_json = "{}",                                                                     \
+         .description = "Limits that act at once."},                                               \
+        {.name = "keepVersions",                                                                   \
+         .kind = SHAPE_INTEGER,                                                                    \
+         .flags = SHAPE_NULLABLE,                                                                  \
+         .min = 1,                                                                                 \
+         .max = 10000,                                                                             \
+         .default_json = "null",                                                                   \
+         .description = "Newest versions that are kept when older ones go; null: as "              \
+                        "MANAGERD_KEEP_VERSIONS says."},                                           \
+        {.name = "previewUrls",                                                                    \
+         .kind = SHAPE_BOOL,                                                                       \
+         .default_json = "false",                                                                  \
+         .description = "Whether v{n}--{app}.BASE_DOMAIN reaches version n. Acts at once."},       \
+        {.name = "versionHeader",                                                                  \
+         .kind = SHAPE_BOOL,                                                                       \
+         .default_json = "false",                                                                  \
+         .description =                                                                            \
+             "Whether clients may ask for a version by X-Orchestrator-Version. Acts at once."},    \
+        {.name = "respondAsync",                                                                   \
+         .kind = SHAPE_BOOL,                                                                       \
+         .default_json = "false",                                                                  \
+         .description =                                                                            \
+             "Whether Prefer: respond-async is granted: 202 at once, the function runs "           \
+             "later. Acts at once."},                                                              \
+        {.name = "access",                                                                         \
+         .kind = SHAPE_OBJECT,                                                                     \
+         .of = &access_shape,                                                                      \
+         .default_json = "{}",                                                                     \
+         .description = "Who may call. Acts at once."},                                            \
+        {.name = "domains",                                                                        \
+         .kind = SHAPE_LIST,                                                                       \
+         .flags = SHAPE_READ_ONLY,                                                                 \
+         .description = "Host names whose paths lead here."},                                      \
+        {.name = "urls",                                                                           \
+         .kind = SHAPE_LIST,                                                                       \
+         .flags = SHAPE_READ_ONLY,                                                                 \
+         .description = "Where it is served."},                                                    \
+        READ_ONLY_STRING("createdAt", "RFC 3339."), READ_ONLY_STRING("updatedAt", "RFC 3339."),    \
+        READ_ONLY_STRING("revision", "The strong ETag, without quotes.")
+
 static const struct shape_field app_fields[] = {
     READ_ONLY_STRING("name", "A DNS label without --."),
-    {.name = "description",
-     .kind = SHAPE_STRING,
-     .max = 1024,
-     .default_json = "\"\"",
-     .description = "Free text."},
-    {.name = "enabled",
-     .kind = SHAPE_BOOL,
-     .default_json = "true",
-     .description = "Whether it is served; else 404."},
-    {.name = "labels",
-     .kind = SHAPE_MAP,
-     .max = 50,
-     .max_bytes = 8192,
-     .check = label_name_valid,
-     .wants = "must be a name of letters, digits, - _ . / and at most 63 bytes",
-     .default_json = "{}",
-     .description = "Free names and values, to filter by."},
-    {.name = "function",
-     .kind = SHAPE_OBJECT,
-     .of = &function_shape,
-     .default_json = "{}",
-     .description = "The Lambda function behind it."},
-    VERSIONED_FIELDS(KEEP),
-    {.name = "limits",
-     .kind = SHAPE_OBJECT,
-     .of = &limits_shape,
-     .default_json = "{}",
-     .description = "Limits that act at once."},
-    {.name = "keepVersions",
-     .kind = SHAPE_INTEGER,
-     .flags = SHAPE_NULLABLE,
-     .min = 1,
-     .max = 10000,
-     .default_json = "null",
-     .description = "Newest versions that are kept when older ones go; null: as "
-                    "MANAGERD_KEEP_VERSIONS says."},
-    {.name = "previewUrls",
-     .kind = SHAPE_BOOL,
-     .default_json = "false",
-     .description = "Whether v{n}--{app}.BASE_DOMAIN reaches version n. Acts at once."},
-    {.name = "versionHeader",
-     .kind = SHAPE_BOOL,
-     .default_json = "false",
-     .description =
-         "Whether clients may ask for a version by X-Orchestrator-Version. Acts at once."},
-    {.name = "respondAsync",
-     .kind = SHAPE_BOOL,
-     .default_json = "false",
-     .description = "Whether Prefer: respond-async is granted: 202 at once, the function runs "
-                    "later. Acts at once."},
-    {.name = "access",
-     .kind = SHAPE_OBJECT,
-     .of = &access_shape,
-     .default_json = "{}",
-     .description = "Who may call. Acts at once."},
-    {.name = "domains",
-     .kind = SHAPE_LIST,
-     .flags = SHAPE_READ_ONLY,
-     .description = "Host names whose paths lead here."},
-    {.name = "urls",
-     .kind = SHAPE_LIST,
-     .flags = SHAPE_READ_ONLY,
-     .description = "Where it is served."},
-    READ_ONLY_STRING("createdAt", "RFC 3339."),
-    READ_ONLY_STRING("updatedAt", "RFC 3339."),
-    READ_ONLY_STRING("revision", "The strong ETag, without quotes."),
+    APP_FIELDS,
 };
 const struct shape app_shape = {
     .name = "App",
@@ -297,6 +302,40 @@ const struct shape app_shape = {
     .count = COUNT(app_fields),
     .example = "{\"description\":\"Says hello\",\"labels\":{\"team\":\"web\"},"
                "\"runtime\":\"nodejs22.x\",\"handler\":\"index.handler\",\"memoryMb\":256}"};
+
+static const struct shape_field applied_app_fields[] = {
+    {.name = "name",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_REQUIRED,
+     .check = app_name_valid,
+     .wants = "must be a DNS label in lower case, beginning with a letter, without --",
+     .pattern = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+     .description = "The app."},
+    APP_FIELDS,
+    {.name = "environment",
+     .kind = SHAPE_ANY,
+     .check_value = apply_check_environment,
+     .schema_json = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}},{\"type\":\"object\","
+                    "\"additionalProperties\":{\"type\":[\"string\",\"null\"]}}",
+     .description =
+         "Variables of the next deployment: names whose values stay, or names and values; "
+         "others go. Absent: they stay as they are."},
+    {.name = "traffic",
+     .kind = SHAPE_OBJECT,
+     .of = &traffic_shape,
+     .description = "Which versions serve. Absent: it stays as it is."},
+    {.name = "package",
+     .kind = SHAPE_ANY,
+     .check_value = apply_refuse_package,
+     .schema_json = "{\"not\":{}}",
+     .description = "Has its place here, and is not taken yet."},
+};
+const struct shape applied_app_shape = {.name = "AppliedApp",
+                                        .description =
+                                            "An app as it shall be: what is absent has its "
+                                            "default, unless it says otherwise.",
+                                        .fields = applied_app_fields,
+                                        .count = COUNT(applied_app_fields)};
 
 static const struct shape_field package_source_fields[] = {
     {.name = "zip",

@@ -52,6 +52,8 @@
     X(history_get)                                                                                 \
     X(app_undo)                                                                                    \
     X(domain_undo)                                                                                 \
+    X(export_get)                                                                                  \
+    X(apply_post)                                                                                  \
     X(explain_get)                                                                                 \
     X(system_get)                                                                                  \
     X(health_get)                                                                                  \

@@ -1,6 +1,7 @@
 /* Lists and reads what was changed of apps and domains, and takes changes of apps back. */
 #include "managerd/access.h"
 #include "managerd/apps.h"
+#include "managerd/canary.h"
 #include "managerd/difference.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/history.h"
@@ -194,6 +195,8 @@ static enum progress revert(struct call *call, struct record *app, const struct 
             verdict = call_fail_faults(call);
         } else {
             history_into_app(app->json, image);
+            if (!json_equal(json_get(image, "traffic"), json_get(before, "traffic")))
+                canary_forget(object_in(app->json, "internal"));
             set_time(app->json, "updatedAt", clock_wall_ms());
             for (size_t i = 0; i < sizeof routed / sizeof routed[0]; i++)
                 if (!json_equal(json_get(image, routed[i]), json_get(before, routed[i])))
