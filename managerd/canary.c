@@ -51,10 +51,14 @@ bool canary_undo(struct json *internal, int64_t now_ms)
     return true;
 }
 
+static bool has_our_mark(struct operation *operation, const struct json *internal)
+{
+    return view_equal_string(text_of(json_get(internal, "canary"), "operation"), operation->id);
+}
+
 static bool is_ours(struct operation *operation, const struct json *internal)
 {
-    return canary_runs(internal) &&
-           view_equal_string(text_of(json_get(internal, "canary"), "operation"), operation->id);
+    return canary_runs(internal) && has_our_mark(operation, internal);
 }
 
 static void cancelled(struct operation *operation)
@@ -418,9 +422,10 @@ void canary_go_back(struct operation *operation)
         record_read(operation->environment->state, key.text, &app))
         return;
     struct json *internal = object_in(app.json, "internal");
-    int64_t now = clock_wall_ms();
-    if (is_ours(operation, internal) && canary_undo(internal, now)) {
-        set_time(app.json, "updatedAt", now);
+    if (has_our_mark(operation, internal)) {
+        if (canary_undo(internal, clock_wall_ms()))
+            set_time(app.json, "updatedAt", clock_wall_ms());
+        canary_forget(internal); /* also one that others left behind */
         put_app(operation, &app);
     }
     record_release(&app);
