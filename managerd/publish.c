@@ -12,6 +12,7 @@
 #include "managerd/issuers.h"
 #include "managerd/jobs.h"
 #include "managerd/names.h"
+#include "managerd/kept_route.h"
 #include "managerd/records.h"
 #include "managerd/traffic.h"
 
@@ -34,7 +35,9 @@ struct want {
     const char *database;
     char *key;
     struct buffer value; /* empty: not there */
-    bool keep;           /* as it is: what state says cannot be made into a route */
+    /* What state says cannot be made into a route: it stays as it is, but for the rules in `value`,
+     * if there are any. */
+    bool keep;
 };
 
 /* What one transaction shall make true; the store thread's while it runs. */
@@ -208,8 +211,9 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
                           &route.versions[route.version_count++]))
             error = ERROR_DAMAGED;
     }
+    enum error unruly = access_route(app, issuer_keys, &arena, &route.access);
     if (!error)
-        error = access_route(app, issuer_keys, &arena, &route.access);
+        error = unruly;
     if (!error && (route.previews || route.version_header))
         error = add_previews(publisher, &arena, &route);
     if (!error)
@@ -223,6 +227,8 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
                   LOG_STRING("error", error_name(error)),
                   LOG_VIEW("problem", buffer_view(&problem)));
     want->keep = error != ERROR_NONE;
+    if (error && !unruly)
+        kept_route_rules(&route, &want->value);
     buffer_release(&problem);
     arena_release(&arena);
 }
@@ -262,6 +268,8 @@ static void want_domain(struct publisher *publisher, struct batch *batch, struct
                   LOG_STRING("error", error_name(error)),
                   LOG_VIEW("problem", buffer_view(&problem)));
     want->keep = error != ERROR_NONE;
+    if (error)
+        buffer_clear(&want->value);
     buffer_release(&problem);
     record_release(&record);
 }
@@ -339,11 +347,11 @@ static enum error remove_unwanted(struct batch *batch, struct store_write *write
     return error;
 }
 
-static enum error write_want(struct batch *batch, struct store_write *write,
-                             const struct want *want, struct buffer *present)
+static enum error write_want(struct batch *batch, struct store_write *write, struct want *want,
+                             struct buffer *present)
 {
-    struct view key = view_of(want->key), value = buffer_view(&want->value);
-    if (want->keep) /* also one too large for a record: it must not hold up the others */
+    struct view key = view_of(want->key);
+    if (want->keep && !want->value.length) /* or too large: it must not hold up the others */
         return ERROR_NONE;
     if (want->value.error)
         return want->value.error;
@@ -351,6 +359,9 @@ static enum error write_want(struct batch *batch, struct store_write *write,
     bool there = error == ERROR_NONE;
     if (error && error != ERROR_NOT_FOUND)
         return error;
+    if (want->keep && (!there || kept_route_apply(buffer_view(present), &want->value)))
+        return ERROR_NONE;
+    struct view value = buffer_view(&want->value);
     if (there == (value.length > 0) && (!there || view_equal(buffer_view(present), value)))
         return ERROR_NONE;
     batch->changed = true;

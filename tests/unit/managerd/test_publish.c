@@ -200,6 +200,55 @@ static void a_route_that_cannot_be_made_leaves_the_old_one(void **state)
     arena_release(&arena);
 }
 
+/* With as many keys, or none and no rule. */
+static void ask_for_keys(const char *name, unsigned count)
+{
+    struct record app;
+    struct key key = key_app(view_of(name));
+    struct json *keys = json_new_array();
+    assert_int_equal(record_read(scene.state, key.text, &app), ERROR_NONE);
+    struct json *access = object_in(app.json, "access");
+    json_remove(access, "apiKeys");
+    if (count)
+        json_set_string(object_in(access, "apiKeys"), "header", VIEW("X-Api-Key"));
+    for (unsigned i = 0; i < count; i++)
+        json_append(keys, scene_parse("{\"id\":\"01a20a31-1bd0-7345-8931-223223d15d2f\","
+                                      "\"sha256\":\"00000000000000000000000000000000"
+                                      "00000000000000000000000000000000\",\"expiresAt\":null}"));
+    json_set(object_in(app.json, "internal"), "apiKeys", keys);
+    scene_put(&scene, key, app.json);
+    record_release(&app);
+}
+
+static void a_route_that_cannot_be_made_has_the_rules_of_now(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct route_record route;
+    arena_init(&arena, 1u << 20);
+    put_version("hello", 1, "1");
+    put_app("hello", 1, true, NULL);
+    publish("hello");
+    put_version("hello", 2, NULL); /* not ready */
+    for (unsigned keys = 2; keys > 0; keys--) {
+        put_app("hello", 2, keys == 2, NULL);
+        ask_for_keys("hello", keys);
+        publish("hello");
+        for (int again = 0; again < 2; again++) { /* also after the rebuild of reopening */
+            assert_true(read_route("hello", &arena, &route));
+            assert_int_equal(route.versions[0].number, 1);
+            assert_int_equal(route.access.api_key_count, keys);
+            assert_true(view_equal_string(route.access.api_key_header, "X-Api-Key"));
+            assert_int_equal(route.enabled, keys == 2);
+        }
+    }
+    put_app("new", 7, true, NULL); /* nothing is kept of what never was */
+    ask_for_keys("new", 1);
+    publish("new");
+    assert_false(read_route("new", &arena, &route));
+    arena_release(&arena);
+}
+
 /* Deeper than anything is read. */
 static struct json *unreadable(void)
 {
@@ -465,6 +514,7 @@ int main(void)
         TEST(an_app_with_traffic_has_the_route_that_its_version_says),
         TEST(without_traffic_or_on_its_way_out_an_app_has_no_route),
         TEST(a_route_that_cannot_be_made_leaves_the_old_one),
+        TEST(a_route_that_cannot_be_made_has_the_rules_of_now),
         TEST(an_app_that_cannot_be_read_keeps_its_route),
         TEST(a_start_publishes_only_differences),
         TEST(previews_add_the_ready_versions_the_newest_first),
