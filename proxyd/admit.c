@@ -248,8 +248,10 @@ enum progress admit_request(struct request *request)
     begin_time(request, now_us);
     if (!budget_has_room(shared->budget, 0))
         return request_fail(request, FAULT_PROXY_BUSY, "memory");
-    if (!take_share(request))
+    if (!take_share(request)) {
+        request->detail = "The app's requests hold as much memory as those of one app may.";
         return request_fail(request, FAULT_APP_BUSY, "the app's share of memory");
+    }
     if (limits_full(shared->limits)) /* before it costs the app a turn */
         return request_fail(request, FAULT_PROXY_BUSY, NULL);
     return request->route.rate_milli ? take_turn(request, now_us) : take_place(request);

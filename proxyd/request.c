@@ -184,7 +184,8 @@ static void leave(struct request *request)
     struct worker *worker = request->worker;
 
     admit_drop(request);
-    limits_drop(worker->shared->limits, request->route.slot, request->share);
+    if (request->share)
+        limits_drop(worker->shared->limits, request->route.slot, request->share);
     request->share = 0;
     if (request->admitted)
         queue_leave(worker->shared->queue, worker->number, request->route.slot);

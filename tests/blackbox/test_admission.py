@@ -395,7 +395,9 @@ def test_the_bodies_of_one_app_cannot_keep_those_of_another_out(aws):
         first.start()
         held.wait_for(1)
         for _ in range(20):
-            line = expect_fault(proxyd, proxyd.app("hog", "/", "POST", body=body), "app-busy", 429, "not-started", 1)
+            refused = proxyd.app("hog", "/", "POST", body=body)
+            line = expect_fault(proxyd, refused, "app-busy", 429, "not-started", 1)
+            assert "memory" in refused.json()["detail"]
             assert line["detail"] == "the app's share of memory"
             assert proxyd.app("quiet", "/", "POST", body=body).status == 200
         held.let_go(2)
