@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,7 +87,7 @@ enum error measure_read(struct view body, int64_t version, struct measure_answer
 
 void measure_begin(struct measure *measure)
 {
-    memset(measure, 0, sizeof *measure);
+    memset(measure, 0, offsetof(struct measure, processes));
 }
 
 void measure_begin_round(struct measure *measure)
@@ -136,6 +137,7 @@ static struct measure_process *find_process(struct measure *measure, const char 
     if (measure->process_count == MEASURE_PROCESSES)
         return NULL;
     struct measure_process *process = &measure->processes[measure->process_count++];
+    memset(process, 0, sizeof *process);
     snprintf(process->start, sizeof process->start, "%s", start);
     measure->began_later += measure->round > 1;
     return process;

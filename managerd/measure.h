@@ -38,7 +38,6 @@ struct measure_process {
     unsigned round; /* the last in which it answered */
 };
 struct measure {
-    struct measure_process processes[MEASURE_PROCESSES];
     size_t process_count;
     uint32_t bounds_ms[MEASURE_BOUNDS];
     size_t bound_count;
@@ -47,6 +46,7 @@ struct measure {
     size_t answered, silent; /* in this round */
     char silent_one[128];    /* address of the first that was silent */
     size_t began_later;      /* processes that were first seen after the first round */
+    struct measure_process processes[MEASURE_PROCESSES]; /* touched only as far as there are any */
 };
 
 void measure_begin(struct measure *measure);

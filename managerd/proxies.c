@@ -48,7 +48,7 @@ struct proxies_question {
     struct measure *measure;
     int64_t version;
     char app[64];
-    struct asked *asked;
+    struct asked *asked[PROXIES_ADDRESSES];
     size_t count, open;
     uint64_t waiting;  /* bits: entries whose name it waits for */
     struct event *end; /* activated when nothing is open: on_done comes from the loop */
@@ -241,14 +241,15 @@ static void on_answer(const struct outgoing_result *result, void *context)
     close_one(question);
 }
 
-/* The list of calls does not move while calls are under way: each has a place of its own. */
 static void ask_address(struct proxies_question *question, const char *address)
 {
     if (question->count == PROXIES_ADDRESSES) {
         measure_take(question->measure, address, NULL);
         return;
     }
-    struct asked *asked = &question->asked[question->count++];
+    struct asked *asked = calloc(1, sizeof *asked);
+    REQUIRE(asked);
+    question->asked[question->count++] = asked;
     struct outgoing_request request = {.method = "GET",
                                        .url = asked->url,
                                        .deadline_ms = PROXIES_DEADLINE_MS,
@@ -278,11 +279,12 @@ static void question_free(struct proxies_question *question)
     while (*link != question)
         link = &(*link)->next;
     *link = question->next;
-    for (size_t i = 0; i < question->count; i++)
-        if (question->asked[i].call)
-            outgoing_cancel(question->asked[i].call);
+    for (size_t i = 0; i < question->count; i++) {
+        if (question->asked[i]->call)
+            outgoing_cancel(question->asked[i]->call);
+        free(question->asked[i]);
+    }
     event_free(question->end);
-    free(question->asked);
     free(question);
 }
 
@@ -302,9 +304,8 @@ struct proxies_question *proxies_ask(struct proxies *proxies, struct view app, i
 {
     struct proxies_question *question = calloc(1, sizeof *question);
     REQUIRE(question && !proxies->stopped);
-    question->asked = calloc(PROXIES_ADDRESSES, sizeof *question->asked);
     question->end = event_new(proxies->base, -1, 0, on_end, question);
-    REQUIRE(question->asked && question->end);
+    REQUIRE(question->end);
     question->proxies = proxies;
     question->measure = measure;
     question->version = version;
