@@ -11,7 +11,8 @@ import pytest
 from fake_lambda import FakeLambda, Proxy, app, expect_fault, version
 from harness import Stack, make_zip, raw, request, wait_for
 
-RECORD = pathlib.Path(__file__).parent.parent / "vectors/records/route-access-unknown-rule.hex"
+RECORDS = {"future": "route-access-unknown-rule", "damaged": "route-sum-of-a-rule-whose-tag-is-damaged"}
+RECORDS = {name: (pathlib.Path(__file__).parent.parent / f"vectors/records/{file}.hex").read_text().replace("\n", "") for name, file in RECORDS.items()}
 
 GOOD, OTHER, OLD = "aok_good", "aok_other", "aok_old"
 
@@ -41,7 +42,7 @@ def edge():
                 keyed("old-format", versions=[version("old-format", payload_format=1)]),
                 keyed("alb", versions=[version("alb", payload_format=3)]),
                 keyed("small", max_in_flight=1, rate_milli=1000, burst=1)],
-                raw=[{"database": "routes", "key": "future", "hex": RECORD.read_text().replace("\n", "")}]) as proxyd:
+                raw=[{"database": "routes", "key": name, "hex": record} for name, record in RECORDS.items()]) as proxyd:
             yield aws, proxyd
 
 
@@ -133,9 +134,10 @@ def test_who_may_not_call_uses_up_nothing_of_the_app(edge):
     assert ask(proxyd, "small", {"X-Api-Key": GOOD}).status == 200, "the rate of one a second is all there"
 
 
-def test_a_rule_from_a_newer_release_refuses_the_app_and_no_other(edge):
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_rule_that_is_newer_or_damaged_refuses_the_app_and_no_other(edge, name):
     aws, proxyd = edge
-    expect_fault(proxyd, ask(proxyd, "future", {"X-Api-Key": GOOD}), "record-unreadable", 503, "not-started", 5)
+    expect_fault(proxyd, ask(proxyd, name, {"X-Api-Key": GOOD}), "record-unreadable", 503, "not-started", 5)
     assert ask(proxyd, "open").status == 200
 
 
