@@ -3,6 +3,7 @@ import json
 import ssl
 import threading
 import time
+import zlib
 
 import pytest
 
@@ -149,6 +150,18 @@ def endless(peer):
         return False
 
 
+def for_ever(start, more):
+    """Answers that never come to their point."""
+    def act(peer):
+        try:
+            peer.sendall(start)
+            while True:
+                peer.sendall(more * 100)
+        except OSError:
+            return False
+    return act
+
+
 WEAK = rsa.generate_private_key(65537, 512)
 HOSTILE = {
     "huge": (http(b" " * 300000), "more than 262144 bytes"),
@@ -164,6 +177,12 @@ HOSTILE = {
     "many": (http({"keys": [{"kty": "x"}] * 101}), "more than 100 keys"),
     "empty": (http({"keys": []}), "empty"),
     "deep": (http(b"[" * 50000), "not well-formed JSON"),
+    "headers": (for_ever(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n"), "The key set"),
+    "one header": (for_ever(b"HTTP/1.1 200 OK\r\nX-Long: ", b"and more "), "The key set"),
+    "informational": (for_ever(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n"), "The key set"),
+    "chunks": (for_ever(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;x=y\r\n \r\n"), "The key set"),
+    "packed": (http(zlib.compress(b" " * 50_000_000), Content_Encoding="deflate"), "not well-formed JSON"),
+    "not utf-8": (http(b'{"keys": [{"kty": "\xff"}]}'), "not well-formed JSON"),
 }
 HOSTILE["half"] = (lambda peer: peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{") or False, "broke")
 
