@@ -319,7 +319,7 @@ static bool is_recorded(const struct call *call)
 void audit_end(struct audit *audit, const struct call *call)
 {
     bool foreign_page = call->status == 403 && !call->endpoint;
-    if (call->status == 401 || foreign_page) {
+    if (call->status == 401 || foreign_page || call->problem.type == PROBLEM_TOO_MANY_ATTEMPTS) {
         audit_stranger(audit, view_of(call->peer));
         return;
     }

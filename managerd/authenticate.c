@@ -153,6 +153,12 @@ void principal_release(struct principal *principal)
     principal->token = NULL;
 }
 
+void principal_forget(struct principal *principal)
+{
+    principal_release(principal);
+    become(principal, "anonymous", ROLE_NONE);
+}
+
 void principal_used(struct principal *principal, const char *address, int64_t now_ms)
 {
     struct token *token = principal->token;

@@ -29,6 +29,7 @@ struct token {
     struct json *apps;     /* scope.h; NULL: all */
     int64_t expires_at_ms; /* NEVER: it does not */
     char sha256[65];
+    bool guessable; /* short enough: attempts.h */
     bool revoked;
     int64_t last_used_ms; /* 0: never */
     char last_used_from[64];
@@ -66,6 +67,8 @@ void authenticator_each(struct authenticator *authenticator,
 void authenticate(struct authenticator *authenticator, struct view authorization, int64_t now_ms,
                   struct principal *principal);
 void principal_release(struct principal *principal);
+/* Makes it nobody. */
+void principal_forget(struct principal *principal);
 /* Notes that the token was used from this address. */
 void principal_used(struct principal *principal, const char *address, int64_t now_ms);
 /* Whether its token has been revoked, or has expired, since. */

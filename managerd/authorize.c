@@ -1,6 +1,9 @@
 /* Decides whether the caller may do what it asks for. */
 #include "managerd/authorize.h"
 
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "managerd/attempts.h"
 #include "managerd/scope.h"
 #include "managerd/tokens.h"
 
@@ -29,10 +32,34 @@ static enum progress refuse_app(struct call *call, struct view app)
                      VIEW_FORMAT(view_slice(app, 0, 63)));
 }
 
+/* A token that nobody knows is a guess. */
+static bool guesses_too_much(struct call *call)
+{
+    static struct log_limit limit;
+    struct attempts *attempts = call->server->attempts;
+    struct view authorization, address = view_of(call->peer);
+    uint64_t now_ms = clock_monotonic_us() / 1000;
+    unsigned held = 0;
+    if (!incoming_header(call->incoming, "Authorization", &authorization))
+        return false;
+    bool over = attempts_over(attempts, address, now_ms);
+    attempts_failed(attempts, address, now_ms);
+    if (log_allow(&limit, 1, &held))
+        log_write(LOG_WARN, "token-unknown", LOG_STRING("peer", call->peer),
+                  LOG_STRING("requestId", call->request_id), LOG_BOOL("limited", over),
+                  LOG_INTEGER("held", held));
+    call->server->metrics.attempts_limited += over;
+    return over;
+}
+
 static enum progress refuse_nobody(struct call *call)
 {
     if (call->principal.expired)
         return call_fail(call, PROBLEM_UNAUTHENTICATED, "The token has expired.");
+    if (guesses_too_much(call))
+        return call_fail(call, PROBLEM_TOO_MANY_ATTEMPTS,
+                         "Too many wrong tokens came from this address; try again in %d seconds.",
+                         ATTEMPTS_EACH_MS / 1000);
     return call_fail(call, PROBLEM_UNAUTHENTICATED,
                      "Send Authorization: Bearer TOKEN with a token of this installation.");
 }

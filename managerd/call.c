@@ -7,6 +7,7 @@
 #include "managerd/audit.h"
 #include "managerd/authorize.h"
 #include "managerd/respond.h"
+#include "managerd/tokens.h"
 #include "managerd/validate.h"
 
 #include <event2/event.h>
@@ -137,7 +138,7 @@ static enum progress authenticate_call(struct call *call)
     incoming_header(call->incoming, "Authorization", &authorization);
     incoming_header(call->incoming, "Origin", &origin);
     incoming_header(call->incoming, "Sec-Fetch-Site", &site);
-    authenticate(authenticator, authorization, call->arrived_ms, &call->principal);
+    tokens_authenticate(call->server, authorization, view_of(call->peer), &call->principal);
     principal_used(&call->principal, call->peer, call->arrived_ms);
     if (!authenticator_open(authenticator))
         return PROGRESS_NEXT;

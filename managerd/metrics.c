@@ -168,6 +168,9 @@ static void write_audit(const struct server *server, struct buffer *out)
     audit_count(server->audit, &figures);
     gauge(out, "managerd_authentication_failures_total", "counter",
           "Calls with no token, or one that nobody knows.", figures.strangers);
+    gauge(out, "managerd_authentication_limited_total", "counter",
+          "Those of them that were refused because too many came from their address.",
+          server->metrics.attempts_limited);
     gauge(out, "managerd_audit_lost_total", "counter",
           "Records of refused calls that were too many to be kept.", figures.lost);
 }

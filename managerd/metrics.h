@@ -14,6 +14,7 @@ struct metrics {
     uint64_t calls[METRICS_MAX_ENDPOINTS][5]; /* by endpoint and status class (1xx … 5xx) */
     uint64_t unmatched[5];
     uint64_t refused;
+    uint64_t attempts_limited;
     uint64_t seconds[METRICS_BUCKETS + 1]; /* of calls that did not wait for an operation */
     double seconds_sum;
 };

@@ -54,6 +54,9 @@
       "Wait until it has ended, then try again.")                                                  \
     X(IDEMPOTENCY_RUNNING, "idempotency-key-running", 409, "The first request still runs",         \
       "A request with the same Idempotency-Key has not been answered yet. Try again later.")       \
+    X(TOO_MANY_ATTEMPTS, "too-many-attempts", 429, "Too many wrong tokens",                        \
+      "Too many tokens that nobody knows came from this address. Try again later, with the right " \
+      "one.")                                                                                      \
     X(CHECKS_RUNNING, "checks-running", 429, "Too many checks are running",                        \
       "Checks ask functions many requests, so only a few run at the same time. Try again later.")  \
     X(PRECONDITION_FAILED, "precondition-failed", 412, "It has been changed meanwhile",            \

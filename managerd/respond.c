@@ -68,6 +68,8 @@ static void add_fixed(struct call *call, struct answer *answer)
     if (call->status == 415 && !view_equal(call->method, VIEW("PATCH")))
         add(answer, view_equal(call->method, VIEW("POST")) ? "Accept-Post" : "Accept",
             view_of(accepted_types(call)));
+    if (call->problem.type == PROBLEM_TOO_MANY_ATTEMPTS)
+        add(answer, "Retry-After", VIEW("2"));
     if (call->status == 503 || call->problem.type == PROBLEM_IDEMPOTENCY_RUNNING ||
         call->problem.type == PROBLEM_DEPLOYMENT_RUNNING)
         add(answer, "Retry-After", VIEW("1"));

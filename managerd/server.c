@@ -5,6 +5,7 @@
 #include "common/base/escape.h"
 #include "common/base/file.h"
 #include "common/net/incoming.h"
+#include "managerd/attempts.h"
 #include "managerd/audit.h"
 #include "managerd/call.h"
 #include "managerd/certificates.h"
@@ -135,6 +136,13 @@ static void on_request(struct incoming_request *request, void *context)
     call_begin(context, request);
 }
 
+/* A large body from somebody whom nobody knows. */
+static void note_stranger(struct server *server, struct view address)
+{
+    audit_stranger(server->audit, address);
+    attempts_failed(server->attempts, address, clock_monotonic_us() / 1000);
+}
+
 static void on_refused(const struct incoming_refusal *refusal, void *context)
 {
     struct server *server = context;
@@ -142,7 +150,7 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
     unsigned held = 0;
     server->metrics.refused++;
     if (refusal->reason == GUARD_UNAUTHORIZED)
-        audit_stranger(server->audit, refusal->peer_address);
+        note_stranger(server, refusal->peer_address);
     if (log_allow(&limit, 10, &held))
         log_write(LOG_INFO, "refused", LOG_STRING("reason", guard_reason_name(refusal->reason)),
                   LOG_INTEGER("status", refusal->status), LOG_VIEW("peer", refusal->peer_address),
@@ -178,10 +186,10 @@ static uint64_t package_limit(const struct server *server)
 
 static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *over, void *context)
 {
-    const struct server *server = context;
+    struct server *server = context;
     struct view path = view_slice(head->target, 0, view_find(head->target, '?'));
     struct principal principal;
-    authenticate(server->authenticator, head->authorization, clock_wall_ms(), &principal);
+    tokens_authenticate(server, head->authorization, head->peer_address, &principal);
     enum role role = principal.role;
     principal_release(&principal);
     if (role == ROLE_NONE)
@@ -422,6 +430,7 @@ enum error server_start(struct server *server, struct config *config, struct buf
         error = lambda_control_new(server->base, variable, per_second, &server->control, problem);
     if (!error)
         error = open_stores(server, problem);
+    server->attempts = attempts_new();
     if (!error)
         error = tokens_prepare(server, problem);
     if (error)
@@ -489,6 +498,7 @@ void server_stop(struct server *server)
     audit_free(server->audit);
     state_close(server->state);
     authenticator_free(server->authenticator);
+    attempts_free(server->attempts);
     jobs_free(server->pool);
     jobs_free(server->store_thread);
     free(server->openapi);

@@ -29,6 +29,7 @@ struct server {
     struct operations *operations;
     struct authenticator *authenticator;
     struct audit *audit;
+    struct attempts *attempts;
     struct incoming *incoming;
     struct metrics metrics;
     struct call *calls; /* not yet answered */

@@ -5,6 +5,7 @@
 #include "common/base/crypto.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
+#include "managerd/attempts.h"
 #include "managerd/credential.h"
 #include "managerd/jobs.h"
 #include "managerd/scope.h"
@@ -172,12 +173,22 @@ void tokens_use_configured(struct server *server)
     struct token token = {.id = CONFIGURED_ID, .role = ROLE_ADMIN, .expires_at_ms = NEVER};
     if (server->config->token)
         credential_hash(view_of(server->config->token), token.sha256);
+    token.guessable = server->config->token && strlen(server->config->token) < ATTEMPTS_SAFE_BYTES;
     struct token *present = authenticator_find(server->authenticator, VIEW(CONFIGURED_ID));
     if (present && strcmp(present->sha256, token.sha256) == 0)
         return;
     tokens_forget(server, CONFIGURED_ID);
     if (server->config->token)
         REQUIRE(authenticator_add(server->authenticator, &token));
+}
+
+void tokens_authenticate(struct server *server, struct view authorization, struct view address,
+                         struct principal *principal)
+{
+    authenticate(server->authenticator, authorization, clock_wall_ms(), principal);
+    if (principal->token && principal->token->guessable &&
+        attempts_over(server->attempts, address, clock_monotonic_us() / 1000))
+        principal_forget(principal);
 }
 
 void tokens_learn(struct server *server, struct view id)

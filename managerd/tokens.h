@@ -27,6 +27,10 @@ struct key key_token_use(struct view id);
 enum error tokens_prepare(struct server *server, struct buffer *problem) MUST_CHECK;
 /* Puts MANAGERD_TOKEN in force, as it is configured now. */
 void tokens_use_configured(struct server *server);
+/* The caller; nobody, when the token could be guessed and too many wrong ones came from there. Release
+ * it. */
+void tokens_authenticate(struct server *server, struct view authorization, struct view address,
+                         struct principal *principal);
 /* Puts the token in force that a commit has made. */
 void tokens_learn(struct server *server, struct view id);
 /* Puts it out of force, and ends the streams that follow something by it. */

@@ -162,6 +162,7 @@ static uint64_t limit_body(struct connection *connection, void *context)
         .host = guard_host(guard),
         .content_length = guard_content_length(guard),
         .expects_continue = guard->expects_continue,
+        .peer_address = view_of(connection->peer_address),
     };
 
     if (!incoming->handlers.body_limit || !guard_has_body(guard))

@@ -64,6 +64,7 @@ struct incoming_head {
     struct view content_type, authorization; /* empty: absent */
     uint64_t content_length;                 /* UINT64_MAX when chunked */
     bool expects_continue;                   /* the body is not on its way yet */
+    struct view peer_address;
 };
 
 struct incoming_header {

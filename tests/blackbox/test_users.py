@@ -1,6 +1,7 @@
 """Who may do what: tokens with roles and scopes, against every call of the API, as the API itself describes it."""
 import base64
 import json
+import re
 import socket
 import threading
 import time
@@ -30,6 +31,11 @@ def make_token(managerd, role, apps=None, by=BOSS, **more):
     answer = as_token(managerd, by, "POST", "/v1/tokens", {"name": f"{role} of {apps}", "role": role, "apps": apps, **more})
     assert answer.status == 201, answer.text
     return answer.json()
+
+
+def unknown(answer):
+    """A token that nobody knows: 401, or 429 after many of them."""
+    return answer.status in (401, 429)
 
 
 def ended_operation(managerd, app):
@@ -110,7 +116,7 @@ def test_every_call_is_for_exactly_the_roles_and_scopes_that_the_api_describes(m
                 # A revision that nothing has: what is allowed changes nothing.
                 answer = as_token(managerd, token, method, path, body_for(method, pattern), If_Match='"999999999"')
                 refusal = expected(required, scope, role, reach)
-                good = answer.status == refusal if refusal else answer.status not in (401, 403)
+                good = unknown(answer) if refusal == 401 and token else answer.status == refusal if refusal else answer.status not in (401, 403)
                 if refusal is None and scope in ("operation", "token"):
                     good = good and answer.status != 404
                 if answer.status == 401:
@@ -210,12 +216,12 @@ def test_a_token_that_expires_or_is_revoked_is_none_from_then_on(managerd):
     assert "expired" in answer.json()["detail"]
     assert as_token(managerd, other["secret"], "GET", "/v1/apps").status == 200
     assert as_token(managerd, BOSS, "DELETE", f"/v1/tokens/{other['id']}").status == 204
-    assert as_token(managerd, other["secret"], "GET", "/v1/apps").status == 401
+    assert unknown(as_token(managerd, other["secret"], "GET", "/v1/apps"))
     assert as_token(managerd, BOSS, "DELETE", f"/v1/tokens/{other['id']}").status == 404
     # Also on a connection that it was used on before, and after a restart.
     managerd.restart()
     managerd.wait_ready(managerd.url)
-    assert as_token(managerd, other["secret"], "GET", "/v1/apps").status == 401
+    assert unknown(as_token(managerd, other["secret"], "GET", "/v1/apps"))
 
 
 def test_last_uses_survive_a_restart(managerd):
@@ -268,6 +274,41 @@ def test_nobody_can_lock_everybody_out():
         assert as_token(running, printed, "GET", "/v1/tokens/first").json()["role"] == "admin"
         assert as_token(running, None, "GET", "/v1/apps").status == 401
         assert as_token(running, printed, "DELETE", "/v1/tokens/first").status == 409
+
+
+def guess(managerd, token="wrong", path="/v1/apps", body=None):
+    return as_token(managerd, token, "POST" if body else "GET", path, body)
+
+
+def test_guessing_is_slow_and_shuts_nobody_out_who_cannot_be_guessed():
+    with Managerd(options={"MANAGERD_TOKEN": "shortish", "MANAGERD_DRAIN_MS": "0"}, aws=AWS) as running:
+        running.wait_ready(running.url)
+        made = make_token(running, "viewer", by="shortish")["secret"]
+        statuses = [guess(running, f"wrong-{n}").status for n in range(30)]
+        assert statuses[:10] == [401] * 10 and set(statuses[10:]) <= {401, 429} and statuses.count(429) > 10, statuses
+        refused = guess(running)
+        assert refused.status == 429 and refused.header("Retry-After") == "2" and "too-many" in refused.json()["type"]
+        # The right one, which could be guessed, is told from a wrong one by nothing; one that cannot be is never refused.
+        assert guess(running, "shortish").status == 429
+        assert guess(running, made).status == 200
+        # Neither is whoever brings none, nor what is open to all.
+        assert as_token(running, None, "GET", "/v1/apps").status == 401
+        assert guess(running, path="/healthz").status == 200
+        large = {"name": "x", "archive": "A" * (2 << 20)}
+        assert guess(running, "shortish", "/apps/deploy", large).status == guess(running, "wrong", "/apps/deploy", large).status == 401
+        assert guess(running, made, "/apps/deploy", {"name": "x", "archive": "A"}).status == 403
+        figures = as_token(running, made, "GET", "/metrics").text
+        assert int(re.search(r"^managerd_authentication_limited_total (\d+)", figures, re.M).group(1)) > 10
+        wait_for(lambda: guess(running, "shortish").status == 200, 20, "patience is rewarded")
+        lines = running.events("token-unknown")
+        assert lines and "wrong" not in json.dumps(lines) and "shortish" not in running.log_text(all_starts=True)
+
+
+def test_a_long_configured_token_is_never_refused_for_the_guesses_of_others(managerd):
+    assert [guess(managerd).status for _ in range(30)].count(429) > 5
+    assert guess(managerd, BOSS).status == 200
+    managerd.restart()
+    managerd.wait_ready(managerd.url)
 
 
 class Stream:
