@@ -11,9 +11,10 @@ import time
 import pytest
 
 import harness
-from fake_lambda import FakeLambda, app, pause, version, wait_idle
-from secure_proxy import Secure, lenient
+from fake_lambda import FakeLambda, app, pause, publish, version, wait_idle
+from secure_proxy import Secure, lenient, make_certificate
 from test_streaming import STREAM, Stream, chunk, complete, prelude
+from test_takeover import Line
 
 LAWFUL = {200, 202, 204, 400, 401, 408, 413, 417, 429, 431, 501, 502, 503, 504}
 OPTIONS = {"PROXYD_WORKERS": "4", "PROXYD_MAX_MEMORY": "6M", "PROXYD_QUEUE_WAIT": "60ms", "PROXYD_QUEUE_LENGTH": "4", "PROXYD_HEAD_TIMEOUT": "1s",
@@ -292,3 +293,37 @@ def test_an_end_in_the_middle_of_a_storm_is_in_order(force):
             ender.join()
             lines = proxyd.access_lines()
             assert len({line["id"] for line in lines}) == len(lines) > 20
+
+
+class Following:
+    """What the clients of a storm see of processes that follow one another."""
+
+    def __init__(self, line):
+        self.line, self.address = line, harness.split_address(line.address)
+        self.tls_address = harness.split_address(line.options["PROXYD_TLS_LISTEN"])
+
+    def publish(self, **wish):
+        return publish(self.line.data, **wish)
+
+
+@pytest.mark.threads
+def test_take_overs_in_the_middle_of_a_storm_leave_nothing_behind(tmp_path):
+    with FakeLambda() as aws, Line(aws, make_certificate(tmp_path / "default.pem", "*.localhost"), {**OPTIONS, "PROXYD_DRAIN_TIMEOUT": "20s"}) as line:
+        Functions(aws, 9)
+        publish(line.data, routes=routes())
+        line.start()
+        ended, results = threading.Event(), []
+        clients = threading.Thread(target=lambda: (results.append(storm(Following(line), 9, 3)), ended.set()))
+        clients.start()
+        while not ended.is_set():
+            pause(0.5)
+            line.follow({"PROXYD_WORKERS": str(1 + len(line.processes) % 4)})
+        clients.join()
+        for process in line.processes[:-1]:
+            process.wait(0, seconds=60)
+        assert len(line.processes) > 2 and results[0][0][200] > 20, results
+        lines = [entry for process in line.processes for entry in process.access_lines()]
+        assert len({entry["id"] for entry in lines}) == len(lines)
+        text = lambda: harness.request(line.last.admin_url + "/metrics").text  # noqa: E731
+        for figure in ("proxyd_requests_in_flight", "proxyd_requests_waiting", "proxyd_held_bytes", "proxyd_client_connections"):
+            harness.wait_for(lambda figure=figure: f"\n{figure} 0\n" in text(), 20, f"{figure} is 0")
