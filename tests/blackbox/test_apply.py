@@ -205,6 +205,23 @@ def test_what_fails_on_the_way_tells_what_was_done(stack):
     assert apply(stack, document)["state"] == "succeeded"
 
 
+def test_cancelled_between_two_steps_what_was_done_stays(stack):
+    document = {"apps": [{"name": f"cancel-{n}"} for n in range(200)]}
+    started = call(stack, "POST", "/v1/apply", document, status=202)
+    operation = call(stack, "POST", started.header("Location") + "/cancel", Prefer="wait=30").json()
+    done = [step["subject"] for step in operation["steps"] if step["state"] == "done"]
+    assert operation["state"] == "cancelled" and len(done) < 200
+    assert [app["name"] for app in export(stack)["apps"] if app["name"].startswith("cancel-")] == sorted(done)
+    left = {step["subject"] for step in operation["steps"] if step["state"] != "done" and step.get("subject")}
+    assert {change["name"] for change in plan(stack, document)} == left and apply(stack, document)["state"] == "succeeded"
+
+
+def test_the_example_of_the_api_document_can_be_applied(stack):
+    example = call(stack, "GET", "/openapi.json").json()["components"]["schemas"]["Declaration"]["examples"][0]
+    assert apply(stack, example)["state"] == "succeeded" and plan(stack, example) == []
+    assert apply(stack, {})["result"] == {"created": 0, "changed": 0, "deleted": 0}, "an empty document asks for nothing"
+
+
 def test_the_same_key_applies_once_and_two_documents_at_once_are_one_after_the_other(stack):
     document = {"apps": [{"name": "once"}]}
     first = call(stack, "POST", "/v1/apply", document, status=200, Prefer="wait=30", Idempotency_Key="apply-1").json()

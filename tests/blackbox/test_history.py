@@ -1,6 +1,7 @@
 """History: every change of apps and domains is listed, and can be taken back."""
 import json
 import subprocess
+import threading
 
 import pytest
 
@@ -205,3 +206,25 @@ def test_roles_and_limited_tokens(stack):
     assert [ask("GET", "/v1/apps/mine/history", one) for one in (viewer, deployer, limited)] == [200, 200, 403]
     assert [ask("POST", path, one) for one in (viewer, limited, deployer)] == [403, 403, 200]
     assert ask("GET", "/v1/domains/any.example.org/history", limited) == 403
+
+
+def test_racing_clients_leave_one_unbroken_chain(stack):
+    call(stack, "PUT", "/v1/apps/raced", {}, status=201)
+
+    def change(client):
+        for number in range(8):
+            call(stack, "PATCH", "/v1/apps/raced", {"description": f"{client}-{number}"}, status=200)
+    threads = [threading.Thread(target=change, args=(client,)) for client in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    entries = history(stack, "apps/raced")
+    assert len(entries) == 49 and entries[0]["changes"][0]["after"] == call(stack, "GET", "/v1/apps/raced").json()["description"]
+    texts = [(entry["changes"][0]["before"], entry["changes"][0]["after"]) for entry in entries[:-1]]
+    assert all(later[0] == earlier[1] for later, earlier in zip(texts, texts[1:])), "each change begins where the one before ended"
+    revisions = [int(entry["from"]) for entry in entries[:-1]]
+    assert revisions == sorted(revisions, reverse=True) and len(set(revisions)) == 48
+    for entry in entries[:-1]:
+        assert undo(stack, "apps/raced", entry).json()["description"] == entry["changes"][0]["before"], "one after the other, all can be taken back"
+    assert call(stack, "GET", "/v1/apps/raced").json()["description"] == ""

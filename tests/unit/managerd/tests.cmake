@@ -1,6 +1,7 @@
 # The unit tests of managerd. Those of operations bring a Lambda API of their own instead of lambda_control.c.
 unit_test(managerd/test_shape LIBRARIES managerd_core)
 unit_test(managerd/test_traffic LIBRARIES managerd_core)
+unit_test(managerd/test_difference LIBRARIES managerd_core)
 unit_test(managerd/test_quota LIBRARIES managerd_core PkgConfig::LIBEVENT)
 unit_test(managerd/test_access LIBRARIES managerd_core)
 unit_test(managerd/test_issuer_address LIBRARIES managerd_core)
