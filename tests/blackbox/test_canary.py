@@ -212,6 +212,21 @@ def test_a_silent_proxy_holds_a_canary_but_does_not_save_a_bad_one():
             assert stack.ended(identity)["state"] == "cancelled" and stack.shares("app") == {1: 100}
 
 
+def test_canaries_that_watch_take_no_place_from_other_apps_also_after_a_restart():
+    with CanaryStack(managerd={"MANAGERD_DRAIN_MS": 0, "MANAGERD_MAX_OPERATIONS": 1}) as stack:
+        stack.deploy("one", package("one"))
+        stack.deploy("two", package("one"))
+        held = [stack.begin(app, package("two"), HELD) for app in ("one", "two")]
+        for restarted in (False, True):
+            for identity in held:
+                stack.watching(identity, 10)
+            stack.deploy(f"other-{restarted}".lower(), package("one"))
+            assert [stack.operation(identity)["state"] for identity in held] == ["running", "running"]
+            if not restarted:
+                stack.managerd.restart()
+                stack.managerd.wait_ready()
+
+
 def test_without_proxies_there_are_no_canaries_and_a_wrong_list_stops_the_start():
     from harness import Stack
     with Stack(managerd={"MANAGERD_PROXIES": "none"}) as stack:
