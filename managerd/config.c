@@ -32,8 +32,9 @@ static const struct option_row rows[] = {
     {"max-package-bytes", OPTION_BYTES, FIELD(max_package_bytes), "64M", 1024, 1 << 30, false, NULL,
      NULL, "Largest package."},
     {"secret-key-file", OPTION_STRING, FIELD(secret_key_file), NULL, 0, 0, false, NULL, NULL,
-     "File with 64 hex digits: the key for environment variables at rest; unset: made once below "
-     "keys/."},
+     "File with 64 hex digits: the key for environment variables at rest, on a second line perhaps "
+     "the one "
+     "before it; unset: made once below keys/."},
     {"drain-ms", OPTION_INTEGER, FIELD(drain_ms), "-1", -1, 3600000, false, NULL, NULL,
      "How long a removed version's requests may still run, in ms; -1: its longest deadline."},
     {"max-operations", OPTION_INTEGER, FIELD(max_operations), "16", 1, 256, false, NULL, NULL,

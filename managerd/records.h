@@ -18,6 +18,7 @@
  *   tokenuses/ID          when and from where it was last used
  *   audit/NUMBER          a record of the audit (number in 16 digits); chain.h
  *   audithead, auditanchor  where its chain ends, and begins after
+ *   secretkey             the id of the key that everything sealed is sealed by (reseal.h)
  *   issuers/HASH          the keys of a token issuer, as last fetched
  *   system                the installation's id
  *   trial                 written while writing fails, to see whether it works again

@@ -11,8 +11,17 @@
 #define KEY_BYTES       32
 #define MAX_ENVIRONMENT (256u * 1024)
 
+#define MAX_KEYS  2
+#define ID_BYTES  4
+#define ID_DIGITS (2 * ID_BYTES)
+
+/* The first one seals. What was sealed says by which: "ID.BASE64"; without an id it is older than ids. */
 struct secrets {
-    uint8_t key[KEY_BYTES];
+    struct {
+        uint8_t key[KEY_BYTES];
+        char id[ID_DIGITS + 1];
+    } keys[MAX_KEYS];
+    size_t count;
 };
 
 static enum error make_key(const char *path, struct buffer *problem)
@@ -30,74 +39,176 @@ static enum error make_key(const char *path, struct buffer *problem)
     return error;
 }
 
+/* One line of the file: 64 hex digits. */
+static bool add_key(struct secrets *secrets, struct view digits)
+{
+    struct buffer key;
+    uint8_t digest[SHA256_BYTES];
+    buffer_init(&key, 1024);
+    bool good = secrets->count < MAX_KEYS && hex_decode(&key, digits) == ERROR_NONE &&
+                key.length == KEY_BYTES;
+    if (good) {
+        memcpy(secrets->keys[secrets->count].key, key.data, KEY_BYTES);
+        hmac_sha256(buffer_view(&key), VIEW("the id of this key"), digest);
+        hex_write(secrets->keys[secrets->count].id, digest, ID_BYTES);
+        secrets->count++;
+    }
+    if (key.data)
+        wipe(key.data, key.length);
+    buffer_release(&key);
+    return good;
+}
+
+static enum error read_keys(struct secrets *secrets, const char *path)
+{
+    struct buffer text;
+    buffer_init(&text, 1024);
+    enum error error = file_read(path, &text);
+    struct view rest = buffer_view(&text), line;
+    while (!error && view_split(&rest, '\n', &line)) {
+        line = view_trim(line);
+        while (line.length && line.data[line.length - 1] == '\r')
+            line.length--;
+        if (line.length && !add_key(secrets, line))
+            error = ERROR_INVALID;
+    }
+    if (!error && secrets->count == 0)
+        error = ERROR_INVALID;
+    if (text.data)
+        wipe(text.data, text.length);
+    buffer_release(&text);
+    return error;
+}
+
 enum error secrets_open(const char *key_file, const char *made_at, struct secrets **out,
                         struct buffer *problem)
 {
     const char *path = key_file ? key_file : made_at;
-    struct buffer text, key;
-    buffer_init(&text, 1024);
-    buffer_init(&key, 1024);
     enum error error = ERROR_NONE;
     if (!key_file && !file_exists(made_at))
         error = make_key(made_at, problem);
     if (error)
-        goto out;
-    error = file_read(path, &text);
-    struct view digits = buffer_view(&text);
-    while (digits.length && strchr("\r\n", digits.data[digits.length - 1]))
-        digits.length--;
-    if (!error)
-        error = hex_decode(&key, digits);
-    if (!error && key.length != KEY_BYTES)
-        error = ERROR_INVALID;
+        return error;
+    struct secrets *secrets = calloc(1, sizeof *secrets);
+    REQUIRE(secrets);
+    error = read_keys(secrets, path);
     if (error) {
         buffer_append_format(problem,
                              "the key for environment variables, %s, cannot be used (%s): it must "
-                             "hold 64 hex digits.",
+                             "hold 64 hex digits, and perhaps the key before it on a second line.",
                              path, error_text(error));
-        goto out;
+        secrets_free(secrets);
+        return error;
     }
-    struct secrets *secrets = calloc(1, sizeof *secrets);
-    REQUIRE(secrets);
-    memcpy(secrets->key, key.data, KEY_BYTES);
     *out = secrets;
-out:
-    if (text.data)
-        wipe(text.data, text.length);
-    if (key.data)
-        wipe(key.data, key.length);
-    buffer_release(&text);
-    buffer_release(&key);
-    return error;
+    return ERROR_NONE;
+}
+
+const char *secrets_key_id(const struct secrets *secrets)
+{
+    return secrets->keys[0].id;
+}
+
+size_t secrets_key_count(const struct secrets *secrets)
+{
+    return secrets->count;
 }
 
 void secrets_free(struct secrets *secrets)
 {
     if (!secrets)
         return;
-    wipe(secrets->key, sizeof secrets->key);
+    wipe(secrets, sizeof *secrets);
     free(secrets);
+}
+
+/* Appends plain, sealed by the first key, as text. `earlier`: what it was sealed to before; empty: it is
+ * new. */
+static void seal_text(const struct secrets *secrets, struct view plain, struct view bound_to,
+                      struct view earlier, struct buffer *out)
+{
+    struct buffer sealed;
+    buffer_init(&sealed, plain.length + 64);
+    if (earlier.length)
+        seal_again(&sealed, secrets->keys[0].key, plain, bound_to, earlier);
+    else
+        seal(&sealed, secrets->keys[0].key, plain, bound_to);
+    buffer_append_format(out, "%s.", secrets->keys[0].id);
+    base64_encode(out, sealed.data, sealed.length);
+    buffer_release(&sealed);
+}
+
+/* And back, by the key that it names, or by any. */
+static enum error unseal_text(const struct secrets *secrets, struct view text, struct view bound_to,
+                              struct buffer *plain)
+{
+    struct buffer sealed;
+    size_t dot = view_find(text, '.');
+    struct view id = dot == SIZE_MAX ? VIEW("") : view_slice(text, 0, dot);
+    buffer_init(&sealed, text.length + 64);
+    enum error error =
+        base64_decode(&sealed, dot == SIZE_MAX ? text : view_slice(text, dot + 1, SIZE_MAX));
+    bool opened = false;
+    for (size_t i = 0; i < secrets->count && !error && !opened; i++)
+        if (!id.length || view_equal_string(id, secrets->keys[i].id))
+            opened =
+                unseal(plain, secrets->keys[i].key, buffer_view(&sealed), bound_to) == ERROR_NONE;
+    buffer_release(&sealed);
+    return opened ? ERROR_NONE : ERROR_DAMAGED;
+}
+
+static bool is_current(const struct secrets *secrets, struct view text)
+{
+    return view_starts_with(text, view_of(secrets->keys[0].id)) && text.length > ID_DIGITS &&
+           text.data[ID_DIGITS] == '.';
+}
+
+static void reseal_member(const struct secrets *secrets, struct view bound_to, struct json *object,
+                          struct resealed *count)
+{
+    struct view text;
+    struct buffer plain, sealed;
+    if (!json_get_string(object, "sealed", &text) || is_current(secrets, text))
+        return;
+    buffer_init(&plain, text.length + 64);
+    buffer_init(&sealed, 2 * text.length + 256);
+    if (unseal_text(secrets, text, bound_to, &plain)) {
+        count->unreadable++;
+    } else {
+        seal_text(secrets, buffer_view(&plain), bound_to, text, &sealed);
+        json_set_string(object, "sealed", buffer_view(&sealed));
+        count->done++;
+    }
+    if (plain.data)
+        wipe(plain.data, plain.length);
+    buffer_release(&plain);
+    buffer_release(&sealed);
+}
+
+void secrets_reseal(const struct secrets *secrets, struct view bound_to, struct json *tree,
+                    struct resealed *count)
+{
+    reseal_member(secrets, bound_to, tree, count);
+    for (const struct json *one = json_first(tree); one; one = json_next(one))
+        secrets_reseal(secrets, bound_to, (struct json *)(uintptr_t)one, count);
 }
 
 struct json *secrets_seal(const struct secrets *secrets, struct view app,
                           const struct json *variables)
 {
-    struct buffer plain, sealed, text;
+    struct buffer plain, text;
     buffer_init(&plain, MAX_ENVIRONMENT * 8);
-    buffer_init(&sealed, MAX_ENVIRONMENT * 9);
     buffer_init(&text, MAX_ENVIRONMENT * 13);
     struct json *environment = json_new_object(), *names = json_new_array();
     for (const struct json *one = json_first(variables); one; one = json_next(one))
         json_append(names, json_new_string(json_name(one)));
     json_set(environment, "names", names);
     json_print(&plain, variables);
-    seal(&sealed, secrets->key, buffer_view(&plain), app);
-    base64_encode(&text, sealed.data, sealed.length);
+    seal_text(secrets, buffer_view(&plain), app, VIEW(""), &text);
     json_set_string(environment, "sealed", buffer_view(&text));
     if (plain.data)
         wipe(plain.data, plain.length);
     buffer_release(&plain);
-    buffer_release(&sealed);
     buffer_release(&text);
     return environment;
 }
@@ -106,21 +217,17 @@ enum error secrets_unseal(const struct secrets *secrets, struct view app,
                           const struct json *environment, struct json **variables)
 {
     struct view text;
-    struct buffer sealed, plain;
+    struct buffer plain;
     if (!json_get_string(environment, "sealed", &text)) {
         *variables = json_new_object();
         return ERROR_NONE;
     }
-    buffer_init(&sealed, MAX_ENVIRONMENT * 9);
     buffer_init(&plain, MAX_ENVIRONMENT * 8);
-    enum error error = base64_decode(&sealed, text);
-    if (!error)
-        error = unseal(&plain, secrets->key, buffer_view(&sealed), app);
+    enum error error = unseal_text(secrets, text, app, &plain);
     if (!error)
         error = json_parse(buffer_view(&plain), 3, variables, NULL);
     if (plain.data)
         wipe(plain.data, plain.length);
-    buffer_release(&sealed);
     buffer_release(&plain);
     return error ? ERROR_DAMAGED : ERROR_NONE;
 }
@@ -136,25 +243,18 @@ static void bind_certificate(struct buffer *out, struct view host)
 void secrets_seal_certificate(const struct secrets *secrets, struct view host, struct view pem,
                               struct buffer *sealed)
 {
-    struct buffer bound_to, bytes;
+    struct buffer bound_to;
     bind_certificate(&bound_to, host);
-    buffer_init(&bytes, SECRETS_MAX_PEM + 64);
-    seal(&bytes, secrets->key, pem, buffer_view(&bound_to));
-    base64_encode(sealed, bytes.data, bytes.length);
-    buffer_release(&bytes);
+    seal_text(secrets, pem, buffer_view(&bound_to), VIEW(""), sealed);
     buffer_release(&bound_to);
 }
 
 enum error secrets_unseal_certificate(const struct secrets *secrets, struct view host,
                                       struct view sealed, struct buffer *pem)
 {
-    struct buffer bound_to, bytes;
+    struct buffer bound_to;
     bind_certificate(&bound_to, host);
-    buffer_init(&bytes, SECRETS_MAX_PEM + 64);
-    enum error error = base64_decode(&bytes, sealed);
-    if (!error)
-        error = unseal(pem, secrets->key, buffer_view(&bytes), buffer_view(&bound_to));
-    buffer_release(&bytes);
+    enum error error = unseal_text(secrets, sealed, buffer_view(&bound_to), pem);
     buffer_release(&bound_to);
-    return error ? ERROR_DAMAGED : ERROR_NONE;
+    return error;
 }

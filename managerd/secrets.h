@@ -1,7 +1,8 @@
 /*
  * Secrets at rest: environment variables of apps, and certificates of domains with their keys, sealed
  * with AES-256-GCM under a key that lies apart from state (keys/environment.key, made once; or
- * MANAGERD_SECRET_KEY_FILE).
+ * MANAGERD_SECRET_KEY_FILE). The file may hold the key before it on a second line: that opens, and what
+ * it opens is sealed anew at the start (reseal.h).
  */
 #ifndef MANAGERD_SECRETS_H
 #define MANAGERD_SECRETS_H
@@ -12,11 +13,23 @@
 struct secrets;
 
 /* Reads the key, or makes it when `made_at` is used for the first time. `key_file` NULL: the key
- * lies at `made_at`. A key file holds 64 hex digits. One sentence in `problem`. */
+ * lies at `made_at`. A key file holds 64 hex digits, once or twice. One sentence in `problem`. */
 enum error secrets_open(const char *key_file, const char *made_at, struct secrets **secrets,
                         struct buffer *problem) MUST_CHECK;
 /* Wipes the key. */
 void secrets_free(struct secrets *secrets);
+
+/* Of the key that seals; tells nothing about it. */
+const char *secrets_key_id(const struct secrets *secrets);
+size_t secrets_key_count(const struct secrets *secrets);
+
+struct resealed {
+    unsigned done, unreadable;
+};
+/* Seals anew whatever in the tree is not sealed by the first key; it all is bound to the same. What was
+ * equal stays equal: history compares it. */
+void secrets_reseal(const struct secrets *secrets, struct view bound_to, struct json *tree,
+                    struct resealed *count);
 
 /* {"NAME": "value"} -> {"names": [...], "sealed": "…"}; bound to the app's name. */
 struct json *secrets_seal(const struct secrets *secrets, struct view app,

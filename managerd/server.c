@@ -16,6 +16,7 @@
 #include "managerd/proxies.h"
 #include "managerd/prune.h"
 #include "managerd/publish.h"
+#include "managerd/reseal.h"
 #include "managerd/retention.h"
 #include "managerd/secrets.h"
 #include "managerd/state_lmdb.h"
@@ -332,6 +333,9 @@ static enum error open_stores(struct server *server, struct buffer *problem)
                                        &server->state, problem);
     if (!error)
         error = secrets_open(config->secret_key_file, key, &server->secrets, problem);
+    if (!error && (error = reseal_all(server->state, server->secrets, server->store_thread)))
+        buffer_append_format(problem, "what is sealed in state cannot be sealed anew: %s.",
+                             error_text(error));
     if (!error)
         error = read_installation(server, problem);
     if (!error) {

@@ -117,7 +117,8 @@ void wipe(void *data, size_t length)
     OPENSSL_cleanse(data, length);
 }
 
-void seal(struct buffer *out, const uint8_t key[32], struct view plain, struct view associated)
+static void seal_with(struct buffer *out, const uint8_t key[32], struct view plain,
+                      struct view associated, const uint8_t nonce[NONCE_BYTES])
 {
     EVP_CIPHER_CTX *context;
     unsigned char *room;
@@ -127,7 +128,7 @@ void seal(struct buffer *out, const uint8_t key[32], struct view plain, struct v
     room = (unsigned char *)buffer_reserve(out, NONCE_BYTES + plain.length + TAG_BYTES);
     if (!room)
         return;
-    random_bytes(room, NONCE_BYTES);
+    memcpy(room, nonce, NONCE_BYTES);
     context = EVP_CIPHER_CTX_new();
     REQUIRE(context != NULL);
     REQUIRE(EVP_EncryptInit_ex2(context, gcm_cipher(), key, room, NULL) == 1);
@@ -142,6 +143,21 @@ void seal(struct buffer *out, const uint8_t key[32], struct view plain, struct v
                                 room + NONCE_BYTES + plain.length) == 1);
     EVP_CIPHER_CTX_free(context);
     buffer_commit(out, NONCE_BYTES + plain.length + TAG_BYTES);
+}
+
+void seal(struct buffer *out, const uint8_t key[32], struct view plain, struct view associated)
+{
+    uint8_t nonce[NONCE_BYTES];
+    random_bytes(nonce, sizeof nonce);
+    seal_with(out, key, plain, associated, nonce);
+}
+
+void seal_again(struct buffer *out, const uint8_t key[32], struct view plain,
+                struct view associated, struct view earlier)
+{
+    uint8_t digest[SHA256_BYTES];
+    hmac_sha256(view_from((const char *)key, 32), earlier, digest);
+    seal_with(out, key, plain, associated, digest);
 }
 
 enum error unseal(struct buffer *out, const uint8_t key[32], struct view sealed,

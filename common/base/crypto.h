@@ -26,6 +26,10 @@ void wipe(void *data, size_t length);
 
 /* AES-256-GCM: out gets nonce (12) || ciphertext || tag (16). */
 void seal(struct buffer *out, const uint8_t key[32], struct view plain, struct view associated);
+/* The same, but what was sealed `earlier` under another key to the same thing always becomes the same
+ * again: copies stay equal. `earlier` must be what it was sealed to, whole: its nonce makes it unique. */
+void seal_again(struct buffer *out, const uint8_t key[32], struct view plain,
+                struct view associated, struct view earlier);
 /* ERROR_DAMAGED when key, text or associated data differ. */
 enum error unseal(struct buffer *out, const uint8_t key[32], struct view sealed,
                   struct view associated) MUST_CHECK;

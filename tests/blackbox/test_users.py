@@ -353,3 +353,48 @@ def test_a_revoked_token_ends_the_streams_that_it_follows():
         # Whoever may still look sees the end.
         assert as_token(managerd, BOSS, "POST", f"/v1/operations/{begun.json()['id']}/cancel").status in (200, 202)
         other.read_until(b"event: done")
+
+
+def test_the_key_of_environments_is_rotated_by_a_second_line(tmp_path):
+    old, new, other = (f"{n:064x}" for n in (1, 2, 3))
+    key = tmp_path / "key"
+    key.write_text(old + "\n")
+    with Stack(managerd={"MANAGERD_TOKEN": BOSS, "MANAGERD_DRAIN_MS": "0", "MANAGERD_SECRET_KEY_FILE": str(key)}) as stack:
+        managerd = stack.managerd
+        code = "exports.handler = async () => ({statusCode: 200, body: process.env.PASSWORD})"
+
+        def served(password, text):
+            """Deploys once more without saying the environment: it is read from where it is sealed."""
+            if password:
+                assert as_token(managerd, BOSS, "PUT", "/v1/apps/keeper/environment", {"variables": {"PASSWORD": password}}).status == 200
+            managerd.deploy("keeper", {"index.js": code + ";" * len(text)})
+            return stack.app("keeper").text
+
+        def restart(*lines):
+            managerd.stop()
+            key.write_text("\n".join(lines) + "\n")
+            managerd.start()
+            managerd.wait_ready()
+            return managerd.events("secrets-resealed")
+        assert as_token(managerd, BOSS, "PUT", "/v1/apps/keeper", {}).status == 201
+        assert served("one", "a") == "one"
+        before = as_token(managerd, BOSS, "GET", "/v1/apps/keeper/environment").json()["names"]
+        assert restart(new, old)[-1]["unreadable"] == 0 and managerd.events("secrets-resealed")[-1]["resealed"] >= 2
+        restart(new)  # the old key is needed no more
+        assert served(None, "bb") == "one"
+        assert as_token(managerd, BOSS, "GET", "/v1/apps/keeper/environment").json()["names"] == before == ["PASSWORD"]
+        # A change of before can still be taken back, since what was equal still is.
+        changes = as_token(managerd, BOSS, "GET", "/v1/apps/keeper/history?limit=500").json()["items"]
+        change = next(c for c in changes if c["action"] == "putEnvironment")
+        undone = as_token(managerd, BOSS, "POST", f"/v1/apps/keeper/history/{change['id']}/undo")
+        assert undone.status == 200, undone.text
+        assert as_token(managerd, BOSS, "GET", "/v1/apps/keeper/environment").json()["names"] == []
+        assert as_token(managerd, BOSS, "PUT", "/v1/apps/keeper/environment", {"variables": {"PASSWORD": "one"}}).status == 200
+        # With a key that opens nothing this is said, and nothing is lost.
+        assert restart(other)[-1]["unreadable"] >= 2
+        restart(other, new)
+        assert managerd.events("secrets-resealed")[-1]["unreadable"] == 0
+        assert served(None, "ccc") == "one"
+        assert as_token(managerd, BOSS, "GET", "/v1/audit/verification").json()["whole"]
+        state = (managerd.data / "state" / "data.mdb").read_bytes()
+        assert old.encode() not in state and new.encode() not in state

@@ -102,10 +102,62 @@ static void a_key_file_that_is_none_is_refused_with_a_sentence(void **state)
     buffer_release(&problem);
 }
 
+static struct secrets *open_file(const char *name, const char *text)
+{
+    struct secrets *secrets = NULL;
+    struct buffer problem;
+    buffer_init(&problem, 1024);
+    assert_int_equal(file_write(path_of(name), view_of(text), 0600), ERROR_NONE);
+    assert_int_equal(secrets_open(path_of(name), "", &secrets, &problem), ERROR_NONE);
+    buffer_release(&problem);
+    return secrets;
+}
+
+#define OLD "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+#define NEW "ff23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+
+static void with_two_keys_the_first_seals_and_both_open(void **state)
+{
+    (void)state;
+    struct secrets *old = open_file("old", OLD), *both = open_file("both", NEW OLD);
+    struct secrets *new = open_file("new", NEW);
+    struct json *variables = json_new_object(), *back = NULL, *twice = json_new_array();
+    struct resealed count = {0};
+    json_set_string(variables, "PASSWORD", VIEW("hunter2"));
+    struct json *sealed = secrets_seal(old, VIEW("hello"), variables);
+    assert_int_equal(secrets_unseal(new, VIEW("hello"), sealed, &back), ERROR_DAMAGED);
+    assert_int_equal(secrets_unseal(both, VIEW("hello"), sealed, &back), ERROR_NONE);
+    json_free(back);
+    /* What was equal stays equal. */
+    json_append(twice, json_copy(sealed));
+    json_append(twice, json_copy(sealed));
+    secrets_reseal(both, VIEW("hello"), twice, &count);
+    assert_int_equal(count.done, 2);
+    assert_int_equal(count.unreadable, 0);
+    assert_true(json_equal(json_first(twice), json_next(json_first(twice))));
+    assert_false(json_equal(json_first(twice), sealed));
+    assert_int_equal(secrets_unseal(new, VIEW("hello"), json_first(twice), &back), ERROR_NONE);
+    assert_true(view_equal_string(text_of(back, "PASSWORD"), "hunter2"));
+    json_free(back);
+    assert_int_equal(secrets_unseal(old, VIEW("hello"), json_first(twice), &back), ERROR_DAMAGED);
+    secrets_reseal(both, VIEW("hello"), twice, &count);
+    assert_int_equal(count.done, 2);
+    secrets_reseal(new, VIEW("hello"), sealed, &count);
+    assert_int_equal(count.unreadable, 1);
+    json_free(sealed);
+    json_free(twice);
+    json_free(variables);
+    secrets_free(old);
+    secrets_free(both);
+    secrets_free(new);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_sealed_comes_back_only_for_its_app_and_key, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(with_two_keys_the_first_seals_and_both_open, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_key_is_made_once_and_is_private, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_key_file_that_is_none_is_refused_with_a_sentence, set_up,
