@@ -49,15 +49,22 @@ def test_no_secret_is_in_any_answer_log_or_store(stack):
         request(stack.managerd.url + f"/v1/apps?token={TOKEN}", headers={"Authorization": f"Bearer {TOKEN}"}),
     ]
     assert [a.status for a in answers] == [200, 200, 422, 422, 400, 415, 413, 422, 401, 422]
+    made = [call(stack, "POST", path, {"name": "once", "role": "viewer"} if "tokens" in path else {"name": "once"}, Idempotency_Key=KEY + path)
+            for path in ("/v1/tokens", "/v1/apps/keeper/keys")]
+    shown_once = [answer.json()["secret"] for answer in made]
+    assert [a.status for a in made] == [201, 201] and all(len(secret) == 52 for secret in shown_once), [a.text for a in made]
+    call(stack, "GET", "/v1/apps", Authorization=f"Bearer {shown_once[0]}")
+    hidden = (TOKEN, AWS_KEY, VALUE, KEY, GUESS, *shown_once)
     assert VALUE not in "".join(a.text for a in answers[:3] + answers[4:]) and TOKEN not in "".join(a.text for a in answers)
     paths = ["/v1/apps", "/v1/apps/keeper", "/v1/apps/keeper/environment", "/v1/apps/keeper/status", "/v1/apps/keeper/versions",
+             "/v1/apps/keeper/history", "/v1/apps/keeper/keys", "/v1/tokens", "/v1/audit?limit=500", "/v1/audit/verification",
              "/v1/operations?limit=500", "/v1/system", "/metrics", "/openapi.json", "/readyz"]
     said = "".join(call(stack, "GET", path).text for path in paths)
     stack.managerd.restart()
     stack.managerd.wait_ready()
     said += "".join(call(stack, "GET", path).text for path in paths)
     assert "PASSWORD" in said
-    for secret in (TOKEN, AWS_KEY, VALUE, KEY, GUESS):
+    for secret in hidden:
         assert secret not in said, secret
         for process in (stack.managerd, stack.proxyd):
             assert secret not in process.log_text(all_starts=True), (process.name, secret)
@@ -65,7 +72,7 @@ def test_no_secret_is_in_any_answer_log_or_store(stack):
     for folder in ("state", "routes", "packages", "keys", "secrets"):
         for path in (stack.data / folder).rglob("*"):
             stored = path.read_bytes() if path.is_file() else b""
-            for secret in (TOKEN, AWS_KEY, VALUE, KEY, GUESS):
+            for secret in hidden:
                 assert secret.encode() not in stored, (path, secret)
 
 
