@@ -85,6 +85,7 @@ void call_begin(struct server *server, struct incoming_request *incoming)
     REQUIRE(call);
     call->server = server;
     call->incoming = incoming;
+    call->started_us = incoming_started_us(incoming);
     call->next = server->calls;
     call->link = &server->calls;
     if (call->next)
@@ -200,7 +201,7 @@ static enum progress act_on_call(struct call *call)
 
 static enum progress respond(struct call *call)
 {
-    uint64_t took_us = clock_monotonic_us() - incoming_started_us(call->incoming);
+    uint64_t took_us = clock_monotonic_us() - call->started_us;
     size_t index = call->endpoint ? (size_t)(call->endpoint - endpoints) : SIZE_MAX;
     if (call->streamed)
         call->incoming = NULL;

@@ -20,6 +20,7 @@
 struct call {
     struct server *server;
     struct incoming_request *incoming;
+    uint64_t started_us;
     struct call *next, **link; /* among the server's */
     struct arena arena;
     unsigned step;

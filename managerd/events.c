@@ -52,6 +52,7 @@ static void finish(struct stream *stream)
         incoming_stream_abort(call->incoming);
     else
         incoming_stream_end(call->incoming);
+    call->incoming = NULL;
     call_resume(call, PROGRESS_NEXT);
 }
 

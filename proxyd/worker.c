@@ -196,11 +196,7 @@ static struct event_base *make_base(void)
     REQUIRE(config != NULL);
     /* Other threads wake this loop through a descriptor only: its locks would be for nothing. */
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-#ifndef __SANITIZE_THREAD__
-    /* epoll hears late that a descriptor was closed, when another worker may have its number: to
-     * ThreadSanitizer that is a race, though nothing of the other's is touched. */
     event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
-#endif
     base = event_base_new_with_config(config);
     event_config_free(config);
     REQUIRE(base != NULL);

@@ -1,12 +1,13 @@
 """Deployments as people and CI make them: many at once, bad ones, slow ones, cancelled ones, and ends in the middle."""
 import base64
 import json
+import socket
 import threading
 import time
 
 import pytest
 
-from harness import Stack, make_zip, wait_for
+from harness import Stack, make_zip, split_address, wait_for
 
 
 def script(source):
@@ -141,6 +142,16 @@ def test_prefer_wait_says_how_long_it_waited_and_gives_what_there_is(slow):
     plain = call(slow, "POST", "/v1/apps/patience/deployments", {"package": {"version": 1}})
     assert plain.status == 202 and plain.header("Preference-Applied") is None
     call(slow, "GET", plain.header("Location"), Prefer="wait=30")
+
+
+def test_a_reader_of_events_that_leaves_in_the_middle_harms_nobody(slow):
+    accepted = deploy(slow, "abandoned", package("x"), wait=0)
+    for _ in range(3):
+        with socket.create_connection(split_address(slow.managerd.listen), 10) as peer:
+            peer.sendall(f"GET {accepted.header('Location')}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            assert b"200 OK" in peer.recv(65536)
+    done = call(slow, "GET", accepted.header("Location"), Prefer="wait=30")
+    assert done.json()["state"] == "succeeded"
 
 
 def test_each_step_is_an_event_and_done_is_the_last(slow):
