@@ -82,7 +82,7 @@ def test_a_wrong_clock_is_corrected_by_lambdas(aws, mode):
     with Proxy(aws, routes=[app("late", [version("late", response_mode=1 if mode == "stream" else 0)])], options={"PROXYD_WORKERS": "1"}) as proxyd:
         assert [proxyd.app("late").text for _ in range(3)] == ["in time"] * 3
         assert aws.count("late") == 4  # one was signed again, the others were right at once
-        assert proxyd.events("clock-skewed")
+        proxyd.wait_for_event("clock-skewed")
         ahead[0] = 0  # and back
         assert proxyd.app("late").text == "in time"
         aws.script["late"] = lambda call: call.service_error(403, "InvalidSignatureException", {"Date": email.utils.formatdate(usegmt=True)})
