@@ -25,14 +25,14 @@ static bool passes_for(struct view name, struct view own)
 /* What the proxy writes itself, or keeps from functions. */
 static bool own_header(struct view name)
 {
-    static const char *const own[] = {"X-Forwarded-For",    "X-Forwarded-Proto",
-                                      "X-Forwarded-Port",   "X-Request-Id",
-                                      "X-Amzn-Trace-Id",    "Expect",
-                                      "X-Amzn-Tls-Version", "X-Amzn-Tls-Cipher-Suite"};
+    static const struct view own[] = {VIEW("X-Forwarded-For"),    VIEW("X-Forwarded-Proto"),
+                                      VIEW("X-Forwarded-Port"),   VIEW("X-Request-Id"),
+                                      VIEW("X-Amzn-Trace-Id"),    VIEW("Expect"),
+                                      VIEW("X-Amzn-Tls-Version"), VIEW("X-Amzn-Tls-Cipher-Suite")};
     const struct view reserved = VIEW("X-Orchestrator-");
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        if (passes_for(name, view_of(own[i])))
+        if (passes_for(name, own[i]))
             return true;
     }
     return passes_for(view_slice(name, 0, reserved.length), reserved);

@@ -87,13 +87,20 @@ static bool named_in(struct view name, struct view connection)
 
 bool event_header_passes(struct view name, struct view connection)
 {
-    static const char *const hop_by_hop[] = {
-        "Connection", "Keep-Alive", "Proxy-Connection",   "Proxy-Authenticate",
-        "TE",         "Trailer",    "Transfer-Encoding",  "Upgrade",
-        "Expect",     "Trailers",   "Proxy-Authorization"};
+    static const struct view hop_by_hop[] = {VIEW("Connection"),
+                                             VIEW("Keep-Alive"),
+                                             VIEW("Proxy-Connection"),
+                                             VIEW("Proxy-Authenticate"),
+                                             VIEW("TE"),
+                                             VIEW("Trailer"),
+                                             VIEW("Transfer-Encoding"),
+                                             VIEW("Upgrade"),
+                                             VIEW("Expect"),
+                                             VIEW("Trailers"),
+                                             VIEW("Proxy-Authorization")};
 
     for (size_t i = 0; i < sizeof(hop_by_hop) / sizeof(*hop_by_hop); i++)
-        if (view_equal_nocase(name, view_of(hop_by_hop[i])))
+        if (view_equal_nocase(name, hop_by_hop[i]))
             return false;
-    return !named_in(name, connection);
+    return connection.length == 0 || !named_in(name, connection);
 }

@@ -31,18 +31,26 @@ bool answer_head_line(struct answer_head *head, struct view line)
     return true;
 }
 
+/* Whether the line is of that header; then `line` is what stands behind the colon. */
+static bool cut_name(struct view *line, struct view name)
+{
+    if (line->length <= name.length || line->data[name.length] != ':' ||
+        !view_equal_nocase(view_slice(*line, 0, name.length), name))
+        return false;
+    *line = view_slice(*line, name.length + 1, line->length);
+    return true;
+}
+
 bool answer_head_find(const struct answer_head *head, const char *name, struct view *value)
 {
-    struct view rest = buffer_view(&head->lines), line;
+    struct view rest = buffer_view(&head->lines), wanted = view_of(name), line;
     bool found = false;
 
     if (!rest.data)
         return false;
     while (view_split(&rest, '\n', &line)) {
-        size_t colon = view_find(line, ':');
-        if (colon == SIZE_MAX || !view_equal_nocase(view_slice(line, 0, colon), view_of(name)))
+        if (!cut_name(&line, wanted))
             continue;
-        line = view_slice(line, colon + 1, line.length);
         if (view_ends_with(line, VIEW("\r")))
             line.length--;
         *value = view_trim(line);
