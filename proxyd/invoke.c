@@ -24,7 +24,8 @@ static void attempt(struct request *request, bool fresh_connection)
     int64_t left = left_ms(request);
     struct outgoing_request call = {
         .method = "POST",
-        .url = request->url,
+        .url = request->worker->shared->config->endpoint.url.data,
+        .target = request->target,
         .headers = request->headers,
         .header_count = request->header_count,
         .body = buffer_view(&request->event),

@@ -113,7 +113,7 @@ struct request {
 
     /* sign */
     struct credentials *credentials;
-    const char *url;
+    const char *target; /* path and query of the call */
     struct incoming_header headers[8];
     size_t header_count;
 

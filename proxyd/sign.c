@@ -1,4 +1,4 @@
-/* SIGN: writes the Invoke call's URL and headers, with a signature. Secrets are seen here alone. */
+/* SIGN: writes the Invoke call's target and headers, with a signature. Secrets are seen here alone. */
 #include "proxyd/steps.h"
 
 #include "common/base/clock.h"
@@ -38,11 +38,9 @@ static bool write_target(struct request *request, struct target *target)
     buffer_release(&qualifier);
     if (arena->error != ERROR_NONE || !fits)
         return false;
-    /* The endpoint's URL ends with its path: cut that, the target has it. */
-    struct view origin = view_slice(endpoint->url, 0, endpoint->url.length - endpoint->path.length);
-    request->url = arena_format(arena, "%.*s%s%s%s", VIEW_FORMAT(origin), target->path,
-                                target->query[0] ? "?" : "", target->query);
-    return request->url != NULL;
+    request->target =
+        arena_format(arena, "%s%s%s", target->path, target->query[0] ? "?" : "", target->query);
+    return request->target != NULL;
 }
 
 static void add_header(struct request *request, struct view name, struct view value)
@@ -57,8 +55,9 @@ static enum progress sign(struct request *request)
     const struct sigv4_header signed_headers[] = {
         {VIEW("Content-Type"), VIEW("application/json")},
         {VIEW("X-Amz-Invocation-Type"),
-         request->asynchronous ? VIEW("Event") : VIEW("RequestResponse")},
+         VIEW("Event")}, /* unless it is the default, RequestResponse */
     };
+    size_t signed_count = request->asynchronous ? 2 : 1;
     struct target target;
     struct sigv4_signature signature;
 
@@ -70,7 +69,7 @@ static enum progress sign(struct request *request)
         .query = view_of(target.query),
         .host = endpoint->host,
         .headers = signed_headers,
-        .header_count = 2,
+        .header_count = signed_count,
         .body = buffer_view(&request->event),
         .region = endpoint->region,
         .service = VIEW("lambda"),
@@ -80,8 +79,8 @@ static enum progress sign(struct request *request)
                    &signature) != ERROR_NONE)
         return request_fail(request, FAULT_INTERNAL, "memory ran out");
     add_header(request, VIEW("Host"), endpoint->host);
-    add_header(request, signed_headers[0].name, signed_headers[0].value);
-    add_header(request, signed_headers[1].name, signed_headers[1].value);
+    for (size_t i = 0; i < signed_count; i++)
+        add_header(request, signed_headers[i].name, signed_headers[i].value);
     add_header(request, VIEW("X-Amz-Date"),
                arena_copy(&request->arena, view_of(signature.amz_date)));
     add_header(request, VIEW("Authorization"), signature.authorization);

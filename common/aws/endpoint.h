@@ -8,7 +8,7 @@
 
 struct endpoint {
     struct view url;    /* "https://lambda.us-east-1.amazonaws.com", no trailing slash; a custom
-                           endpoint's path prefix is kept */
+                           endpoint's path prefix is kept; NUL behind */
     struct view host;   /* for Host and the signature: port only when not the default */
     struct view path;   /* "" or "/prefix" */
     struct view region; /* AWS_REGION, then AWS_DEFAULT_REGION */

@@ -63,6 +63,9 @@ struct outgoing_result {
 struct outgoing_request {
     const char *method;
     const char *url; /* borrowed until the call is over. Path and query are sent as they are. */
+    const char
+        *target; /* path and query, when they are not in the URL (libcurl takes each URL apart and
+                           puts it together again, at 80 instructions a byte); NULL: the URL's */
     const struct incoming_header *headers; /* copied. Host is made from the URL unless given */
     size_t header_count;
     struct view body;        /* by reference: must live until the call is over */

@@ -1,5 +1,6 @@
 /* Dresses libcurl's easy handles for calls, and takes in what they bring. */
 #include "common/net/header_lines.h"
+#include "common/net/syntax.h"
 #include "common/net/outgoing_call.h"
 
 #include <netinet/in.h>
@@ -160,6 +161,7 @@ static void easy_prepare(CURL *easy, struct outgoing_call *call)
 
     easy_method(easy, request);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, request->target);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->deadline_ms);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->fresh_connection ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->reason);
@@ -173,7 +175,8 @@ static void easy_prepare(CURL *easy, struct outgoing_call *call)
 bool outgoing_dress(struct outgoing_call *call)
 {
     struct outgoing *outgoing = call->outgoing;
-    bool lawful = headers_make(call);
+    const char *target = call->request.target;
+    bool lawful = headers_make(call) && (!target || syntax_is_target(view_of(target)));
 
     call->easy =
         outgoing->idle_count ? outgoing->idle[--outgoing->idle_count] : easy_make(outgoing);

@@ -37,7 +37,7 @@ def take(call):
 
 
 def kind(call):
-    return dict((name.lower(), value) for name, value in call.headers)["x-amz-invocation-type"]
+    return dict((name.lower(), value) for name, value in call.headers).get("x-amz-invocation-type", "RequestResponse")
 
 
 def test_the_event_is_taken_in_and_the_client_gets_the_ids(proxyd, aws):

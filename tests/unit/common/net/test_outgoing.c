@@ -408,6 +408,25 @@ static void an_answer_comes_with_status_headers_and_body(void **state)
     world_free(world);
 }
 
+/* And the next request on the same handle is sent to its own URL again. */
+static void a_target_stands_in_place_of_the_path_of_the_url(void **state)
+{
+    struct world *world = world_new(answer_all);
+    struct outgoing_request request = request_to(world);
+
+    (void)state;
+    request.target = "/b%20c/./d?Qualifier=7";
+    outgoing_send(world->outgoing, &request);
+    run_until_done(world, 1);
+    assert_int_equal(world->result.status, 200);
+    assert_non_null(strstr(world->peer.last_head, "POST /b%20c/./d?Qualifier=7 HTTP/1.1\r\n"));
+    request.target = NULL;
+    outgoing_send(world->outgoing, &request);
+    run_until_done(world, 2);
+    assert_non_null(strstr(world->peer.last_head, "POST /a%3Ab/../c?q=%24x HTTP/1.1\r\n"));
+    world_free(world);
+}
+
 static void look_at_header(const struct outgoing_result *result, void *context)
 {
     struct view value = {0};
@@ -735,6 +754,11 @@ static void a_url_that_is_none_is_invalid_and_told_from_the_loop(void **state)
     run_until_done(world, 2);
     assert_int_equal(world->result.error, ERROR_INVALID);
     assert_int_equal(world->result.reach, OUTGOING_NOT_SENT);
+    request = request_to(world);
+    request.target = "/a HTTP/1.1\r\nX-Smuggled: b";
+    outgoing_send(world->outgoing, &request);
+    run_until_done(world, 3);
+    assert_int_equal(world->result.error, ERROR_INVALID);
     world_free(world);
 }
 
@@ -940,6 +964,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_comes_with_status_headers_and_body),
+        cmocka_unit_test(a_target_stands_in_place_of_the_path_of_the_url),
         cmocka_unit_test(the_last_header_of_a_name_is_found_in_any_case),
         cmocka_unit_test(a_kept_connection_is_used_again),
         cmocka_unit_test(methods_without_a_body_send_none),
