@@ -6,23 +6,54 @@
 #include "managerd/records.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KEY_RECORD    "secretkey"
 #define BATCH_RECORDS 50
 #define BATCH_BYTES   (1u << 20)
 
-struct walk {
-    const struct secrets *secrets;
-    struct change change;
-    size_t bytes;
-    struct resealed count;
-    char last[STATE_MAX_KEY + 1]; /* the record that was looked at last */
-    bool more;
+/* A record that was found; what it is bound to may have to be looked up, which a visit must not. */
+struct found {
+    char key[STATE_MAX_KEY + 1];
+    struct json *record; /* NULL: damaged, which is told where it is needed */
+    uint64_t revision;
 };
 
+struct walk {
+    struct state *state;
+    const struct secrets *secrets;
+    struct change change;
+    struct resealed count;
+    struct found batch[BATCH_RECORDS];
+    size_t found;
+    size_t bytes;
+    char last[STATE_MAX_KEY + 1]; /* the record that was found last */
+};
+
+/* apply/ID/NUMBER: what a step of an operation is to make, bound to the app that the step is about. */
+static bool bound_to_subject(struct state *state, struct view rest, char *out, size_t size)
+{
+    size_t slash = view_find(rest, '/');
+    uint64_t number;
+    struct record operation;
+    if (slash == SIZE_MAX ||
+        view_to_u64(view_slice(rest, slash + 1, SIZE_MAX), UINT32_MAX, &number))
+        return false;
+    struct key key = key_operation(view_slice(rest, 0, slash));
+    if (record_read(state, key.text, &operation))
+        return false;
+    const struct json *step = json_first(json_get(operation.json, "steps"));
+    while (step && number--)
+        step = json_next(step);
+    struct view subject = text_of(step, "subject");
+    snprintf(out, size, "%.*s", VIEW_FORMAT(subject));
+    record_release(&operation);
+    return out[0] != 0;
+}
+
 /* What sealed things in a record are bound to. Names of apps and hosts have no slash. */
-static bool bound_to(struct view key, char *out, size_t size)
+static bool bound_to(struct state *state, struct view key, char *out, size_t size)
 {
     static const struct {
         const char *folder, *prefix;
@@ -31,6 +62,8 @@ static bool bound_to(struct view key, char *out, size_t size)
                 {"history/apps/", ""},
                 {"certificates/", "certificate:"},
                 {"history/domains/", "certificate:"}};
+    if (view_starts_with(key, VIEW("apply/")))
+        return bound_to_subject(state, view_slice(key, strlen("apply/"), SIZE_MAX), out, size);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (!view_starts_with(key, view_of(rows[i].folder)))
             continue;
@@ -45,26 +78,28 @@ static bool bound_to(struct view key, char *out, size_t size)
 static bool on_record(struct view key, struct view value, uint64_t revision, void *context)
 {
     struct walk *walk = context;
-    char bound[STATE_MAX_KEY + 16];
-    struct json *record = NULL;
+    struct found *found = &walk->batch[walk->found];
     if (view_equal_string(key, walk->last))
         return true;
-    if (walk->change.write_count == BATCH_RECORDS || walk->bytes > BATCH_BYTES) {
-        walk->more = true;
-        return false;
-    }
-    snprintf(walk->last, sizeof walk->last, "%.*s", VIEW_FORMAT(key));
-    if (!bound_to(key, bound, sizeof bound) || record_parse(value, &record))
-        return true; /* what is damaged is told where it is needed */
+    snprintf(found->key, sizeof found->key, "%.*s", VIEW_FORMAT(key));
+    found->revision = revision;
+    if (record_parse(value, &found->record))
+        found->record = NULL;
+    walk->bytes += value.length;
+    return ++walk->found < BATCH_RECORDS && walk->bytes < BATCH_BYTES;
+}
+
+static void reseal_found(struct walk *walk, struct found *found)
+{
+    char bound[STATE_MAX_KEY + 16];
     unsigned done = walk->count.done;
-    secrets_reseal(walk->secrets, view_of(bound), record, &walk->count);
+    if (!found->record || !bound_to(walk->state, view_of(found->key), bound, sizeof bound))
+        return;
+    secrets_reseal(walk->secrets, view_of(bound), found->record, &walk->count);
     if (walk->count.done > done) {
-        change_compare(&walk->change, walk->last, revision);
-        change_put(&walk->change, walk->last, record);
-        walk->bytes += value.length;
+        change_compare(&walk->change, found->key, found->revision);
+        change_put(&walk->change, found->key, found->record);
     }
-    json_free(record);
-    return true;
 }
 
 static void on_done(enum error error, uint64_t revision, void *context)
@@ -83,34 +118,39 @@ static enum error commit_now(struct state *state, struct change *change, struct 
     return error;
 }
 
-static enum error reseal_folder(struct state *state, struct walk *walk, const char *folder,
-                                struct jobs *store_thread)
+static enum error reseal_folder(struct walk *walk, const char *folder, struct jobs *store_thread)
 {
     enum error error = ERROR_NONE;
     walk->last[0] = 0;
     do {
-        walk->more = false;
-        walk->bytes = 0;
-        error = state_range(state, view_of(folder), view_of(walk->last), on_record, walk);
+        walk->found = walk->bytes = 0;
+        error = state_range(walk->state, view_of(folder), view_of(walk->last), on_record, walk);
+        for (size_t i = 0; i < walk->found; i++) {
+            if (!error)
+                reseal_found(walk, &walk->batch[i]);
+            json_free(walk->batch[i].record);
+        }
+        if (walk->found)
+            memcpy(walk->last, walk->batch[walk->found - 1].key, sizeof walk->last);
         if (!error && walk->change.write_count)
-            error = commit_now(state, &walk->change, store_thread);
-    } while (!error && walk->more);
+            error = commit_now(walk->state, &walk->change, store_thread);
+    } while (!error && walk->found);
     return error;
 }
 
-static enum error remember(struct state *state, struct walk *walk, struct jobs *store_thread)
+static enum error remember(struct walk *walk, struct jobs *store_thread)
 {
     struct json *record = json_new_object();
     json_set_string(record, "id", view_of(secrets_key_id(walk->secrets)));
     change_put(&walk->change, KEY_RECORD, record);
     json_free(record);
-    return commit_now(state, &walk->change, store_thread);
+    return commit_now(walk->state, &walk->change, store_thread);
 }
 
 enum error reseal_all(struct state *state, const struct secrets *secrets, struct jobs *store_thread)
 {
-    static const char *const folders[] = {"apps/", "versions/", "certificates/", "history/"};
-    struct walk walk = {.secrets = secrets};
+    static const char *const folders[] = {"apps/", "versions/", "certificates/", "history/",
+                                          "apply/"};
     struct record known;
     enum error error = record_read(state, KEY_RECORD, &known);
     if (error && error != ERROR_NOT_FOUND)
@@ -120,17 +160,22 @@ enum error reseal_all(struct state *state, const struct secrets *secrets, struct
     record_release(&known);
     if (same)
         return ERROR_NONE;
+    struct walk *walk = calloc(1, sizeof *walk);
+    REQUIRE(walk);
+    walk->state = state;
+    walk->secrets = secrets;
     error = ERROR_NONE;
-    change_init(&walk.change);
+    change_init(&walk->change);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0] && !error && !first; i++)
-        error = reseal_folder(state, &walk, folders[i], store_thread);
-    if (!error && walk.count.unreadable == 0)
-        error = remember(state, &walk, store_thread);
+        error = reseal_folder(walk, folders[i], store_thread);
+    if (!error && walk->count.unreadable == 0)
+        error = remember(walk, store_thread);
     if (!error && !first)
-        log_write(walk.count.unreadable ? LOG_ERROR : LOG_INFO, "secrets-resealed",
+        log_write(walk->count.unreadable ? LOG_ERROR : LOG_INFO, "secrets-resealed",
                   LOG_STRING("key", secrets_key_id(secrets)),
-                  LOG_INTEGER("resealed", walk.count.done),
-                  LOG_INTEGER("unreadable", walk.count.unreadable));
-    change_release(&walk.change);
+                  LOG_INTEGER("resealed", walk->count.done),
+                  LOG_INTEGER("unreadable", walk->count.unreadable));
+    change_release(&walk->change);
+    free(walk);
     return error;
 }

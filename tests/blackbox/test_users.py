@@ -398,3 +398,38 @@ def test_the_key_of_environments_is_rotated_by_a_second_line(tmp_path):
         assert as_token(managerd, BOSS, "GET", "/v1/audit/verification").json()["whole"]
         state = (managerd.data / "state" / "data.mdb").read_bytes()
         assert old.encode() not in state and new.encode() not in state
+
+
+def test_the_key_is_rotated_while_an_operation_that_brings_values_is_queued(tmp_path):
+    old, new = (f"{n:064x}" for n in (4, 5))
+    key = tmp_path / "key"
+    key.write_text(old + "\n")
+    options = {"MANAGERD_DRAIN_MS": "600000", "MANAGERD_MAX_OPERATIONS": "1", "MANAGERD_SECRET_KEY_FILE": str(key)}
+    code = {"index.js": "exports.handler = async () => ({statusCode: 200, body: process.env.PASSWORD})"}
+    with Stack(managerd=options) as stack:
+        managerd = stack.managerd
+
+        def restart(*lines, **more):
+            managerd.stop()
+            key.write_text("\n".join(lines) + "\n")
+            managerd.options.update(more)
+            managerd.start()
+            managerd.wait_ready()
+
+        def operation(made):
+            return as_token(managerd, None, "GET", f"/v1/operations/{made['id']}").json()
+        managerd.deploy("going", {"index.js": "exports.handler = async () => 1"})
+        going = as_token(managerd, None, "DELETE", "/v1/apps/going").json()  # waits for requests: it takes the only place
+        names = [f"app-{n}" for n in range(60)]  # more than one commit's worth
+        document = {"apps": [{"name": name, "environment": {"PASSWORD": f"of {name}"}} for name in names]}
+        queued = as_token(managerd, None, "POST", "/v1/apply", document).json()
+        assert operation(going)["state"] == "running" and operation(queued)["state"] == "queued"
+        restart(new, old)
+        told = managerd.events("secrets-resealed")[-1]
+        assert told["unreadable"] == 0 and told["resealed"] == len(names)
+        assert operation(queued)["state"] == "queued"
+        restart(new, MANAGERD_DRAIN_MS="0")
+        ended = as_token(managerd, None, "GET", f"/v1/operations/{queued['id']}", Prefer="wait=30").json()
+        assert ended["state"] == "succeeded", ended
+        managerd.deploy("app-59", code)
+        assert stack.app("app-59").text == "of app-59"
