@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/net/tls.h"
 #include "managerd/disclosure.h"
 
 #include <event2/event.h>
@@ -141,9 +142,16 @@ static struct view app_of(const struct call *call)
 static struct json *call_record(const struct call *call, int status)
 {
     const struct token *token = call->principal.token;
+    const struct tls_shown *shown = call->shown;
     struct json *record = begin_record(
         view_of(call->principal.id), view_of(token ? token->name : ""),
         view_of(role_name(call->principal.role)), view_of(call->peer ? call->peer : ""));
+    if (shown) {
+        struct json *certificate = json_new_object();
+        json_set_string(certificate, "subject", view_of(shown->subject));
+        json_set_string(certificate, "fingerprint", view_of(shown->fingerprint));
+        json_set(record, "certificate", certificate);
+    }
     json_set_string(record, "requestId", view_of(call->request_id));
     json_set_string(record, "endpoint", view_of(call->endpoint ? call->endpoint->id : "none"));
     json_set_string(record, "method", call->method);

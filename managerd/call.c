@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/escape.h"
 #include "common/base/log.h"
+#include "common/net/tls.h"
 #include "managerd/audit.h"
 #include "managerd/authorize.h"
 #include "managerd/respond.h"
@@ -107,6 +108,18 @@ void call_drop_all(struct server *server)
 
 /* accept */
 
+/* What the client has shown outlives its connection. */
+static void note_certificate(struct call *call)
+{
+    struct tls_shown shown, *kept;
+    if (!incoming_client_shown(call->incoming, &shown))
+        return;
+    kept = arena_alloc(&call->arena, sizeof shown);
+    REQUIRE(kept);
+    *kept = shown;
+    call->shown = kept;
+}
+
 static enum progress accept_call(struct call *call)
 {
     struct view id, target = incoming_target(call->incoming);
@@ -116,6 +129,7 @@ static enum progress accept_call(struct call *call)
     call->method = arena_copy(&call->arena, incoming_method(call->incoming));
     call->peer = arena_string(&call->arena, incoming_peer_address(call->incoming));
     target = arena_copy(&call->arena, target);
+    note_certificate(call);
     if (view_equal(call->method, VIEW("HEAD")))
         call->method = VIEW("GET");
     call->path = view_slice(target, 0, mark);
@@ -136,6 +150,12 @@ static enum progress authenticate_call(struct call *call)
 {
     struct view authorization = VIEW(""), origin = VIEW(""), site = VIEW("");
     struct authenticator *authenticator = call->server->authenticator;
+    if (!incoming_client_welcome(call->incoming)) {
+        incoming_close_after(call->incoming);
+        return call_fail(call, PROBLEM_FORBIDDEN,
+                         "The certificate that this connection began with is not accepted any "
+                         "more; connect again with one that is.");
+    }
     incoming_header(call->incoming, "Authorization", &authorization);
     incoming_header(call->incoming, "Origin", &origin);
     incoming_header(call->incoming, "Sec-Fetch-Site", &site);
@@ -225,6 +245,8 @@ static enum progress audit_call(struct call *call)
     json_write_string(&w, "requestId", view_of(call->request_id));
     json_write_string(&w, "principal", view_of(call->principal.id));
     json_write_string(&w, "peer", view_of(call->peer));
+    if (call->shown)
+        json_write_string(&w, "certificate", view_of(call->shown->subject));
     json_write_string(&w, "method", call->method);
     json_write_string(&w, "path", view_slice(call->path, 0, MAX_LOGGED_PATH));
     json_write_string(&w, "endpoint", view_of(call->endpoint ? call->endpoint->id : "none"));

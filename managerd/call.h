@@ -28,7 +28,8 @@ struct call {
     /* accept */
     struct view method; /* HEAD is GET here */
     struct view path, query;
-    const char *peer; /* the client's address */
+    const char *peer;              /* the client's address */
+    const struct tls_shown *shown; /* the client's certificate; NULL: none */
     char request_id[129];
     int64_t arrived_ms;
 

@@ -12,6 +12,20 @@
 static const struct option_row rows[] = {
     {"listen", OPTION_ADDRESS, FIELD(listen), "127.0.0.1:8081", 0, 0, false, NULL, NULL,
      "Address of the API."},
+    {"tls-certificate-file", OPTION_STRING, FIELD(tls_certificate_file), NULL, 0, 0, false, NULL,
+     NULL,
+     "PEM file of the API's certificate, with its chain: the API then speaks TLS alone. This file "
+     "and the next two are watched. Unset: no TLS."},
+    {"tls-key-file", OPTION_STRING, FIELD(tls_key_file), NULL, 0, 0, false, NULL, NULL,
+     "PEM file of that certificate's key. Unset: it is in the certificate's file."},
+    {"tls-client-ca-file", OPTION_STRING, FIELD(tls_client_ca_file), NULL, 0, 0, false, NULL, NULL,
+     "PEM file of the certificates that vouch for those of clients. Unset: clients are not asked "
+     "for any."},
+    {"tls-client-certificates", OPTION_STRING, FIELD(tls_client_certificates), "required", 0, 0,
+     false, NULL, NULL,
+     "With tls-client-ca-file: required, or optional (whoever shows none is let in)."},
+    {"health-listen", OPTION_ADDRESS, FIELD(health_listen), NULL, 0, 0, false, NULL, NULL,
+     "Address of /healthz and /readyz alone, without TLS, for probes. Unset: only with the API."},
     {"token", OPTION_STRING, FIELD(token), NULL, 0, 0, true, NULL, NULL,
      "The admin token; unset on a non-loopback address: one is made at first start and printed "
      "once."},
@@ -116,6 +130,24 @@ static bool split_base_domains(struct config *config, struct buffer *problem)
     return true;
 }
 
+static bool check_tls(struct config *config, struct buffer *problem)
+{
+    const char *mode = config->tls_client_certificates, *wrong = NULL;
+    config->tls_clients_required = strcmp(mode, "required") == 0;
+    if (!config->tls_clients_required && strcmp(mode, "optional") != 0)
+        wrong = "--tls-client-certificates (MANAGERD_TLS_CLIENT_CERTIFICATES): must be required or "
+                "optional.";
+    else if (config->tls_key_file && !config->tls_certificate_file)
+        wrong = "--tls-key-file (MANAGERD_TLS_KEY_FILE): needs tls-certificate-file.";
+    else if (config->tls_client_ca_file && !config->tls_certificate_file)
+        wrong = "--tls-client-ca-file (MANAGERD_TLS_CLIENT_CA_FILE): needs tls-certificate-file.";
+    if (wrong)
+        buffer_append_string(problem, wrong);
+    else if (config->tls_certificate_file && !config->tls_key_file)
+        config->tls_key_file = view_duplicate(view_of(config->tls_certificate_file));
+    return !wrong;
+}
+
 static bool check(struct config *config, struct buffer *problem)
 {
     if (!log_level_parse(view_of(config->log_level), &config->level)) {
@@ -154,7 +186,7 @@ static bool check(struct config *config, struct buffer *problem)
         return false;
     }
     config->loopback = is_loopback(config->listen);
-    return split_base_domains(config, problem);
+    return check_tls(config, problem) && split_base_domains(config, problem);
 }
 
 enum option_action config_read(int argc, char **argv, struct config *config, struct buffer *problem)

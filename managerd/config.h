@@ -10,6 +10,11 @@
 
 struct config {
     char *listen;
+    char *health_listen;        /* NULL: none */
+    char *tls_certificate_file; /* NULL: no TLS */
+    char *tls_key_file;         /* with TLS never NULL */
+    char *tls_client_ca_file;   /* NULL: clients are asked for nothing */
+    char *tls_client_certificates;
     char *token; /* secret */
     char *data_dir;
     char *base_domain; /* a list, separated by commas */
@@ -36,6 +41,7 @@ struct config {
 
     /* Made from the above. */
     bool jwks_allow_loopback, jwks_allow_link_local;
+    bool tls_clients_required;
     bool loopback; /* listens for this machine alone */
     enum log_level level;
     const char *base_domains[CONFIG_MAX_BASE_DOMAINS];

@@ -1,4 +1,5 @@
 /* managerd: reads its options, starts one server, runs it until it is told to stop. */
+#include "managerd/api_certificate.h"
 #include "managerd/config.h"
 #include "managerd/server.h"
 
@@ -24,14 +25,31 @@ static void keep_to_ourselves(void)
         prctl(PR_SET_DUMPABLE, 0);
 }
 
-static int run(struct config *config, struct buffer *problem)
+static int run(struct config *config, struct api_certificate *certificate, struct buffer *problem)
 {
     struct server server;
-    enum error error = server_start(&server, config, problem);
+    enum error error = server_start(&server, config, certificate, problem);
     if (!error)
         server_run(&server);
     server_stop(&server);
     return error ? 1 : 0;
+}
+
+static int check_or_run(enum option_action action, struct config *config, struct buffer *problem)
+{
+    int status = 0;
+    if (action == OPTION_RUN)
+        keep_to_ourselves();
+    struct api_certificate *certificate = api_certificate_open(config, problem);
+    if (problem->length) {
+        status = 2;
+    } else if (action == OPTION_RUN) {
+        log_start("managerd", config->level);
+        status = run(config, certificate, problem);
+        log_stop();
+    }
+    api_certificate_free(certificate);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -49,11 +67,8 @@ int main(int argc, char **argv)
     enum option_action action = config_read(argc, argv, &config, &problem);
     if (action == OPTION_WRONG) {
         status = 2;
-    } else if (action == OPTION_RUN) {
-        keep_to_ourselves();
-        log_start("managerd", config.level);
-        status = run(&config, &problem);
-        log_stop();
+    } else if (action != OPTION_EXIT) {
+        status = check_or_run(action, &config, &problem);
     }
     if (problem.length)
         fprintf(stderr, "managerd: %.*s\n", (int)problem.length, problem.data);

@@ -4,6 +4,7 @@
 #include "common/base/exposition.h"
 #include "common/base/log.h"
 #include "common/net/incoming.h"
+#include "managerd/api_certificate.h"
 #include "managerd/audit.h"
 #include "managerd/certificates.h"
 #include "managerd/endpoint.h"
@@ -175,6 +176,34 @@ static void write_audit(const struct server *server, struct buffer *out)
           "Records of refused calls that were too many to be kept.", figures.lost);
 }
 
+static void write_end(const struct tls_certificate *certificate, void *context)
+{
+    struct exposition_label label = {"fingerprint", view_of(certificate->fingerprint)};
+    exposition_sample(context, "managerd_api_certificate_not_after_seconds", &label, 1,
+                      (double)certificate->not_after_s);
+}
+
+static void write_tls(const struct server *server, struct buffer *out)
+{
+    static const struct {
+        enum tls_result result;
+        struct exposition_label label;
+    } results[] = {{TLS_DONE, {"result", {"done", 4}}},
+                   {TLS_REFUSED, {"result", {"refused", 7}}},
+                   {TLS_LEFT, {"result", {"left", 4}}},
+                   {TLS_TIMED_OUT, {"result", {"timed-out", 9}}}};
+    struct tls *tls = api_certificate_tls(server->api_certificate);
+    exposition_family(out, "managerd_tls_handshakes_total", "counter",
+                      "TLS handshakes of the API's clients that ended.");
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++)
+        exposition_count(out, "managerd_tls_handshakes_total", &results[i].label, 1,
+                         tls ? tls_count(tls, results[i].result) : 0);
+    exposition_family(out, "managerd_api_certificate_not_after_seconds", "gauge",
+                      "When the API's own certificate ends, in seconds since 1970.");
+    if (tls)
+        tls_each_certificate(tls, write_end, out);
+}
+
 void metrics_write(const struct server *server, struct buffer *out)
 {
     struct exposition_label release = {"release", view_of(RELEASE_VERSION)};
@@ -203,6 +232,7 @@ void metrics_write(const struct server *server, struct buffer *out)
     gauge(out, "managerd_routes_published", "gauge", "1 while routes agree with state.",
           publish_healthy(server->publisher));
     write_certificates(server, out);
+    write_tls(server, out);
     gauge(out, "managerd_log_lines_dropped_total", "counter", "Log lines lost to a slow reader.",
           log_dropped());
 }

@@ -5,6 +5,7 @@
 #include "common/base/escape.h"
 #include "common/base/file.h"
 #include "common/net/incoming.h"
+#include "managerd/api_certificate.h"
 #include "managerd/attempts.h"
 #include "managerd/audit.h"
 #include "managerd/call.h"
@@ -35,6 +36,7 @@
 #define DRAIN_LOOK_MS     20
 #define DRAIN_LIMIT_LOOKS (10000 / DRAIN_LOOK_MS)
 #define LOOK_S            2
+#define MAX_PROBES        100
 #define LOCAL_ROLE        "arn:aws:iam::000000000000:role/apps"
 
 /* The folders below the data folder. */
@@ -207,6 +209,32 @@ static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *
                : package_limit(server);
 }
 
+/* Whoever probes shows no certificate and speaks no TLS: he learns how we are, and nothing else. */
+static void on_probe(struct incoming_request *request, void *context)
+{
+    static const struct incoming_header plain[] = {
+        {{"Content-Type", 12}, {"text/plain; charset=utf-8", 25}}};
+    struct view path = incoming_target(request);
+    if (view_equal(path, VIEW("/healthz")) || view_equal(path, VIEW("/readyz")))
+        call_begin(context, request);
+    else
+        incoming_reply(request, 404, plain, 1, VIEW("Only /healthz and /readyz are here.\n"), NULL,
+                       NULL);
+}
+
+static enum error listen_for_probes(struct server *server, const struct incoming_limits *limits,
+                                    struct buffer *problem)
+{
+    struct incoming_handlers handlers = {.on_request = on_probe, .on_refused = on_refused};
+    struct incoming_limits small = *limits;
+    if (!server->config->health_listen)
+        return ERROR_NONE;
+    small.guard.max_body_bytes = 0;
+    small.max_connections = MAX_PROBES;
+    server->health = incoming_new(server->base, &small, &handlers, server);
+    return incoming_listen(server->health, server->config->health_listen, false, problem);
+}
+
 static enum error listen_for_calls(struct server *server, struct buffer *problem)
 {
     struct incoming_limits limits = incoming_default_limits;
@@ -217,7 +245,10 @@ static enum error listen_for_calls(struct server *server, struct buffer *problem
     limits.guard.max_body_bytes = package_limit(server);
     limits.max_connections = 2000;
     server->incoming = incoming_new(server->base, &limits, &handlers, server);
-    return incoming_listen(server->incoming, server->config->listen, false, problem);
+    if (server->api_certificate)
+        incoming_use_tls(server->incoming, api_certificate_tls(server->api_certificate));
+    enum error error = incoming_listen(server->incoming, server->config->listen, false, problem);
+    return error ? error : listen_for_probes(server, &limits, problem);
 }
 
 /* Signals and what comes back regularly. */
@@ -246,6 +277,8 @@ static void on_stop_signal(evutil_socket_t signal_number, short what, void *cont
     tokens_save_uses(server);
     operations_stop(server->operations);
     incoming_drain(server->incoming);
+    if (server->health)
+        incoming_drain(server->health);
     for (struct call *call = server->calls; call; call = call->next)
         if (call->watch && call->timer)
             event_active(call->timer, 0, 0);
@@ -263,6 +296,7 @@ static void on_hangup(evutil_socket_t signal_number, short what, void *context)
     else
         tokens_use_configured(server);
     buffer_clear(&problem);
+    api_certificate_reload(server->api_certificate);
     if (lambda_control_reload(server->control, &problem))
         log_write(LOG_ERROR, "credentials-not-read", LOG_VIEW("problem", buffer_view(&problem)));
     buffer_release(&problem);
@@ -417,7 +451,8 @@ static enum error start_operations(struct server *server, struct buffer *problem
     return operations_resume(server->operations, problem);
 }
 
-enum error server_start(struct server *server, struct config *config, struct buffer *problem)
+enum error server_start(struct server *server, struct config *config,
+                        struct api_certificate *api_certificate, struct buffer *problem)
 {
     struct buffer document;
     const int64_t per_second[LAMBDA_QUOTA_COUNT] = {[LAMBDA_QUOTA_CONTROL] =
@@ -425,6 +460,7 @@ enum error server_start(struct server *server, struct config *config, struct buf
                                                     [LAMBDA_QUOTA_GET] = config->aws_get_rate};
     memset(server, 0, sizeof *server);
     server->config = config;
+    server->api_certificate = api_certificate;
     server->base = event_base_new();
     REQUIRE(server->base);
     server->store_thread = jobs_new(server->base, 1);
@@ -449,12 +485,15 @@ enum error server_start(struct server *server, struct config *config, struct buf
     if (error)
         return error;
     watch_signals(server);
+    api_certificate_begin(server->api_certificate, server->base);
     return start_operations(server, problem);
 }
 
 void server_run(struct server *server)
 {
     log_write(LOG_INFO, "ready", LOG_STRING("listen", incoming_address(server->incoming)),
+              LOG_BOOL("tls", server->api_certificate != NULL),
+              LOG_STRING("health", server->health ? incoming_address(server->health) : ""),
               LOG_STRING("region", lambda_control_region(server->control)),
               LOG_STRING("endpoint", lambda_control_endpoint(server->control)),
               LOG_BOOL("open", authenticator_open(server->authenticator)));
@@ -476,8 +515,11 @@ void server_stop(struct server *server)
         jobs_drain(server->pool);
         jobs_drain(server->store_thread);
     }
+    api_certificate_end(server->api_certificate);
     if (server->incoming)
         incoming_free(server->incoming);
+    if (server->health)
+        incoming_free(server->health);
     call_drop_all(server);
     jobs_drain(server->pool);
     jobs_drain(server->store_thread);

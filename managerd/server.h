@@ -7,6 +7,7 @@
 #include "managerd/metrics.h"
 #include "managerd/operation.h"
 
+struct api_certificate;
 struct call;
 struct event_base;
 struct incoming;
@@ -31,6 +32,8 @@ struct server {
     struct audit *audit;
     struct attempts *attempts;
     struct incoming *incoming;
+    struct incoming *health;                 /* without TLS, for probes; NULL: none */
+    struct api_certificate *api_certificate; /* NULL: no TLS */
     struct metrics metrics;
     struct call *calls; /* not yet answered */
     unsigned checks;    /* running */
@@ -43,9 +46,10 @@ struct server {
     bool draining;
 };
 
-/* Starts everything but the loop. One sentence in `problem`. */
+/* Starts everything but the loop. One sentence in `problem`. `api_certificate` (NULL: no TLS) stays the
+ * caller's, until after server_stop. */
 enum error server_start(struct server *server, struct config *config,
-                        struct buffer *problem) MUST_CHECK;
+                        struct api_certificate *api_certificate, struct buffer *problem) MUST_CHECK;
 /* Runs until it has drained after SIGTERM or SIGINT. */
 void server_run(struct server *server);
 void server_stop(struct server *server);

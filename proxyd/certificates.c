@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SUFFIX          "pem"
 #define LIST_MAX_BYTES  (16u * 1024 * 1024)
@@ -43,34 +42,6 @@ struct certificates {
 
 /* ---- what there is ---- */
 
-#define HASH_START UINT64_C(14695981039346656037) /* FNV-1a */
-
-static uint64_t hash(uint64_t state, const void *data, size_t length)
-{
-    const unsigned char *bytes = data;
-
-    for (size_t i = 0; i < length; i++)
-        state = (state ^ bytes[i]) * UINT64_C(1099511628211);
-    return state;
-}
-
-/* Never 0. Links are followed: what is renewed behind a link is new. */
-static uint64_t stamp_of(uint64_t state, const char *path, int64_t *written_ns)
-{
-    struct stat status;
-
-    if (stat(path, &status) != 0)
-        return hash(state, "absent", 6) | 1;
-    int64_t ns = status.st_mtim.tv_sec * INT64_C(1000000000) + status.st_mtim.tv_nsec;
-    if (written_ns && ns > *written_ns)
-        *written_ns = ns;
-    uint64_t facts[] = {(uint64_t)status.st_dev,          (uint64_t)status.st_ino,
-                        (uint64_t)status.st_size,         (uint64_t)status.st_mtim.tv_sec,
-                        (uint64_t)status.st_mtim.tv_nsec, (uint64_t)status.st_ctim.tv_sec,
-                        (uint64_t)status.st_ctim.tv_nsec};
-    return hash(state, facts, sizeof facts) | 1;
-}
-
 static bool add_source(struct list *list, const char *certificate, const char *key, bool by_default)
 {
     if (list->count == TLS_MAX_CERTIFICATES) {
@@ -80,11 +51,11 @@ static bool add_source(struct list *list, const char *certificate, const char *k
     struct tls_source *source = &list->sources[list->count++];
     *source = (struct tls_source){
         .certificate_path = certificate, .key_path = key, .is_default = by_default};
-    source->stamp = stamp_of(HASH_START, certificate, &source->written_ns);
+    source->stamp = file_stamp(FILE_STAMP_START, certificate, &source->written_ns);
     if (strcmp(certificate, key) != 0)
-        source->stamp = stamp_of(source->stamp, key, &source->written_ns);
-    list->stamp = hash(list->stamp, certificate, strlen(certificate));
-    list->stamp = hash(list->stamp, &source->stamp, sizeof source->stamp);
+        source->stamp = file_stamp(source->stamp, key, &source->written_ns);
+    list->stamp = file_stamp_bytes(list->stamp, certificate, strlen(certificate));
+    list->stamp = file_stamp_bytes(list->stamp, &source->stamp, sizeof source->stamp);
     return true;
 }
 
@@ -106,7 +77,7 @@ static bool visit_file(const char *name, void *context)
 
 static void list_sources(struct list *list, const struct config *config)
 {
-    *list = (struct list){.config = config, .stamp = HASH_START};
+    *list = (struct list){.config = config, .stamp = FILE_STAMP_START};
     arena_init(&list->arena, LIST_MAX_BYTES);
     list->sources = arena_alloc(&list->arena, TLS_MAX_CERTIFICATES * sizeof *list->sources);
     REQUIRE(list->sources != NULL);
@@ -119,8 +90,8 @@ static uint64_t stamp_of_default(const struct config *config)
 {
     if (!config->tls_certificate_file)
         return 0;
-    return stamp_of(stamp_of(HASH_START, config->tls_certificate_file, NULL), config->tls_key_file,
-                    NULL);
+    return file_stamp(file_stamp(FILE_STAMP_START, config->tls_certificate_file, NULL),
+                      config->tls_key_file, NULL);
 }
 
 /* ---- loading ---- */
@@ -238,7 +209,7 @@ void certificates_tend(struct certificates *certificates)
 
     if (!certificates)
         return;
-    uint64_t folder = stamp_of(HASH_START, certificates->config->certificates_dir, NULL);
+    uint64_t folder = file_stamp(FILE_STAMP_START, certificates->config->certificates_dir, NULL);
     uint64_t by_default = stamp_of_default(certificates->config);
     bool changed = folder != certificates->folder || by_default != certificates->by_default;
     /* What is written in place shows on the files alone; looking at each costs more. */

@@ -242,3 +242,29 @@ enum error folder_list(const char *path, bool (*visit)(const char *name, void *c
     free(entries);
     return ERROR_NONE;
 }
+
+/* FNV-1a */
+uint64_t file_stamp_bytes(uint64_t before, const void *data, size_t length)
+{
+    const unsigned char *bytes = data;
+
+    for (size_t i = 0; i < length; i++)
+        before = (before ^ bytes[i]) * UINT64_C(1099511628211);
+    return before;
+}
+
+uint64_t file_stamp(uint64_t before, const char *path, int64_t *written_ns)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0)
+        return file_stamp_bytes(before, "absent", 6) | 1;
+    int64_t ns = status.st_mtim.tv_sec * INT64_C(1000000000) + status.st_mtim.tv_nsec;
+    if (written_ns && ns > *written_ns)
+        *written_ns = ns;
+    uint64_t facts[] = {(uint64_t)status.st_dev,          (uint64_t)status.st_ino,
+                        (uint64_t)status.st_size,         (uint64_t)status.st_mtim.tv_sec,
+                        (uint64_t)status.st_mtim.tv_nsec, (uint64_t)status.st_ctim.tv_sec,
+                        (uint64_t)status.st_ctim.tv_nsec};
+    return file_stamp_bytes(before, facts, sizeof facts) | 1;
+}

@@ -23,4 +23,14 @@ enum error folder_remove(const char *path) MUST_CHECK;
 enum error folder_list(const char *path, bool (*visit)(const char *name, void *context),
                        void *context) MUST_CHECK;
 
+/*
+ * What tells a file from what it was before: replaced, renewed behind a link, written or touched. Mixed
+ * into `before` (FILE_STAMP_START, or the stamp of other files); never 0. An absent file has one, too.
+ * `written_ns` (may be NULL): raised to when it was written.
+ */
+#define FILE_STAMP_START UINT64_C(14695981039346656037)
+uint64_t file_stamp(uint64_t before, const char *path, int64_t *written_ns);
+/* Mixes in what the caller knows besides. */
+uint64_t file_stamp_bytes(uint64_t before, const void *data, size_t length);
+
 #endif

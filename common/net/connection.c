@@ -483,7 +483,8 @@ static void end_session(struct connection *connection)
     if (written && !connection->reset)
         tls_session_say_end(connection->tls);
     tls_session_count_end(connection->tls, connection->late,
-                          bufferevent_get_openssl_error(bufferevent));
+                          bufferevent_get_openssl_error(bufferevent),
+                          view_of(connection->peer_address));
 }
 
 void connection_free(struct connection *connection)

@@ -24,6 +24,7 @@ struct incoming;
 struct incoming_request;
 struct peers;
 struct tls;
+struct tls_shown;
 
 struct incoming_limits {
     struct guard_limits guard;
@@ -138,6 +139,10 @@ bool incoming_is_tls(const struct incoming_request *request);
 /* As OpenSSL names them ("TLSv1.3", "TLS_AES_256_GCM_SHA384"); static; empty without TLS. */
 struct view incoming_tls_version(const struct incoming_request *request);
 struct view incoming_tls_cipher(const struct incoming_request *request);
+/* The certificate that the client has shown (tls.h); false: none. Until the client leaves. */
+bool incoming_client_shown(const struct incoming_request *request, struct tls_shown *shown);
+/* False: what the client has shown would not let it in any more. True without TLS. */
+bool incoming_client_welcome(const struct incoming_request *request);
 /* Microseconds (monotonic): first byte of the head seen; whole request there. */
 uint64_t incoming_started_us(const struct incoming_request *request);
 uint64_t incoming_received_us(const struct incoming_request *request);

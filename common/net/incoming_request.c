@@ -215,6 +215,18 @@ struct view incoming_tls_version(const struct incoming_request *request)
     return view_of(request->tls_version);
 }
 
+bool incoming_client_shown(const struct incoming_request *request, struct tls_shown *shown)
+{
+    return request->connection && request->connection->tls &&
+           tls_session_shown(request->connection->tls, shown);
+}
+
+bool incoming_client_welcome(const struct incoming_request *request)
+{
+    return !request->connection || !request->connection->tls ||
+           tls_session_welcome(request->connection->tls);
+}
+
 struct view incoming_tls_cipher(const struct incoming_request *request)
 {
     return view_of(request->tls_cipher);

@@ -2,6 +2,8 @@
 #include "common/net/tls.h"
 
 #include "common/net/tls_certificate.h"
+#include "common/net/tls_clients.h"
+#include "common/net/tls_context.h"
 #include "common/net/tls_tickets.h"
 
 #include <openssl/err.h>
@@ -14,12 +16,6 @@
 
 #define PROBLEM_MAX_BYTES 4096
 #define HOST_MAX_BYTES    253
-
-/* Forward secrecy and AEAD; 1.3 has nothing else anyway. */
-#define CIPHERS                                                                                    \
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                   \
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
-    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 
 struct named {
     const char *name; /* the certificate's */
@@ -45,6 +41,10 @@ struct tls {
     struct snapshot *present;
     atomic_uint_fast64_t loads; /* rises when `present` changes */
     struct tickets *tickets;
+    struct tls_clients
+        *clients; /* for contexts made from now on; NULL: they are asked for nothing */
+    void (*on_refused)(struct view peer_address, const char *reason, void *context);
+    void *refused_context;
     atomic_uint_fast64_t results[TLS_RESULT_COUNT];
 };
 
@@ -289,23 +289,6 @@ static int on_host(SSL *ssl, int *alert, void *context)
                                                       : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static int on_protocols(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_length,
-                        const unsigned char *offered, unsigned length, void *context)
-{
-    const struct view wanted = VIEW("http/1.1");
-
-    (void)ssl;
-    (void)context;
-    for (unsigned i = 0; i < length && i + offered[i] < length; i += 1u + offered[i]) {
-        if (view_equal(view_from(offered + i + 1, offered[i]), wanted)) {
-            *chosen = offered + i + 1;
-            *chosen_length = offered[i];
-            return SSL_TLSEXT_ERR_OK;
-        }
-    }
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                      EVP_MAC_CTX *mac, int sealing)
 {
@@ -333,24 +316,12 @@ static void on_progress(const SSL *ssl, int where, int value)
 
 /* All but the certificate. Contexts differ in nothing else, as a session changes from one to another
  * when the client's host is known. */
-static SSL_CTX *make_context(void)
+static SSL_CTX *make_context(const struct tls *tls)
 {
-    static const unsigned char purpose[] = "incoming";
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *context = tls_context_new(tls->clients);
 
-    REQUIRE(context);
-    REQUIRE(SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
-            SSL_CTX_set_cipher_list(context, CIPHERS) == 1 &&
-            SSL_CTX_set_session_id_context(context, purpose, sizeof(purpose) - 1) == 1);
-    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    /* No partial writes: libevent would take a part for the whole. */
-    SSL_CTX_set_mode(context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets hold the sessions */
-    SSL_CTX_set_timeout(context, TICKET_LIFE_S);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
     SSL_CTX_set_tlsext_servername_callback(context, on_host);
-    SSL_CTX_set_alpn_select_cb(context, on_protocols, NULL);
     SSL_CTX_set_info_callback(context, on_progress);
     return context;
 }
@@ -410,7 +381,7 @@ static void finish_snapshot(struct snapshot *snapshot)
     if (snapshot->front)
         SSL_CTX_up_ref(snapshot->front);
     else
-        snapshot->front = make_context();
+        snapshot->front = make_context(snapshot->tls);
 }
 
 /* Reads one source, unless it is as it was; what cannot be read stays as it was. */
@@ -422,7 +393,7 @@ static struct certificate *load_source(struct snapshot *before, const struct tls
     *read = false;
     if (known && !source->anew && source->stamp && known->stamp == source->stamp)
         return known;
-    if (certificate_read(source, make_context(), &certificate, problem) != ERROR_NONE)
+    if (certificate_read(source, make_context(before->tls), &certificate, problem) != ERROR_NONE)
         return known;
     *read = true;
     if (known)
@@ -518,8 +489,42 @@ void tls_free(struct tls *tls)
     REQUIRE(atomic_load(&tls->present->references) == 1);
     release_snapshot(tls->present);
     tickets_free(tls->tickets);
+    tls_clients_free(tls->clients);
     pthread_mutex_destroy(&tls->mutex);
     free(tls);
+}
+
+/* ---- clients ---- */
+
+enum error tls_ask_clients(struct tls *tls, const char *authorities_path, bool required,
+                           struct buffer *problem)
+{
+    struct tls_clients *clients = NULL;
+    enum error error = tls_clients_read(authorities_path, required, &clients, problem);
+
+    if (error != ERROR_NONE)
+        return error;
+    tls_clients_free(tls->clients);
+    tls->clients = clients;
+    return ERROR_NONE;
+}
+
+void tls_tell_refusals(struct tls *tls,
+                       void (*on_refused)(struct view peer_address, const char *reason,
+                                          void *context),
+                       void *context)
+{
+    tls->on_refused = on_refused;
+    tls->refused_context = context;
+}
+
+bool tls_session_welcome(const struct ssl_st *ssl)
+{
+    struct snapshot *now = present(session_of(ssl)->snapshot->tls);
+    bool welcome = tls_clients_welcome(ssl, now->front);
+
+    release_snapshot(now);
+    return welcome;
 }
 
 /* ---- sessions ---- */
@@ -570,7 +575,8 @@ void tls_session_say_end(struct ssl_st *ssl)
     ERR_clear_error();
 }
 
-void tls_session_count_end(struct ssl_st *ssl, bool timed_out, unsigned long openssl_error)
+void tls_session_count_end(struct ssl_st *ssl, bool timed_out, unsigned long openssl_error,
+                           struct view peer_address)
 {
     struct tls *tls = session_of(ssl)->snapshot->tls;
 
@@ -580,4 +586,6 @@ void tls_session_count_end(struct ssl_st *ssl, bool timed_out, unsigned long ope
         count(tls, TLS_TIMED_OUT);
     else
         count(tls, openssl_error ? TLS_REFUSED : TLS_LEFT);
+    if (openssl_error && !timed_out && tls->on_refused)
+        tls->on_refused(peer_address, tls_clients_reason(ssl, openssl_error), tls->refused_context);
 }

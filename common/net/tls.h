@@ -19,6 +19,7 @@
 #define TLS_MAX_NAMES            256          /* of one certificate */
 #define TLS_MAX_FILE_BYTES       (256 * 1024) /* of one PEM file */
 #define TLS_FINGERPRINT_HEX_SIZE 65
+#define TLS_SUBJECT_SIZE         257
 
 struct tls;
 struct ssl_st; /* OpenSSL's SSL: one connection's session */
@@ -67,6 +68,21 @@ size_t tls_load(struct tls *tls, const struct tls_source *sources, size_t count,
                 void (*on_problem)(const struct tls_source *source, const char *sentence,
                                    void *context),
                 void *context);
+/*
+ * What loads from now on ask of clients: a certificate that a certificate of this PEM file vouches for,
+ * directly or over others that the client sends along, and that is meant for clients (RFC 5280 section
+ * 4.2.1.12). `required`: who shows none is refused; else he is let in, but never with a bad one. Such
+ * sessions are never resumed: each connection is looked at. To be followed by a load that reads all
+ * anew. On failure, with one sentence that names the file, everything stays as it was.
+ */
+enum error tls_ask_clients(struct tls *tls, const char *authorities_path, bool required,
+                           struct buffer *problem) MUST_CHECK;
+/* Tells of each handshake that we refused, from its loop's thread, with a static reason. Set before the
+ * first session. */
+void tls_tell_refusals(struct tls *tls,
+                       void (*on_refused)(struct view peer_address, const char *reason,
+                                          void *context),
+                       void *context);
 /* Visits the certificates in force; what is shown is borrowed during the call. */
 void tls_each_certificate(struct tls *tls,
                           void (*visit)(const struct tls_certificate *certificate, void *context),
@@ -100,6 +116,18 @@ const char *tls_session_cipher(const struct ssl_st *session);
 void tls_session_say_end(struct ssl_st *session);
 /* The connection ends: counts a handshake that did not. `openssl_error`: the first error that was met,
  * or 0. Once, before the session is freed. */
-void tls_session_count_end(struct ssl_st *session, bool timed_out, unsigned long openssl_error);
+void tls_session_count_end(struct ssl_st *session, bool timed_out, unsigned long openssl_error,
+                           struct view peer_address);
+
+/* What a client has shown, and was found good. */
+struct tls_shown {
+    char subject[TLS_SUBJECT_SIZE]; /* RFC 2253, ASCII; cut when it is longer; may be empty */
+    char fingerprint[TLS_FINGERPRINT_HEX_SIZE];
+};
+/* False: nothing. */
+bool tls_session_shown(const struct ssl_st *session, struct tls_shown *shown);
+/* Whether the client would be let in now: its certificate has not ended since the handshake, and what is
+ * asked for since a later load would be met. Cheap while nothing has changed. */
+bool tls_session_welcome(const struct ssl_st *session);
 
 #endif

@@ -6,6 +6,9 @@
 #   SETTING=VALUE   what the deployment sets: runtime=nodejs22.x handler=index.handler memoryMb=256 description="…" …
 #   -u URL          managerd; default: $MANAGERD_URL, else http://127.0.0.1:8081
 #   -T FILE         file that holds the token; default: $MANAGERD_TOKEN_FILE; without it $MANAGERD_TOKEN counts
+#   -c FILE         certificates (PEM) that managerd's is to be trusted by; default: $MANAGERD_CA_FILE, else the system's
+#   -e FILE         certificate (PEM) to show to managerd; default: $MANAGERD_CLIENT_CERTIFICATE_FILE
+#   -E FILE         its key; default: $MANAGERD_CLIENT_KEY_FILE, else it is in the certificate's file
 #   -p PERCENT      share of the traffic that the new version gets (0 to 100); default: all
 #   -t SECONDS      how long to wait in all; default 600
 #   -k KEY          makes this deployment another one than that of the same commit and zip: it is done anew
@@ -20,6 +23,7 @@ set -u
 umask 077
 
 URL=${MANAGERD_URL:-http://127.0.0.1:8081} TOKEN_FILE=${MANAGERD_TOKEN_FILE:-} PERCENT='' TIMEOUT=600 AGAIN='' QUIET=no
+CA=${MANAGERD_CA_FILE:-} CERTIFICATE=${MANAGERD_CLIENT_CERTIFICATE_FILE:-} CERTIFICATE_KEY=${MANAGERD_CLIENT_KEY_FILE:-}
 TAB=$(printf '\t')
 DONE=0 FAILED=1 USAGE=2 LATE=3 UNREACHABLE=4
 
@@ -55,10 +59,13 @@ wrong() {
 }
 
 read_arguments() {
-  while getopts u:T:p:t:k:qh option; do
+  while getopts u:T:c:e:E:p:t:k:qh option; do
     case "$option" in
     u) URL=$OPTARG ;;
     T) TOKEN_FILE=$OPTARG ;;
+    c) CA=$OPTARG ;;
+    e) CERTIFICATE=$OPTARG ;;
+    E) CERTIFICATE_KEY=$OPTARG ;;
     p) PERCENT=$OPTARG ;;
     t) TIMEOUT=$OPTARG ;;
     k) AGAIN=$OPTARG ;;
@@ -77,6 +84,11 @@ read_arguments() {
   case "$APP" in '' | *[!a-z0-9-]*) wrong "'$APP' is no name of an app" ;; esac
   case "$URL" in http://?* | https://?*) URL=${URL%/} ;; *) wrong "'$URL' is no http or https address" ;; esac
   case "$URL" in *[\"\\]* | *[[:space:]]*) wrong "the address holds a character that it cannot" ;; esac
+  for file in "$CA" "$CERTIFICATE" "$CERTIFICATE_KEY"; do
+    [ -z "$file" ] || [ -r "$file" ] || wrong "the file '$file' cannot be read"
+    case "$file" in *[\"\\]*) wrong "'$file' holds a character that a name here cannot" ;; esac
+  done
+  [ -z "$CERTIFICATE_KEY" ] || [ -n "$CERTIFICATE" ] || wrong "a key needs its certificate"
   case "$TIMEOUT" in '' | *[!0-9]* | 0) wrong "'$TIMEOUT' is no number of seconds" ;; esac
   if ! [ -f "$ZIP" ] || ! [ -r "$ZIP" ]; then wrong "the file '$ZIP' cannot be read"; fi
   QUERY=
@@ -110,6 +122,8 @@ write_curl_settings() {
   case "$TOKEN" in *[\"\\]* | *[[:space:]]*) wrong "the token holds a character that no token has" ;; esac
   {
     printf 'silent\nshow-error\nconnect-timeout = 10\n'
+    [ -z "$CA" ] || printf 'cacert = "%s"\n' "$CA"
+    [ -z "$CERTIFICATE" ] || printf 'cert = "%s"\nkey = "%s"\n' "$CERTIFICATE" "${CERTIFICATE_KEY:-$CERTIFICATE}"
     [ -z "$TOKEN" ] || printf 'header = "Authorization: Bearer %s"\n' "$TOKEN"
   } >"$WORK/curl"
   unset TOKEN MANAGERD_TOKEN

@@ -1,6 +1,7 @@
 # Asks a daemon of this container whether it is ready: healthy.sh VARIABLE, the one that holds the address it listens on.
 # (bash alone: the images hold no HTTP client.)
-listen=${!1}
+health=${1%LISTEN}HEALTH_LISTEN # where it answers without TLS
+listen=${!health:-${!1}}
 port=${listen##*:}
 exec 3<>"/dev/tcp/127.0.0.1/$port" || exit 1
 path=/readyz

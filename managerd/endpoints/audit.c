@@ -32,6 +32,9 @@ static const struct shape_field audit_fields[] = {
     READ_ONLY("time", SHAPE_STRING, "RFC 3339."),
     READ_ONLY("actor", SHAPE_OBJECT, "Who: id, name and role of the token."),
     READ_ONLY_OR_NULL("from", SHAPE_STRING, "The address it came from."),
+    READ_ONLY(
+        "certificate", SHAPE_OBJECT,
+        "What the client showed: subject (RFC 2253) and fingerprint (SHA-256); absent without."),
     READ_ONLY_OR_NULL("requestId", SHAPE_STRING, "As in the answer and in the log."),
     READ_ONLY("endpoint", SHAPE_STRING,
               "The call's operationId; operation: what a step of an operation has changed; "

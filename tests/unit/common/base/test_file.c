@@ -253,6 +253,28 @@ static void listing_is_in_byte_order_and_stops_when_asked(void **state)
     assert_int_equal(folder_list(below("absent"), stop_at_b, &visited), ERROR_NOT_FOUND);
 }
 
+static void a_stamp_tells_a_file_from_what_it_was(void **state)
+{
+    const char *path = below("stamped"), *link = below("link");
+    int64_t written_ns = 0;
+    uint64_t absent = file_stamp(FILE_STAMP_START, path, NULL);
+    uint64_t before, after;
+
+    (void)state;
+    assert_true(absent != 0);
+    assert_int_equal(file_write(path, VIEW("one"), 0600), ERROR_NONE);
+    assert_int_equal(symlink(path, link), 0);
+    before = file_stamp(FILE_STAMP_START, link, &written_ns);
+    assert_true(before != 0 && before != absent && written_ns > 0);
+    assert_true(file_stamp(FILE_STAMP_START, link, NULL) == before);
+    assert_int_equal(file_write(path, VIEW("two"), 0600), ERROR_NONE); /* as long, in its place */
+    after = file_stamp(FILE_STAMP_START, link, NULL);
+    assert_true(after != before);
+    assert_int_equal(unlink(path), 0);
+    assert_true(file_stamp(FILE_STAMP_START, link, NULL) == absent);
+    assert_true(file_stamp_bytes(absent, "a", 1) != file_stamp_bytes(absent, "b", 1));
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
 
 int main(void)
@@ -267,6 +289,7 @@ int main(void)
         IN_FOLDER(a_crash_leaves_the_old_or_the_new_file_never_a_part),
         IN_FOLDER(folders_are_made_with_their_parents),
         IN_FOLDER(removing_a_folder_never_follows_a_link),
+        IN_FOLDER(a_stamp_tells_a_file_from_what_it_was),
         IN_FOLDER(listing_is_in_byte_order_and_stops_when_asked),
     };
 
