@@ -139,6 +139,11 @@ void lambda_control_free(struct lambda_control *control)
     free(control);
 }
 
+struct credentials_provider *lambda_control_credentials(const struct lambda_control *control)
+{
+    return control->provider;
+}
+
 const char *lambda_control_region(const struct lambda_control *control)
 {
     return control->region;

@@ -7,6 +7,7 @@
 #include "managerd/api_certificate.h"
 #include "managerd/audit.h"
 #include "managerd/certificates.h"
+#include "managerd/cloudwatch.h"
 #include "managerd/endpoint.h"
 #include "managerd/issuers.h"
 #include "managerd/publish.h"
@@ -102,6 +103,20 @@ static void write_quotas(const struct server *server, struct buffer *out)
         "What is left for retries, of 500; a retry costs 14 or 5, success gives back.");
     exposition_count(out, "managerd_aws_retry_tokens", NULL, 0,
                      (uint64_t)lambda_control_retry_tokens(server->control));
+}
+
+static void write_logs(const struct server *server, struct buffer *out)
+{
+    uint64_t attempts, failures;
+    cloudwatch_count(server->cloudwatch, &attempts, &failures);
+    exposition_family(out, "managerd_log_readers", "gauge", "Calls that read logs now.");
+    exposition_count(out, "managerd_log_readers", NULL, 0, server->log_readers);
+    exposition_family(out, "managerd_log_pages_total", "counter",
+                      "Attempts to read a page of CloudWatch Logs.");
+    exposition_count(out, "managerd_log_pages_total", NULL, 0, attempts);
+    exposition_family(out, "managerd_log_page_failures_total", "counter",
+                      "Those that brought no good answer.");
+    exposition_count(out, "managerd_log_page_failures_total", NULL, 0, failures);
 }
 
 static void write_operations(const struct server *server, struct buffer *out)
@@ -213,6 +228,7 @@ void metrics_write(const struct server *server, struct buffer *out)
     write_operations(server, out);
     write_aws(server, out);
     write_quotas(server, out);
+    write_logs(server, out);
     gauge(out, "managerd_operations_running", "gauge", "Operations that run.",
           operations_running(server->operations));
     gauge(out, "managerd_operations_queued", "gauge", "Operations that wait for their turn.",

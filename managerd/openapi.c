@@ -101,8 +101,11 @@ static const char *query_meaning(struct view name)
         {"method", "The request's method; GET when absent."},
         {"address", "The client's address, which sticky traffic may go by."},
         {"actor", "Only what was done with the token of this id."},
-        {"since", "RFC 3339: nothing older."},
-        {"until", "RFC 3339: only what is older."},
+        {"since", "RFC 3339: nothing older. For logs also how long ago: 90s, 15m, 2h, 1d."},
+        {"until", "RFC 3339: only what is older. For logs in the forms of since."},
+        {"requestId", "Only lines of this invocation."},
+        {"version", "Only lines of this version."},
+        {"follow", "true: goes on with what is printed from now on, for an hour at most."},
         {"keepFunction", "Leaves the Lambda function alone; the default for adopted ones."},
     };
     for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
@@ -223,6 +226,7 @@ static const char *text_type(const struct endpoint *endpoint)
 {
     static const char *const types_by_id[][2] = {
         {"followOperation", "text/event-stream"},
+        {"readLogs", "application/x-ndjson"},
         {"getMetrics", "text/plain"},
         {"getProblem", "text/html"},
         {"listSchemas", "application/json"},
@@ -237,16 +241,44 @@ static const char *text_type(const struct endpoint *endpoint)
     return NULL;
 }
 
-static void write_text_content(struct json_writer *w, const char *type)
+static void write_type(struct json_writer *w, const char *type, const char *schema)
 {
-    bool is_json = strstr(type, "json") != NULL;
-    json_open_object(w, "content");
     json_member(w, view_of(type));
     json_open_object(w, NULL);
     json_open_object(w, "schema");
-    json_write_string(w, "type", is_json ? VIEW("object") : VIEW("string"));
+    json_write_string(w, "type", view_of(schema));
     json_close_object(w);
     json_close_object(w);
+}
+
+/* Each line, or the data of each event, is one of these. */
+static void write_log_lines(struct json_writer *w)
+{
+    json_member(w, VIEW("application/x-ndjson"));
+    json_open_object(w, NULL);
+    json_open_object(w, "schema");
+    json_open_array(w, "anyOf");
+    write_reference(w, NULL, "LogLine");
+    json_open_object(w, NULL);
+    json_write_string(w, "type", VIEW("object"));
+    json_open_object(w, "properties");
+    json_member(w, VIEW("end"));
+    write_reference(w, NULL, "LogEnd");
+    json_close_object(w);
+    json_close_object(w);
+    json_close_array(w);
+    json_close_object(w);
+    json_close_object(w);
+    write_type(w, "text/event-stream", "string");
+}
+
+static void write_text_content(struct json_writer *w, const char *type)
+{
+    json_open_object(w, "content");
+    if (strcmp(type, "application/x-ndjson") == 0)
+        write_log_lines(w);
+    else
+        write_type(w, type, strstr(type, "json") ? "object" : "string");
     json_close_object(w);
 }
 

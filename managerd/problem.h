@@ -59,6 +59,9 @@
       "one.")                                                                                      \
     X(CHECKS_RUNNING, "checks-running", 429, "Too many checks are running",                        \
       "Checks ask functions many requests, so only a few run at the same time. Try again later.")  \
+    X(LOG_READERS_BUSY, "log-readers-busy", 429, "Too many readers of logs",                       \
+      "CloudWatch Logs answers few calls a second, so only some readers are served at a time. "    \
+      "Try again later.")                                                                          \
     X(PRECONDITION_FAILED, "precondition-failed", 412, "It has been changed meanwhile",            \
       "The If-Match or If-None-Match condition does not hold. Read the resource again, redo the "  \
       "change, and send it with the new ETag.")                                                    \

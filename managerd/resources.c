@@ -10,6 +10,7 @@
 #include "managerd/domains.h"
 #include "managerd/explain.h"
 #include "managerd/history.h"
+#include "managerd/log_stream.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -457,6 +458,8 @@ const struct shape *const resource_shapes[] = {&app_shape,
                                                &declaration_shape,
                                                &apply_plan_shape,
                                                &history_shape,
+                                               &log_line_shape,
+                                               &log_end_shape,
                                                &compatibility_deploy_shape,
                                                &compatibility_status_shape,
                                                NULL};

@@ -71,7 +71,8 @@ static void add_fixed(struct call *call, struct answer *answer)
     if (call->problem.type == PROBLEM_TOO_MANY_ATTEMPTS)
         add(answer, "Retry-After", VIEW("2"));
     if (call->status == 503 || call->problem.type == PROBLEM_IDEMPOTENCY_RUNNING ||
-        call->problem.type == PROBLEM_DEPLOYMENT_RUNNING)
+        call->problem.type == PROBLEM_DEPLOYMENT_RUNNING ||
+        call->problem.type == PROBLEM_LOG_READERS_BUSY)
         add(answer, "Retry-After", VIEW("1"));
     if (call->operation && call->wait_ms >= 0)
         add(answer, "Preference-Applied",

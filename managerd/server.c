@@ -10,6 +10,7 @@
 #include "managerd/audit.h"
 #include "managerd/call.h"
 #include "managerd/certificates.h"
+#include "managerd/cloudwatch.h"
 #include "managerd/issuers.h"
 #include "managerd/jobs.h"
 #include "managerd/openapi.h"
@@ -451,6 +452,12 @@ static enum error start_operations(struct server *server, struct buffer *problem
     return operations_resume(server->operations, problem);
 }
 
+static struct credentials_provider *present_credentials(const void *context)
+{
+    const struct server *server = context;
+    return lambda_control_credentials(server->control);
+}
+
 enum error server_start(struct server *server, struct config *config,
                         struct api_certificate *api_certificate, struct buffer *problem)
 {
@@ -468,6 +475,9 @@ enum error server_start(struct server *server, struct config *config,
     enum error error = make_folders(server, problem);
     if (!error)
         error = lambda_control_new(server->base, variable, per_second, &server->control, problem);
+    if (!error)
+        error = cloudwatch_new(server->base, variable, present_credentials, server,
+                               &server->cloudwatch, problem);
     if (!error)
         error = open_stores(server, problem);
     server->attempts = attempts_new();
@@ -535,6 +545,7 @@ void server_stop(struct server *server)
         event_free(server->sweep);
     if (server->uses)
         event_free(server->uses);
+    cloudwatch_free(server->cloudwatch);
     lambda_control_free(server->control);
     publish_close(server->publisher);
     issuers_free(server->issuers);

@@ -22,6 +22,7 @@ struct server {
     struct issuers *issuers;
     struct publisher *publisher;
     struct lambda_control *control;
+    struct cloudwatch *cloudwatch;
     struct packages *packages;
     struct secrets *secrets;
     struct certificates *certificates;
@@ -37,6 +38,7 @@ struct server {
     struct metrics metrics;
     struct call *calls; /* not yet answered */
     unsigned checks;    /* running */
+    unsigned log_readers;
     char installation[ID_SIZE];
     char *default_role; /* NULL: every app must name one */
     char *openapi;      /* the document, made once */

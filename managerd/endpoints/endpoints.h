@@ -23,6 +23,7 @@
     X(traffic_put)                                                                                 \
     X(rollback_post)                                                                               \
     X(activate_post)                                                                               \
+    X(log_get)                                                                                     \
     X(check_post)                                                                                  \
     X(deactivate_post)                                                                             \
     X(domain_list)                                                                                 \

@@ -60,6 +60,12 @@ void lambda_control_free(struct lambda_control *control)
     (void)control;
 }
 
+struct credentials_provider *lambda_control_credentials(const struct lambda_control *control)
+{
+    (void)control;
+    return NULL;
+}
+
 const char *lambda_control_region(const struct lambda_control *control)
 {
     (void)control;
