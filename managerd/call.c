@@ -146,6 +146,13 @@ static enum progress accept_call(struct call *call)
 
 /* authenticate */
 
+/* The console's files tell nothing of this installation: a link on another site may lead to them. */
+static bool is_console(const struct call *call)
+{
+    return view_equal(call->method, VIEW("GET")) &&
+           (view_equal(call->path, VIEW("/")) || view_starts_with(call->path, VIEW("/console/")));
+}
+
 static enum progress authenticate_call(struct call *call)
 {
     struct view authorization = VIEW(""), origin = VIEW(""), site = VIEW("");
@@ -169,7 +176,7 @@ static enum progress authenticate_call(struct call *call)
                          "localhost or 127.0.0.1 in Host. Set MANAGERD_TOKEN to use others.");
     bool own_site =
         site.length == 0 || view_equal(site, VIEW("same-origin")) || view_equal(site, VIEW("none"));
-    if (!origin_is_own(origin, incoming_host(call->incoming)) || !own_site)
+    if (!origin_is_own(origin, incoming_host(call->incoming)) || !(own_site || is_console(call)))
         return call_fail(call, PROBLEM_FORBIDDEN,
                          "Without a token this API does not answer to web pages of other origins. "
                          "Set MANAGERD_TOKEN.");

@@ -124,6 +124,8 @@ const struct endpoint endpoints[] = {
      "getToken", "Reads a token, without its secret.", token_get},
     {"DELETE", "/v1/tokens/{id}", ROLE_ADMIN, ENDPOINT_OF_TOKEN, 0, NULL, NULL, 204, NULL,
      "revokeToken", "Revokes a token; in force when it answers.", token_delete},
+    {"GET", "/v1/me", ROLE_VIEWER, ENDPOINT_OF_NO_APP, 0, NULL, &me_shape, 200, NULL, "getMe",
+     "Tells who calls: role, apps, and until when.", me_get},
     {"GET", "/v1/audit", ROLE_ADMIN, ENDPOINT_OF_LIST, ENDPOINT_LIST, NULL, &audit_shape, 200,
      "limit cursor app actor since until", "listAudit", "Lists who did what, the latest first.",
      audit_list},
@@ -171,7 +173,10 @@ const struct endpoint endpoints[] = {
     {"GET", "/problems/{slug}", ROLE_NONE, ENDPOINT_OF_NO_APP, ENDPOINT_TEXT, NULL, NULL, 200, NULL,
      "getProblem", "Explains a type of problem.", problem_get},
     {"GET", "/", ROLE_NONE, ENDPOINT_OF_NO_APP, ENDPOINT_TEXT | ENDPOINT_HIDDEN, NULL, NULL, 200,
-     NULL, "getHome", "Where to go from here.", home_get},
+     NULL, "getHome", "The console.", home_get},
+    {"GET", "/console/{build}/{file}", ROLE_NONE, ENDPOINT_OF_NO_APP,
+     ENDPOINT_TEXT | ENDPOINT_HIDDEN, NULL, NULL, 200, NULL, "getConsoleFile",
+     "A file of the console.", console_get},
 };
 const size_t endpoint_count = sizeof endpoints / sizeof endpoints[0];
 

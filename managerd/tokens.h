@@ -17,6 +17,7 @@
 #define TOKENS_SAVE_S 60 /* how often last uses are saved */
 
 extern const struct shape token_shape;
+extern const struct shape me_shape; /* endpoints/me.c */
 
 /* Whether it can be a token's id. */
 bool token_id_valid(struct view id);

@@ -64,7 +64,9 @@
     X(schema_list)                                                                                 \
     X(schema_get)                                                                                  \
     X(problem_get)                                                                                 \
-    X(home_get)
+    X(me_get)                                                                                      \
+    X(home_get)                                                                                    \
+    X(console_get)
 
 #define ENDPOINT_DECLARE(name) enum progress name(struct call *call);
 ENDPOINT_ACTIONS(ENDPOINT_DECLARE)

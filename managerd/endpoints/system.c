@@ -136,13 +136,3 @@ enum progress problem_get(struct call *call)
     problem_page(type, &call->text);
     return call_answer_text(call, 200, "text/html; charset=utf-8");
 }
-
-enum progress home_get(struct call *call)
-{
-    buffer_append_string(&call->text,
-                         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
-                         "<title>app-orchestrator</title>\n<h1>app-orchestrator</h1>\n"
-                         "<p>The API is described in <a href=\"/openapi.json\">/openapi.json</a>; "
-                         "<a href=\"/readyz\">/readyz</a> tells how it is.</p>\n</html>\n");
-    return call_answer_text(call, 200, "text/html; charset=utf-8");
-}

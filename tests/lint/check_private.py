@@ -5,7 +5,7 @@ PATHS = re.compile(r"(?<![\w.-])/(" + "|".join(["wo" + "rk", "ro" + "ot", "home/
 LINKS = re.compile(r"\b(?:https?|git)://([A-Za-z0-9.-]+\.[A-Za-z]{2,})\b")
 HOSTS = re.compile(r"(^|\.)(localhost|localdomain|test|invalid|example|internal)$|(^|\.)example\.(com|org|net)$|(^|\.)amazonaws\.com(\.cn|\.eu)?$"
                    r"|(^|\.)amazonwebservices\.com\.cn$|(^|\.)(sc2s\.sgov|c2s\.ic|cloud\.adc-e|csp\.hci\.ic)\.(gov|uk)$|(^|\.)on\.aws$|(^|\.)api\.aws$|(^|\.)amazonaws\.eu$|^(www\.)?rfc-editor\.org$|^docs\.aws\.amazon\.com$|^json-schema\.org$|^spec\.openapis\.org$"
-                   r"|^www\.freedesktop\.org$|^prometheus\.io$")
+                   r"|^www\.freedesktop\.org$|^prometheus\.io$|^www\.w3\.org$")  # the last: names of XML namespaces
 KEYS = re.compile(r"\bAKIA[0-9A-Z]{12,}|-----BEGIN (RSA |EC )?PRIVATE KEY-----")
 # AWS's own published examples.
 PUBLISHED = ("AKIDEXAMPLE", "AKIAIOSFODNN7EXAMPLE")

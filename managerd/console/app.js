@@ -1,0 +1,268 @@
+// The page of an app: where it is served, who serves, its versions, and what can be done at once.
+import { all, call, get, q } from './api.js';
+import { appFrame, readApp } from './app_frame.js';
+import { ask } from './dialog.js';
+import { h, replace } from './dom.js';
+import { action, problemBox } from './form.js';
+import { bytes, json, pill, spaced, time } from './format.js';
+import { table } from './list.js';
+import { tell } from './notice.js';
+import { trafficEditor } from './traffic.js';
+
+// Runs an action of a button; what goes wrong is told at `place`.
+const acting = (place, context, run) => async () => {
+  replace(place);
+  try {
+    await run();
+  } catch (problem) {
+    if (problem.name === 'AbortError') return;
+    const box = problemBox(problem, { reload: () => context.refresh() });
+    replace(place, box);
+    box.focus();
+  }
+};
+
+function actions({ app, base }, place, context) {
+  const post = (path, said, id) =>
+    acting(place, context, async () => {
+      await call('POST', `${base}${path}`, { ifMatch: app.revision });
+      tell(said);
+      context.refresh({ focus: id });
+    });
+  return h(
+    'div',
+    { class: 'actions' },
+    h('a', { class: 'button primary', href: `#/apps/${q(app.name)}/deploy` }, 'Deploy'),
+    action('Roll back', {
+      call: 'rollback',
+      id: 'roll-back',
+      onclick: post('/rollback', 'Rolled back: what served before serves again.', 'roll-back'),
+    }),
+    app.enabled
+      ? action('Deactivate', {
+          call: 'deactivate',
+          id: 'switch',
+          onclick: async () => {
+            if (
+              await ask({
+                title: `Deactivate ${app.name}?`,
+                text: 'Every request for it is answered with 404, until it is activated again.',
+                yes: 'Deactivate',
+              })
+            )
+              await post('/deactivate', `${app.name} answers 404 now.`, 'switch')();
+          },
+        })
+      : action('Activate', {
+          call: 'activate',
+          id: 'switch',
+          tone: 'primary',
+          onclick: post('/activate', `${app.name} serves again.`, 'switch'),
+        }),
+  );
+}
+
+function places(app, status) {
+  const row = (name, value) => [h('dt', null, name), h('dd', null, value)];
+  const operations = status.operations || [];
+  return h(
+    'dl',
+    { class: 'facts' },
+    row(
+      'Served at',
+      (app.urls || []).map((url) =>
+        h(
+          'a',
+          { href: url, rel: 'noopener noreferrer', target: '_blank' },
+          url,
+          h('span', { class: 'unseen' }, ' (new tab)'),
+        ),
+      ),
+    ),
+    (app.domains || []).length > 0 &&
+      row(
+        'Domains',
+        app.domains.map((host) => h('a', { href: `#/domains/${q(host)}` }, host)),
+      ),
+    row('Function', h('code', null, app.function.name)),
+    row('Next deployment', `${app.runtime}, ${app.handler}, ${app.memoryMb} MiB, ${app.timeoutSeconds} s`),
+    Object.keys(app.labels || {}).length > 0 &&
+      row(
+        'Labels',
+        h(
+          'span',
+          { class: 'labels' },
+          Object.entries(app.labels).map(([name, value]) =>
+            h('a', { class: 'label', href: `#/apps?label=${q(`${name}:${value}`)}` }, `${name}: ${value}`),
+          ),
+        ),
+      ),
+    operations.length > 0 &&
+      row(
+        'Under way',
+        operations.map((id) => h('a', { href: `#/operations/${id}` }, status.canary === id ? 'canary' : 'operation')),
+      ),
+  );
+}
+
+// What is observed beyond that, by whatever members this release has.
+const SHOWN = ['app', 'status', 'traffic', 'canary', 'latestVersion', 'operations', 'lastDeployment', 'revision'];
+
+function observed(status) {
+  const rows = Object.entries(status).filter(
+    ([name, value]) => !SHOWN.includes(name) && value !== null && value !== undefined,
+  );
+  if (rows.length === 0) return null;
+  const show = (value) =>
+    Array.isArray(value) || typeof value !== 'object'
+      ? json(value)
+      : h(
+          'ul',
+          { class: 'plain-list' },
+          Object.entries(value).map(([name, one]) =>
+            h('li', null, `${spaced(name)}: `, h('span', { class: 'figures' }, json(one))),
+          ),
+        );
+  return h(
+    'section',
+    { class: 'panel' },
+    h('h2', null, 'Observed'),
+    h(
+      'dl',
+      { class: 'facts' },
+      rows.map(([name, value]) => [h('dt', null, spaced(name)), h('dd', null, show(value))]),
+    ),
+  );
+}
+
+function versionsTable({ app, base, status }, versions, place, context) {
+  const share = new Map((status.traffic ? status.traffic.versions : []).map((one) => [one.version, one.percent]));
+  const serve = (one) =>
+    acting(place, context, async () => {
+      await call('POST', `${base}/rollback`, { json: { version: one.version } });
+      tell(`Version ${one.version} has all traffic.`);
+      context.refresh({ focus: 'versions-heading' });
+    });
+  const again = (one) =>
+    acting(place, context, async () => {
+      const operation = await call('POST', `${base}/deployments`, { json: { package: { version: one.version } } });
+      context.go(`/operations/${operation.id}`);
+    });
+  const remove = (one) => async () => {
+    if (
+      !(await ask({
+        title: `Delete version ${one.version}?`,
+        text: 'Its code and configuration are gone for good.',
+        yes: 'Delete',
+      }))
+    )
+      return;
+    await acting(place, context, async () => {
+      const operation = await call('DELETE', `${base}/versions/${one.version}`, { ifMatch: one.revision });
+      context.go(`/operations/${operation.id}`);
+    })();
+  };
+  return table(
+    `Versions of ${app.name}`,
+    [
+      ['Version', (one) => h('span', { class: 'strong' }, `v${one.version}`)],
+      [
+        'State',
+        (one) => [pill(one.state), one.failure && h('p', { class: 'note' }, one.failure.detail || one.failure.title)],
+      ],
+      [
+        'Traffic',
+        (one) => (share.get(one.version) ? `${share.get(one.version)} %` : h('span', { class: 'quiet' }, '–')),
+        'right',
+      ],
+      [
+        'Code',
+        (one) => [
+          `${one.runtime}, ${bytes(one.package && one.package.bytes)}`,
+          one.description && h('p', { class: 'note clip' }, one.description),
+        ],
+      ],
+      [
+        'Deployed',
+        (one) => [time(one.createdAt), one.createdBy && h('p', { class: 'note clip' }, `by ${one.createdBy}`)],
+      ],
+      [
+        'Actions',
+        (one) =>
+          h(
+            'div',
+            { class: 'row-actions' },
+            one.state === 'ready' &&
+              share.get(one.version) !== 100 &&
+              action('Serve', {
+                call: 'rollback',
+                tone: 'small',
+                onclick: serve(one),
+                'aria-label': `Give version ${one.version} all traffic`,
+              }),
+            one.state !== 'deleting' &&
+              action('Redeploy', {
+                call: 'deploy',
+                tone: 'small',
+                onclick: again(one),
+                'aria-label': `Deploy the package of version ${one.version} again`,
+              }),
+            !share.get(one.version) &&
+              one.state !== 'deleting' &&
+              one.state !== 'pending' &&
+              action('Delete', {
+                call: 'deleteVersion',
+                tone: 'small',
+                onclick: remove(one),
+                'aria-label': `Delete version ${one.version}`,
+              }),
+          ),
+      ],
+    ],
+    versions,
+    { empty: 'There is no version yet.' },
+  );
+}
+
+export async function appPage(context) {
+  const {
+      names: { name },
+      signal,
+    } = context,
+    place = h('div');
+  const { app, status, base } = await readApp(name, signal);
+  const [traffic, versions] = await Promise.all([get(`${base}/traffic`, signal), all(`${base}/versions`, signal)]);
+  versions.sort((a, b) => b.version - a.version);
+  const last = status.lastDeployment;
+  const failed = last && (last.state === 'failed' || last.status === 'failed');
+  return appFrame(
+    app,
+    status,
+    '',
+    [
+      place,
+      failed &&
+        h(
+          'p',
+          { class: 'strip bad' },
+          'The last deployment failed. ',
+          last.operation && h('a', { href: `#/operations/${last.operation}` }, 'See why'),
+        ),
+      places(app, status),
+      h(
+        'section',
+        { class: 'panel' },
+        h('h2', { id: 'traffic-heading', tabindex: '-1' }, 'Traffic'),
+        trafficEditor({ app, traffic, versions, refresh: context.refresh }),
+      ),
+      h(
+        'section',
+        { class: 'panel flush' },
+        h('h2', { id: 'versions-heading', tabindex: '-1' }, 'Versions'),
+        versionsTable({ app, base, status }, versions, place, context),
+      ),
+      observed(status),
+    ],
+    actions({ app, base }, place, context),
+  );
+}

@@ -1,0 +1,106 @@
+// The list of apps, each with how it is.
+import { get, q } from './api.js';
+import { h, replace } from './dom.js';
+import { percent, pill, time } from './format.js';
+import { refusal } from './session.js';
+import { listing } from './list.js';
+
+const AT_ONCE = 4;
+
+// What the status says beyond whether it serves; members of other releases may be missing.
+function health(status) {
+  const notes = [];
+  if (status.canary) notes.push('canary runs');
+  if (status.operations && status.operations.length)
+    notes.push(`${status.operations.length} operation${status.operations.length > 1 ? 's' : ''} under way`);
+  const last = status.lastDeployment;
+  if (last && (last.state || last.status) === 'failed') notes.push('last deployment failed');
+  if (status.drift && status.drift.state && !['none', 'in-sync'].includes(status.drift.state))
+    notes.push(`drift: ${status.drift.state}`);
+  return notes.join(', ');
+}
+
+export const serving = (traffic) =>
+  traffic && traffic.versions && traffic.versions.length
+    ? traffic.versions.map((one) => `v${one.version}\u00a0${percent(one.percent)}`).join(' · ')
+    : '–';
+
+async function fill(rows, signal) {
+  const next = async () => {
+    const row = rows.shift();
+    if (!row) return;
+    try {
+      const status = await get(`/v1/apps/${q(row.app.name)}/status`, signal);
+      const note = health(status);
+      replace(row.state, pill(status.status), note && h('span', { class: 'note' }, note));
+      replace(row.traffic, serving(status.traffic));
+    } catch (problem) {
+      if (problem.name === 'AbortError') return;
+      replace(row.state, pill('unknown', problem.message));
+    }
+    await next();
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, next));
+}
+
+export async function appsPage({ signal, query }) {
+  const label = query.get('label'),
+    rows = new Map();
+  const parts = (app) => {
+    if (!rows.has(app.name))
+      rows.set(app.name, {
+        app,
+        state: h('div', { class: 'state-cell' }, pill(app.enabled ? '…' : 'inactive')),
+        traffic: h('span', { class: 'figures' }, '…'),
+      });
+    return rows.get(app.name);
+  };
+  const columns = [
+    [
+      'App',
+      (app) => [
+        h('a', { class: 'strong', href: `#/apps/${q(app.name)}` }, app.name),
+        app.description && h('p', { class: 'note clip' }, app.description),
+      ],
+    ],
+    ['State', (app) => parts(app).state],
+    ['Traffic', (app) => parts(app).traffic],
+    [
+      'Labels',
+      (app) =>
+        h(
+          'span',
+          { class: 'labels' },
+          Object.entries(app.labels || {}).map(([name, value]) =>
+            h('a', { class: 'label', href: `#/apps?label=${q(`${name}:${value}`)}` }, `${name}: ${value}`),
+          ),
+        ),
+    ],
+    ['Changed', (app) => time(app.updatedAt)],
+  ];
+  const content = await listing('Apps', `/v1/apps${label ? `?label=${q(label)}` : ''}`, columns, {
+    signal,
+    empty: label ? 'No app has this label.' : 'There is no app yet. The first deployment makes one.',
+    onpage: (items) => {
+      fill(items.map(parts), signal);
+    },
+  });
+  const reason = refusal('deploy');
+  return {
+    title: 'Apps',
+    beside: reason
+      ? h('span', { class: 'quiet' }, reason)
+      : h('a', { class: 'button primary', href: '#/deploy' }, 'Deploy an app'),
+    below:
+      label &&
+      h(
+        'p',
+        { class: 'filter' },
+        'With the label ',
+        h('strong', null, label),
+        ' ',
+        h('a', { href: '#/apps' }, 'Show all'),
+      ),
+    content,
+  };
+}

@@ -1,0 +1,115 @@
+// The audit: who did what, and whether its chain is whole.
+import { get, q } from './api.js';
+import { h, replace } from './dom.js';
+import { field, form, input, problemBox } from './form.js';
+import { json, time } from './format.js';
+import { listing } from './list.js';
+
+function memberList(record) {
+  const changes = record.changes || [];
+  if (changes.length === 0)
+    return record.details
+      ? h('code', { class: 'clip' }, json(record.details))
+      : h('span', { class: 'quiet' }, record.problem || '–');
+  return h(
+    'details',
+    null,
+    h('summary', null, `${changes.length} record${changes.length > 1 ? 's' : ''}`),
+    h(
+      'ul',
+      { class: 'differences' },
+      changes.map((one) => [
+        h(
+          'li',
+          null,
+          h('code', { class: 'pointer' }, one.record || ''),
+          h('span', { class: 'note' }, one.before ? '' : 'new'),
+        ),
+        (one.members || []).map((member) =>
+          h(
+            'li',
+            null,
+            h('code', { class: 'pointer' }, member.pointer || '/'),
+            h(
+              'span',
+              { class: 'from-to' },
+              h('code', null, json(member.before ?? null)),
+              h('span', { class: 'arrow', 'aria-label': 'became' }, '→'),
+              h('code', null, json(member.after ?? null)),
+            ),
+          ),
+        ),
+      ]),
+    ),
+  );
+}
+
+async function verification(signal) {
+  const found = await get('/v1/audit/verification', signal);
+  return found.whole
+    ? h(
+        'p',
+        { class: 'strip good' },
+        `The chain is whole: ${found.records} records follow one another, unchanged, up to number ${found.head.sequence}.`,
+      )
+    : h(
+        'p',
+        { class: 'strip bad', role: 'alert' },
+        `The chain is broken at record ${found.brokenAt}: ${found.problem}`,
+      );
+}
+
+export async function auditPage(context) {
+  const { query, signal } = context,
+    app = input({ value: query.get('app') || '' }),
+    actor = input({ value: query.get('actor') || '', class: 'code' });
+  const wish = new URLSearchParams();
+  for (const name of ['app', 'actor']) if (query.get(name)) wish.set(name, query.get(name));
+  const chain = h('div', { 'aria-live': 'polite' }, h('p', { class: 'strip' }, 'The chain is being verified…'));
+  verification(signal).then(
+    (shown) => replace(chain, shown),
+    (problem) => {
+      if (problem.name !== 'AbortError') replace(chain, problemBox(problem));
+    },
+  );
+  const filter = form({
+    label: 'Filter',
+    tone: '',
+    class: 'filter-form',
+    children: h(
+      'div',
+      { class: 'grid' },
+      field({ label: 'App', control: app, parameter: 'app' }),
+      field({ label: 'Token id', control: actor, parameter: 'actor' }),
+    ),
+    save: async () => {
+      const wanted = new URLSearchParams(
+        Object.entries({ app: app.value.trim(), actor: actor.value.trim() }).filter(([, value]) => value),
+      );
+      context.go(`/audit${wanted.size ? `?${wanted}` : ''}`);
+    },
+  });
+  const content = await listing(
+    'Audit',
+    `/v1/audit${wish.size ? `?${wish}` : ''}`,
+    [
+      ['When', (one) => time(one.time)],
+      [
+        'Who',
+        (one) => [
+          h('span', { class: 'strong' }, (one.actor && (one.actor.name || one.actor.id)) || '–'),
+          h('p', { class: 'note' }, [one.actor && one.actor.role, one.from].filter(Boolean).join(', ')),
+        ],
+      ],
+      ['What', (one) => [h('code', null, one.endpoint), one.path && h('p', { class: 'note clip' }, one.path)]],
+      [
+        'App',
+        (one) => (one.app ? h('a', { href: `#/apps/${q(one.app)}` }, one.app) : h('span', { class: 'quiet' }, '–')),
+      ],
+      ['Answer', (one) => h('span', { class: one.status >= 400 ? 'warn' : null }, String(one.status ?? '–')), 'right'],
+      ['Changes', memberList],
+    ],
+    { signal, empty: 'There is no such record.' },
+  );
+  return { title: 'Audit', content: [chain, h('section', { class: 'panel' }, filter), content] };
+}

@@ -1,0 +1,91 @@
+// What was changed, by whom, member by member; and taking it back.
+import { call, q } from './api.js';
+import { appFrame, readApp } from './app_frame.js';
+import { ask } from './dialog.js';
+import { h, replace } from './dom.js';
+import { action, problemBox } from './form.js';
+import { json, time, words } from './format.js';
+import { page } from './api.js';
+import { tell } from './notice.js';
+
+const side = (value) =>
+  value === null || value === undefined ? h('span', { class: 'quiet' }, 'nothing') : h('code', null, json(value));
+
+const difference = (one) =>
+  h(
+    'li',
+    null,
+    h('code', { class: 'pointer' }, one.pointer || '/'),
+    h(
+      'span',
+      { class: 'from-to' },
+      side(one.before),
+      h('span', { class: 'arrow', 'aria-label': 'became' }, '→'),
+      side(one.after),
+    ),
+  );
+
+function entry(change, undo, call) {
+  return h(
+    'li',
+    { class: 'change' },
+    h(
+      'div',
+      { class: 'change-head' },
+      h('h3', null, words(change.kind), ' by ', h('code', null, change.action)),
+      h('span', { class: 'note' }, time(change.at), ` · ${change.by}`),
+      change.operation && h('a', { href: `#/operations/${change.operation}` }, 'operation'),
+      change.kind !== 'created' &&
+        action('Undo', { call, tone: 'small', onclick: undo, 'aria-label': `Undo what ${change.action} changed` }),
+    ),
+    h('ul', { class: 'differences' }, (change.changes || []).map(difference)),
+  );
+}
+
+// The changes of an app or a domain, newest first.
+export async function changes({ base, what, undoCall, context }) {
+  const trouble = h('div'),
+    list = h('ol', { class: 'changes' }),
+    below = h('div', { class: 'more' });
+  const undo = (change) => async () => {
+    if (
+      !(await ask({
+        title: 'Take this change back?',
+        text: `What it set in ${what} is set back to what it was before; later changes of other members stay.`,
+        yes: 'Undo it',
+        tone: 'primary',
+      }))
+    )
+      return;
+    try {
+      await call('POST', `${base}/history/${q(change.id)}/undo`);
+      tell('It is taken back, and in force.');
+      context.refresh();
+    } catch (problem) {
+      if (problem.name === 'AbortError') return;
+      const box = problemBox(problem);
+      replace(trouble, box);
+      box.focus();
+    }
+  };
+  const load = async (cursor) => {
+    const { items, next } = await page(`${base}/history`, { limit: 30, cursor, signal: context.signal });
+    list.append(...items.map((one) => entry(one, undo(one), undoCall)));
+    replace(
+      below,
+      next && h('button', { type: 'button', class: 'button', onclick: () => load(next) }, 'Show older ones'),
+    );
+    return items.length;
+  };
+  const count = await load(null);
+  return [trouble, count ? list : h('p', { class: 'empty' }, 'Nothing was changed yet.'), below];
+}
+
+export async function historyPage(context) {
+  const {
+      names: { name },
+      signal,
+    } = context,
+    { app, status, base } = await readApp(name, signal);
+  return appFrame(app, status, 'History', await changes({ base, what: name, undoCall: 'undoAppChange', context }));
+}
