@@ -83,7 +83,7 @@ static char *folder_of(const char *path)
 }
 
 /* A rename is on the disk only when its folder is. */
-static enum error sync_folder(const char *folder)
+enum error folder_sync(const char *folder)
 {
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     enum error error;
@@ -119,7 +119,7 @@ enum error file_write(const char *path, struct view bytes, mode_t mode)
     if (error == ERROR_NONE && rename(temporary.data, path) != 0)
         error = error_from_errno(errno);
     if (error == ERROR_NONE)
-        error = sync_folder(folder);
+        error = folder_sync(folder);
     else
         unlink(temporary.data);
 out:

@@ -16,6 +16,8 @@ enum error file_write(const char *path, struct view bytes, mode_t mode) MUST_CHE
 bool file_exists(const char *path);
 /* Makes the folder and its parents; an existing folder is fine (its mode stays). */
 enum error folder_make(const char *path, mode_t mode) MUST_CHECK;
+/* What was renamed or made in it is on the disk. */
+enum error folder_sync(const char *path) MUST_CHECK;
 /* Removes the folder and all below it; never follows a symbolic link; absent is fine. */
 enum error folder_remove(const char *path) MUST_CHECK;
 /* Calls visit for each name in the folder, in byte order, without "." and ".."; stops early on

@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/net/refusal.h"
+#include "common/net/spool.h"
 #include "common/net/tls.h"
 
 #include <event2/buffer.h>
@@ -230,7 +231,7 @@ static void hold_body(struct connection *connection)
     struct budget *budget = connection->set->limits->budget;
     struct guard *guard = connection->guard;
 
-    if (!budget || !connection->in_body)
+    if (!budget || !connection->in_body || connection->spool)
         return;
     budget_hold(budget, &connection->held, (size_t)guard->body_bytes);
     if (guard->state == GUARD_STATE_COMPLETE || guard->state == GUARD_STATE_REFUSED ||
@@ -343,11 +344,18 @@ static bool goes_on(struct connection *connection, uint64_t now_us, uint64_t rat
 
 static void check_body_rate(struct connection *connection)
 {
-    uint64_t rate = (uint64_t)connection->set->limits->body_min_bytes_per_s;
+    const struct incoming_limits *limits = connection->set->limits;
+    uint64_t rate = (uint64_t)(connection->spool ? limits->spool_min_bytes_per_s
+                                                 : limits->body_min_bytes_per_s);
     uint64_t now_us = clock_monotonic_us(), elapsed_us = now_us - connection->state_since_us;
 
-    if (rate > 0 && connection->guard->body_bytes >= elapsed_us / 1000000 * rate &&
-        goes_on(connection, now_us, rate))
+    if (spool_is_full(connection->spool)) {
+        /* It is we who let the client wait: this time does not count. */
+        connection->state_since_us += BODY_CHECK_MS * 1000;
+        connection->mark_us += BODY_CHECK_MS * 1000;
+        arm_deadline(connection, BODY_CHECK_MS);
+    } else if (rate > 0 && connection->guard->body_bytes >= elapsed_us / 1000000 * rate &&
+               goes_on(connection, now_us, rate))
         arm_deadline(connection, BODY_CHECK_MS);
     else
         connection_refuse(connection, GUARD_SLOW);
@@ -377,7 +385,8 @@ static void on_deadline(int fd, short what, void *context)
 
 /* ---- turns: what may not happen inside others' callbacks ---- */
 
-static const struct gate_handlers gate_handlers = {on_bytes, on_head, on_scanned};
+static const struct gate_handlers gate_handlers = {on_bytes, on_head, spool_begin, spool_take,
+                                                   on_scanned};
 
 static void adopt(struct connection *connection)
 {
@@ -506,6 +515,7 @@ void connection_free(struct connection *connection)
     if (connection->deadline)
         event_free(connection->deadline);
     budget_hold(set->limits->budget, &connection->held, 0);
+    spool_drop(spool_hand_over(connection));
     gate_release(&connection->gate);
     drop_guard(connection);
     free(connection);

@@ -40,6 +40,7 @@ struct connection {
     struct ssl_st *tls; /* the bufferevent's; NULL without TLS */
     struct evhttp_connection *evhttp;
     struct incoming_request *request; /* handed over and not yet answered to the end */
+    struct incoming_spool *spool;     /* of the present message; NULL: its body is for evhttp */
     struct guard *guard;              /* of the present message; NULL while idle */
     struct gate gate;
     struct event *deadline; /* made only when a message does not come in one read */
@@ -72,6 +73,8 @@ struct connection_hooks {
      * X-Request-Id: request_id, and with the header that it gives back (no name: none). */
     struct incoming_header (*refuse)(struct connection *connection, const char *request_id,
                                      const char *own_id, struct buffer *body, void *context);
+    /* Where the body goes that follows; NULL: to evhttp. May refuse the message. */
+    struct incoming_spool *(*spool)(struct connection *connection, void *context);
     /* Makes evhttp free the connection (connection_free follows from its close callback). */
     void (*close)(struct connection *connection, void *context);
 };

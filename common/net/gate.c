@@ -1,6 +1,8 @@
 /* Withholds a connection's bytes from evhttp until the guard has found them legal. */
 #include "common/net/gate.h"
 
+#include "common/net/spool.h"
+
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <string.h>
@@ -110,7 +112,11 @@ static void replace_head(struct gate *gate)
     else
         add(&head, guard_has_body(guard) ? VIEW("POST / HTTP/1.") : VIEW("GET / HTTP/1."));
     add(&head, guard->http_1_0 ? VIEW("0\r\n") : VIEW("1\r\n"));
-    if (guard_chunked(guard)) {
+    if (gate->spooling) {
+        add(&head, VIEW("Content-Length: "));
+        add_number(&head, SPOOL_STAND_IN.length);
+        add(&head, VIEW("\r\n"));
+    } else if (guard_chunked(guard)) {
         add(&head, VIEW("Transfer-Encoding: chunked\r\n"));
     } else if (guard_has_body(guard)) {
         add(&head, VIEW("Content-Length: "));
@@ -122,6 +128,7 @@ static void replace_head(struct gate *gate)
     add(&head, VIEW("\r\n"));
     evbuffer_drain(input_of(gate), (size_t)guard_committed(guard));
     REQUIRE(evbuffer_prepend(input_of(gate), head.text, head.length) == 0);
+    gate->shown = head.length;
 }
 
 unsigned gate_headers_shown(const struct gate *gate)
@@ -138,7 +145,7 @@ static size_t feed(struct gate *gate, struct guard_step *step)
     struct evbuffer_iovec first = {0};
     struct evbuffer_ptr at;
 
-    if (opaque > 0 || gate->unscanned == 0) {
+    if ((opaque > 0 && !gate->spooling) || gate->unscanned == 0) {
         size_t count = opaque < gate->unscanned ? (size_t)opaque : gate->unscanned;
 
         return guard_feed(gate->guard, view_from(NULL, count), step);
@@ -149,6 +156,17 @@ static size_t feed(struct gate *gate, struct guard_step *step)
     return guard_feed(gate->guard, view_from(first.iov_base, first.iov_len), step);
 }
 
+static void pass_head(struct gate *gate)
+{
+    const struct gate_handlers *handlers = gate->handlers;
+
+    if (!guard_restrict_body(gate->guard, handlers->on_head(gate->context)))
+        return;
+    gate->spooling = guard_has_body(gate->guard) && handlers->on_body(gate->context);
+    if (gate->guard->state != GUARD_STATE_REFUSED)
+        replace_head(gate);
+}
+
 static void scan(struct gate *gate)
 {
     struct guard_step step = {.event = GUARD_EVENT_HEAD};
@@ -157,10 +175,33 @@ static void scan(struct gate *gate)
     while (step.event == GUARD_EVENT_HEAD || step.event == GUARD_EVENT_BODY ||
            (step.event == GUARD_EVENT_MORE && gate->unscanned > 0)) {
         gate->unscanned -= feed(gate, &step);
-        if (step.event == GUARD_EVENT_HEAD) {
-            if (guard_restrict_body(gate->guard, gate->handlers->on_head(gate->context)))
-                replace_head(gate);
-        }
+        if (step.event == GUARD_EVENT_HEAD)
+            pass_head(gate);
+        else if (step.event == GUARD_EVENT_BODY && gate->spooling)
+            gate->sated |= !gate->handlers->on_piece(step.piece, gate->context);
+    }
+}
+
+/* Of the input the parser's bytes stay, and those that are not scanned yet: the next message's. */
+static void drain_spooled(struct gate *gate)
+{
+    struct evbuffer *input = input_of(gate);
+    size_t spooled = evbuffer_get_length(input) - gate->unscanned - gate->shown;
+    struct view stand_in = SPOOL_STAND_IN;
+    struct evbuffer *front = NULL;
+
+    if (gate->shown) {
+        front = evbuffer_new();
+        REQUIRE(front && evbuffer_remove_buffer(input, front, gate->shown) == (int)gate->shown);
+    }
+    evbuffer_drain(input, spooled);
+    if (gate->guard->state == GUARD_STATE_COMPLETE) {
+        REQUIRE(evbuffer_prepend(input, stand_in.data, stand_in.length) == 0);
+        gate->spooling = false;
+    }
+    if (front) {
+        REQUIRE(evbuffer_prepend_buffer(input, front) == 0);
+        evbuffer_free(front);
     }
 }
 
@@ -170,13 +211,16 @@ static void take(struct gate *gate)
     uint64_t uncommitted;
 
     put_back(gate);
+    gate->shown = evbuffer_get_length(input) - gate->unscanned;
     scan(gate);
     if (gate->guard->state == GUARD_STATE_REFUSED) {
         gate_swallow(gate);
         return;
     }
     uncommitted = gate->guard->scanned - guard_committed(gate->guard);
-    if (uncommitted) {
+    if (gate->spooling)
+        drain_spooled(gate);
+    else if (uncommitted) {
         REQUIRE(gate->unscanned == 0);
         withhold(gate, evbuffer_get_length(input) - (size_t)uncommitted);
     } else if (gate->held) {
@@ -196,7 +240,7 @@ static void boost(struct gate *gate)
     int fd = bufferevent_getfd(gate->bufferevent);
     size_t total = 0;
 
-    while (total < BOOST_TURN_BYTES) {
+    while (total < BOOST_TURN_BYTES && !gate->sated) {
         uint64_t opaque = guard_opaque(gate->guard);
         size_t want = opaque < BOOST_BYTES ? (size_t)opaque : BOOST_BYTES;
         struct evbuffer_iovec space;
@@ -237,6 +281,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     } else {
         gate->handlers->on_bytes(info->n_added, gate->context);
         gate->unscanned += info->n_added;
+        gate->sated = false;
         if (gate->guard->state != GUARD_STATE_COMPLETE) {
             take(gate);
             if (info->n_added >= FULL_READ_BYTES && !gate->swallowing && !gate->tls)

@@ -24,6 +24,11 @@ struct gate_handlers {
     void (*on_bytes)(size_t count, void *context);
     /* The head is complete: the most body bytes to take. */
     uint64_t (*on_head)(void *context);
+    /* There is a body, within that: true when it goes to on_piece instead of the parser, which then
+     * sees one byte when the message is complete. May refuse the message. */
+    bool (*on_body)(void *context);
+    /* False: enough for now (what was read already comes nevertheless). */
+    bool (*on_piece)(struct view piece, void *context);
     /* Whatever came has been scanned: the guard's state tells the rest. */
     void (*on_scanned)(void *context);
 };
@@ -35,6 +40,9 @@ struct gate {
     struct evbuffer *held; /* withheld; NULL most of the time */
     struct evbuffer_cb_entry *entry;
     size_t unscanned; /* the last so many bytes of the input buffer */
+    size_t shown;     /* spooling: the first so many are the parser's */
+    bool spooling;    /* the body goes to on_piece */
+    bool sated;       /* … which has enough */
     bool swallowing;  /* all input is dropped */
     bool tls;         /* the socket's bytes are not the message's */
     uint64_t swallowed;

@@ -60,6 +60,8 @@ extern const struct guard_limits guard_default_limits;
     X(BODY_UNEXPECTED, "body-unexpected", 400)                                                     \
     X(EXPECTATION, "expectation", 417)                                                             \
     X(BUSY, "busy", 503)                                                                           \
+    X(STORAGE_FULL, "storage-full", 507)                                                           \
+    X(STORAGE_FAILED, "storage-failed", 500)                                                       \
     X(SLOW, "slow", 408)                                                                           \
     X(DISAGREEMENT, "disagreement", 400)
 
@@ -143,7 +145,7 @@ uint64_t guard_opaque(const struct guard *guard);
 /* After HEAD: takes no more than `max_bytes` of body (never more than the limits allow). False when
  * the head announced more: the message is refused with `over_limit` (BODY_TOO_LARGE unless set). */
 bool guard_restrict_body(struct guard *guard, uint64_t max_bytes) MUST_CHECK;
-/* Refuses from outside: BUSY, SLOW, DISAGREEMENT. */
+/* Refuses from outside: BUSY, STORAGE_FULL, STORAGE_FAILED, SLOW, DISAGREEMENT. */
 void guard_refuse(struct guard *guard, enum guard_reason reason);
 /*
  * Bytes of this message, from its start, that may be shown to another parser without ever having

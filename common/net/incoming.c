@@ -6,6 +6,7 @@
 #include "common/net/listener.h"
 #include "common/net/relief.h"
 #include "common/net/response.h"
+#include "common/net/spool.h"
 #include "common/net/tls.h"
 
 #include <event2/buffer.h>
@@ -37,6 +38,7 @@ const struct incoming_limits incoming_default_limits = {
     .drain_idle_ms = 1000,
     .body_timeout_ms = 30 * 1000,
     .body_min_bytes_per_s = 1000,
+    .spool_min_bytes_per_s = 8192,
     .write_timeout_ms = 30 * 1000,
     .max_connections = 10000,
     .max_connections_per_address = 1000,
@@ -152,10 +154,9 @@ static struct bufferevent *make_bufferevent(struct event_base *base, void *conte
     return bufferevent;
 }
 
-static uint64_t limit_body(struct connection *connection, void *context)
+static struct incoming_head head_of(const struct connection *connection)
 {
-    struct incoming *incoming = context;
-    struct guard *guard = connection->guard;
+    const struct guard *guard = connection->guard;
     struct incoming_head head = {
         .method = guard_method(guard),
         .target = guard_target(guard),
@@ -165,11 +166,38 @@ static uint64_t limit_body(struct connection *connection, void *context)
         .peer_address = view_of(connection->peer_address),
     };
 
-    if (!incoming->handlers.body_limit || !guard_has_body(guard))
-        return UINT64_MAX;
     guard_header(guard, "Content-Type", &head.content_type);
     guard_header(guard, "Authorization", &head.authorization);
+    return head;
+}
+
+static uint64_t limit_body(struct connection *connection, void *context)
+{
+    struct incoming *incoming = context;
+    struct guard *guard = connection->guard;
+    struct incoming_head head;
+
+    if (!incoming->handlers.body_limit || !guard_has_body(guard))
+        return UINT64_MAX;
+    head = head_of(connection);
     return incoming->handlers.body_limit(&head, &guard->over_limit, incoming->context);
+}
+
+static struct incoming_spool *spool_body(struct connection *connection, void *context)
+{
+    struct incoming *incoming = context;
+    struct incoming_spool *spool;
+    struct incoming_head head;
+    enum guard_reason over = GUARD_NONE;
+
+    if (!incoming->handlers.spool)
+        return NULL;
+    head = head_of(connection);
+    spool = incoming->handlers.spool(&head, &over, incoming->context);
+    REQUIRE(!spool || over == GUARD_NONE);
+    if (over != GUARD_NONE)
+        guard_refuse(connection->guard, over);
+    return spool;
 }
 
 static struct incoming_header refuse_connection(struct connection *connection,
@@ -225,10 +253,11 @@ static bool parsers_agree(const struct connection *connection, struct evhttp_req
 {
     struct evbuffer *input = bufferevent_get_input(connection->bufferevent);
     const struct guard *guard = connection->guard;
+    uint64_t body_bytes = connection->spool ? SPOOL_STAND_IN.length : guard->body_bytes;
 
     return guard->state == GUARD_STATE_COMPLETE &&
            evbuffer_get_length(input) == gate_unscanned(&connection->gate) &&
-           evbuffer_get_length(evhttp_request_get_input_buffer(evhttp)) == guard->body_bytes &&
+           evbuffer_get_length(evhttp_request_get_input_buffer(evhttp)) == body_bytes &&
            count_headers(evhttp) == gate_headers_shown(&connection->gate);
 }
 
@@ -271,7 +300,8 @@ static void on_request(struct evhttp_request *evhttp, void *context)
         connection_refuse(connection, GUARD_DISAGREEMENT);
         return;
     }
-    request = incoming_request_new(&incoming->requests, connection, take_body(evhttp));
+    request = incoming_request_new(&incoming->requests, connection,
+                                   connection->spool ? NULL : take_body(evhttp));
     request->incoming = incoming;
     request->evhttp = evhttp;
     evhttp_request_set_on_complete_cb(evhttp, on_complete, request);
@@ -286,7 +316,7 @@ struct incoming *incoming_new(struct event_base *base, const struct incoming_lim
                               const struct incoming_handlers *handlers, void *context)
 {
     static const struct connection_hooks hooks = {adopt_connection, limit_body, refuse_connection,
-                                                  close_connection};
+                                                  spool_body, close_connection};
     struct incoming *incoming = calloc(1, sizeof(*incoming));
 
     REQUIRE(incoming && handlers->on_request);

@@ -28,12 +28,13 @@ struct tls_shown;
 
 struct incoming_limits {
     struct guard_limits guard;
-    int64_t head_timeout_ms;      /* whole head, from its first byte: 408; as long for a TLS
+    int64_t head_timeout_ms;       /* whole head, from its first byte: 408; as long for a TLS
                                      handshake, then cut. default 10 s */
-    int64_t idle_timeout_ms;      /* kept-alive connection without a byte: closed. default 75 s */
-    int64_t body_timeout_ms;      /* whole body at the least: default 30 s, and … */
-    int64_t body_min_bytes_per_s; /* … longer while this rate is kept, over all of it and over
+    int64_t idle_timeout_ms;       /* kept-alive connection without a byte: closed. default 75 s */
+    int64_t body_timeout_ms;       /* whole body at the least: default 30 s, and … */
+    int64_t body_min_bytes_per_s;  /* … longer while this rate is kept, over all of it and over
                                    * each body_timeout_ms. default 1000 */
+    int64_t spool_min_bytes_per_s; /* the same of bodies that are spooled. default 8192 */
     int64_t drain_idle_ms;    /* draining: a silent connection is kept for so long. default 1 s */
     int64_t write_timeout_ms; /* no byte of the answer taken for so long: cut. default 30 s */
     unsigned max_connections; /* default 10,000; at it the one that was idle for longest is
@@ -72,6 +73,26 @@ struct incoming_header {
     struct view name, value;
 };
 
+/*
+ * Takes the body of a message as it comes, so that it never lies in memory as a whole. Embedded by the
+ * user, who makes it at the head (incoming_handlers.spool), and owns it again when the request is
+ * there (incoming_take_spool). The members below `drop` are incoming's.
+ */
+struct incoming_spool {
+    /* Bytes of the body, inside the read: to be copied. False: enough for now; the client waits until
+     * incoming_spool_resume (some that are read already still come). */
+    bool (*take)(struct incoming_spool *spool, struct view piece);
+    /* The message was refused, its client left, or nobody took the spool from its request. It is the
+     * user's to free, and nobody else knows it any more. */
+    void (*drop)(struct incoming_spool *spool);
+    struct connection *connection; /* NULL: nothing more comes */
+    struct event *pause;
+    bool full;
+};
+void incoming_spool_resume(struct incoming_spool *spool);
+/* Refuses the message whose body is still coming: GUARD_STORAGE_FULL, GUARD_STORAGE_FAILED. */
+void incoming_spool_refuse(struct incoming_spool *spool, enum guard_reason reason);
+
 struct incoming_handlers {
     /* A whole request. Owned by the user until answered. */
     void (*on_request)(struct incoming_request *request, void *context);
@@ -83,6 +104,10 @@ struct incoming_handlers {
      * from somebody who may send it; or to GUARD_BUSY: it would be taken at another time. */
     uint64_t (*body_limit)(const struct incoming_head *head, enum guard_reason *over,
                            void *context);
+    /* Right behind body_limit, when that lets the body come: what takes it; NULL: it is collected in
+     * memory. With `*over` set the request is refused (BUSY, STORAGE_FULL …). May be NULL. */
+    struct incoming_spool *(*spool)(const struct incoming_head *head, enum guard_reason *over,
+                                    void *context);
     /* Writes the answer body for a refusal (a problem document); may be NULL: a short JSON problem
      * is made. */
     void (*refusal_body)(const struct incoming_refusal *refusal, struct buffer *body,
@@ -131,7 +156,9 @@ struct view incoming_target(
     const struct incoming_request *request); /* origin-form as sent: "/a%20b?x=1" or "*" */
 struct view incoming_host(const struct incoming_request *request); /* Host as sent */
 bool incoming_is_http_1_0(const struct incoming_request *request);
-struct view incoming_body(struct incoming_request *request);               /* contiguous */
+struct view incoming_body(struct incoming_request *request); /* contiguous */
+/* The body, when it was spooled: the user's from now on. NULL: it was not, or was taken before. */
+struct incoming_spool *incoming_take_spool(struct incoming_request *request);
 struct view incoming_peer_address(const struct incoming_request *request); /* "203.0.113.7" */
 uint16_t incoming_peer_port(const struct incoming_request *request);
 uint16_t incoming_local_port(const struct incoming_request *request);

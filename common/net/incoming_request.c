@@ -2,6 +2,7 @@
 #include "common/net/incoming_request.h"
 
 #include "common/base/clock.h"
+#include "common/net/spool.h"
 #include "common/net/tls.h"
 
 #include <event2/buffer.h>
@@ -82,6 +83,7 @@ struct incoming_request *incoming_request_new(struct incoming_request_set *set,
     request->connection = connection;
     request->guard = connection->guard;
     request->body = body;
+    request->spool = spool_hand_over(connection);
     request->started_us = connection->started_us;
     request->received_us = clock_monotonic_us();
     request->peer_port = connection->peer_port;
@@ -116,6 +118,7 @@ void incoming_request_free(struct incoming_request *request)
     }
     if (request->body)
         evbuffer_free(request->body);
+    spool_drop(request->spool);
     free(request);
 }
 
@@ -193,6 +196,14 @@ struct view incoming_body(struct incoming_request *request)
     if (length == 0)
         return VIEW("");
     return view_from(evbuffer_pullup(request->body, -1), length);
+}
+
+struct incoming_spool *incoming_take_spool(struct incoming_request *request)
+{
+    struct incoming_spool *spool = request->spool;
+
+    request->spool = NULL;
+    return spool;
 }
 
 struct view incoming_peer_address(const struct incoming_request *request)

@@ -31,6 +31,7 @@ struct incoming_request {
     struct evhttp_request *evhttp; /* NULL once evhttp has freed it */
     struct guard *guard;           /* the connection's; the request's own once it is gone */
     struct evbuffer *body;         /* NULL without one */
+    struct incoming_spool *spool;  /* the body when it was spooled and is not taken yet */
     size_t held;                   /* of the body or the answer, as the budget knows */
     uint64_t started_us, received_us;
     char peer_address[LISTENER_ADDRESS_SIZE];

@@ -68,8 +68,12 @@ struct outgoing_request {
                            puts it together again, at 80 instructions a byte); NULL: the URL's */
     const struct incoming_header *headers; /* copied. Host is made from the URL unless given */
     size_t header_count;
-    struct view body;        /* by reference: must live until the call is over */
-    bool has_body;           /* false: no body and no Content-Length (GET, DELETE, HEAD) */
+    struct view body; /* by reference: must live until the call is over */
+    bool has_body;    /* false: no body and no Content-Length (GET, DELETE, HEAD) */
+    /* When set, the body is made as it goes out: `body_length` bytes in all. Up to `room` of them from
+     * `offset` on, which only rises; 0: they cannot be had, the call ends as BROKEN. */
+    size_t (*read_body)(uint64_t offset, char *out, size_t room, void *context);
+    uint64_t body_length;
     int64_t deadline_ms;     /* the whole call from now; 0: none */
     size_t max_answer_bytes; /* ceiling of the collected body */
     bool fresh_connection;   /* no kept connection: for the second try after a stale one */

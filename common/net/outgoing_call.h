@@ -33,6 +33,7 @@ struct outgoing_call {
     struct outgoing_request request; /* its headers are copied into the lines */
     struct socket_user user;
     bool too_big, paused, sent; /* sent: a connection was there, the request went out on it */
+    uint64_t body_read;         /* of a body that is made as it goes out */
     struct answer_head head;
     struct buffer body;
     size_t held; /* of it, as the budget knows */

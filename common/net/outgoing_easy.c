@@ -45,6 +45,25 @@ static int on_about_to_send(void *context, char *peer, char *local, int peer_por
     return CURL_PREREQFUNC_OK;
 }
 
+/* The next bytes of a body that is made as it goes out. */
+static size_t on_read(char *out, size_t size, size_t count, void *context)
+{
+    struct outgoing_call *call = context;
+    uint64_t left = call->request.body_length - call->body_read;
+    size_t room = size * count, got = 0;
+
+    if (left == 0)
+        return 0;
+    if (call->outgoing->dying || call->state != CALL_RUNNING)
+        return CURL_READFUNC_ABORT;
+    if (room > left)
+        room = (size_t)left;
+    got = call->request.read_body(call->body_read, out, room, call->request.context);
+    REQUIRE(got <= room);
+    call->body_read += got;
+    return got ? got : CURL_READFUNC_ABORT;
+}
+
 static size_t on_head_line(char *data, size_t size, size_t count, void *context)
 {
     struct outgoing_call *call = context;
@@ -137,13 +156,18 @@ static CURL *easy_make(struct outgoing *outgoing)
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_about_to_send);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head_line);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
     return easy;
 }
 
 static void easy_method(CURL *easy, const struct outgoing_request *request)
 {
     curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
-    if (request->has_body) {
+    if (request->read_body) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
+    } else if (request->has_body) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.length);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.data ? request->body.data : "");
@@ -170,6 +194,7 @@ static void easy_prepare(CURL *easy, struct outgoing_call *call)
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_READDATA, call);
 }
 
 bool outgoing_dress(struct outgoing_call *call)

@@ -43,6 +43,8 @@ void refusal_compose(struct connection *connection, struct buffer *head, struct 
         headers[count++] = (struct incoming_header){VIEW("WWW-Authenticate"), VIEW("Bearer")};
     if (reason == GUARD_BUSY)
         headers[count++] = (struct incoming_header){VIEW("Retry-After"), VIEW("1")};
+    if (reason == GUARD_STORAGE_FULL)
+        headers[count++] = (struct incoming_header){VIEW("Retry-After"), VIEW("30")};
     buffer_init(head, HEAD_MAX_BYTES);
     buffer_init(body, PROBLEM_MAX_BYTES);
     headers[count] = set->hooks.refuse(connection, request_id, own_id, body, set->context);

@@ -16,6 +16,12 @@
 
 #include <cmocka.h>
 
+struct test_spool {
+    struct incoming_spool spool;
+    struct server *server;
+    struct buffer bytes;
+};
+
 /* What the server under test did and saw. */
 struct server {
     struct event_base *base;
@@ -27,6 +33,10 @@ struct server {
     char method[64], target[256];
     uint64_t body_limit;
     bool wants_token;
+    struct test_spool *spool; /* the one under way */
+    bool spools, spool_is_narrow;
+    enum guard_reason spool_over;
+    unsigned dropped;
     struct buffer chunk;
     size_t stream_left, most_unsent;
 };
@@ -63,6 +73,55 @@ static void stream_on(void *context)
     }
 }
 
+static bool take_piece(struct incoming_spool *base, struct view piece)
+{
+    struct test_spool *spool = (struct test_spool *)base;
+
+    buffer_append_view(&spool->bytes, piece);
+    return !spool->server->spool_is_narrow;
+}
+
+static void drop_spool(struct incoming_spool *base)
+{
+    struct test_spool *spool = (struct test_spool *)base;
+
+    spool->server->dropped++;
+    spool->server->spool = NULL;
+    buffer_release(&spool->bytes);
+    free(spool);
+}
+
+static struct incoming_spool *make_spool(const struct incoming_head *head, enum guard_reason *over,
+                                         void *context)
+{
+    struct server *server = context;
+    struct test_spool *spool;
+
+    assert_true(head->content_length > 0);
+    *over = server->spool_over;
+    if (!server->spools || server->spool_over)
+        return NULL;
+    spool = calloc(1, sizeof(*spool));
+    spool->spool = (struct incoming_spool){.take = take_piece, .drop = drop_spool};
+    spool->server = server;
+    buffer_init(&spool->bytes, 64 << 20);
+    server->spool = spool;
+    return &spool->spool;
+}
+
+/* Tells what was spooled as if it had been collected. */
+static void echo_spooled(struct incoming_request *request)
+{
+    struct incoming_spool *base = incoming_take_spool(request);
+    struct test_spool *spool = (struct test_spool *)base;
+    struct incoming_header type = {VIEW("Content-Type"), VIEW("application/x-echo")};
+
+    assert_int_equal(incoming_body(request).length, 0);
+    assert_null(incoming_take_spool(request));
+    incoming_reply(request, 200, &type, 1, buffer_view(&spool->bytes), NULL, NULL);
+    base->drop(base);
+}
+
 static void echo(struct server *server, struct incoming_request *request)
 {
     struct view body = incoming_body(request);
@@ -94,6 +153,8 @@ static void on_request(struct incoming_request *request, void *context)
     } else if (view_equal(target, VIEW("/last"))) {
         incoming_close_after(request);
         incoming_reply(request, 200, NULL, 0, VIEW("last"), NULL, NULL);
+    } else if (server->spool && !view_equal(target, VIEW("/ignore"))) {
+        echo_spooled(request);
     } else {
         echo(server, request);
     }
@@ -122,8 +183,10 @@ static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *
 
 static void start(struct server *server)
 {
-    struct incoming_handlers handlers = {
-        .on_request = on_request, .on_refused = on_refused, .body_limit = body_limit};
+    struct incoming_handlers handlers = {.on_request = on_request,
+                                         .on_refused = on_refused,
+                                         .body_limit = body_limit,
+                                         .spool = make_spool};
     struct buffer problem;
 
     buffer_init(&problem, 1000);
@@ -367,6 +430,117 @@ static void big_bodies_go_both_ways(void **state)
     }
     wire_close(&wire);
     free(body);
+}
+
+static void a_spooled_body_comes_in_pieces_and_whole(void **state)
+{
+    struct server *server = *state;
+    struct wire wire;
+    static const char two[] = "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                              "3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
+                              "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+                              "GET /c HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    server->spools = true;
+    for (size_t step = 1; step <= sizeof(two); step = step < 7 ? step + 1 : step * 5) {
+        unsigned before = server->requests;
+
+        dial(server, &wire);
+        for (size_t at = 0; at < sizeof(two) - 1; at += step) {
+            size_t left = sizeof(two) - 1 - at;
+
+            wire_send(&wire, view_from(two + at, left < step ? left : step));
+            wire_turn(&wire);
+        }
+        wire_until(&wire, "abc0123456789abcdef");
+        wire_until(&wire, "\r\n\r\nhello");
+        while (server->requests < before + 3)
+            wire_turn(&wire);
+        assert_string_equal(server->target, "/c");
+        wire_close(&wire);
+    }
+    assert_int_equal(server->refusals, 0);
+    assert_int_equal(incoming_disagreements(server->incoming), 0);
+    dial(server, &wire); /* nobody asks for it: it goes with its request */
+    server->dropped = 0;
+    wire_send_text(&wire, "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
+                          "Expect: 100-continue\r\n\r\n");
+    wire_until(&wire, "HTTP/1.1 100 Continue\r\n\r\n");
+    wire_send_text(&wire, "abc");
+    wire_until(&wire, "HTTP/1.1 200 ");
+    while (server->dropped != 1)
+        wire_turn(&wire);
+    wire_close(&wire);
+}
+
+static void a_client_waits_while_the_spool_is_full(void **state)
+{
+    struct server *server = *state;
+    size_t length = 8 << 20, sent = 0;
+    char *body = malloc(length);
+    struct wire wire;
+
+    memset(body, 'x', length);
+    server->limits.guard.max_body_bytes = length;
+    server->spools = server->spool_is_narrow = true;
+    restart(server);
+    dial(server, &wire);
+    wire_send_text(&wire, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 8388608\r\n\r\n");
+    for (int i = 0; i < 200; i++) {
+        ssize_t wrote = send(wire.fd, body, length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        sent += wrote > 0 ? (size_t)wrote : 0;
+        wire_turn(&wire);
+    }
+    assert_non_null(server->spool);
+    assert_true(server->spool->bytes.length > 0 && server->spool->bytes.length <= 600 * 1024);
+    assert_true(sent < length);
+    server->spool_is_narrow = false;
+    incoming_spool_resume(&server->spool->spool);
+    while (sent < length) {
+        ssize_t wrote = send(wire.fd, body, length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        sent += wrote > 0 ? (size_t)wrote : 0;
+        wire_turn(&wire);
+    }
+    wire_until(&wire, "Content-Length: 8388608\r\n");
+    wire_close(&wire);
+    free(body);
+}
+
+static void a_spool_is_dropped_with_its_client_and_can_refuse(void **state)
+{
+    struct server *server = *state;
+    struct wire wire;
+
+    server->spools = true;
+    dial(server, &wire);
+    wire_send_text(&wire, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    while (!server->spool)
+        wire_turn(&wire);
+    wire_close(&wire);
+    while (server->dropped != 1)
+        event_base_loop(server->base, EVLOOP_ONCE);
+    wire_clear(&wire);
+    dial(server, &wire);
+    wire_send_text(&wire, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    while (!server->spool)
+        wire_turn(&wire);
+    incoming_spool_refuse(&server->spool->spool, GUARD_STORAGE_FULL);
+    wire_until_end(&wire);
+    assert_true(wire_has(&wire, "HTTP/1.1 507 "));
+    wire_close(&wire);
+    while (server->dropped != 2)
+        event_base_loop(server->base, EVLOOP_ONCE);
+    wire_clear(&wire);
+    server->spool_over = GUARD_BUSY;
+    dial(server, &wire);
+    wire_send_text(&wire, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n"
+                          "Expect: 100-continue\r\n\r\n");
+    wire_until_end(&wire);
+    assert_true(wire_has(&wire, "HTTP/1.1 503 ") && wire_has(&wire, "Retry-After: "));
+    assert_false(wire_has(&wire, "100 Continue"));
+    wire_close(&wire);
 }
 
 static void a_client_that_waits_is_told_to_go_on(void **state)
@@ -1193,6 +1367,9 @@ int main(void)
         TEST(no_body_goes_out_for_head_and_204),
         TEST(a_head_request_may_be_answered_by_a_stream),
         TEST(big_bodies_go_both_ways),
+        TEST(a_spooled_body_comes_in_pieces_and_whole),
+        TEST(a_client_waits_while_the_spool_is_full),
+        TEST(a_spool_is_dropped_with_its_client_and_can_refuse),
         TEST(a_client_that_waits_is_told_to_go_on),
         TEST(a_large_body_without_a_token_is_told_that_one_is_needed),
         TEST(what_is_held_of_a_body_is_counted_until_its_answer_is_written),

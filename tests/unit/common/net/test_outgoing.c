@@ -488,6 +488,59 @@ static void methods_without_a_body_send_none(void **state)
     world_free(world);
 }
 
+static uint64_t read_so_far;
+
+static size_t read_made_body(uint64_t offset, char *out, size_t room, void *context)
+{
+    static const size_t most = 70001;
+    size_t got = room < most ? room : most;
+
+    (void)context;
+    assert_int_equal(offset, read_so_far);
+    for (size_t i = 0; i < got; i++)
+        out[i] = (char)(offset + i);
+    read_so_far += got;
+    return got;
+}
+
+static size_t read_broken_body(uint64_t offset, char *out, size_t room, void *context)
+{
+    (void)context;
+    memset(out, 'x', room < 1000 ? room : 1000);
+    return offset < 5000 ? (room < 1000 ? room : 1000) : 0;
+}
+
+static void a_body_can_be_made_as_it_goes_out(void **state)
+{
+    struct world *world = world_new(answer_all);
+    struct outgoing_request request = request_to(world);
+
+    (void)state;
+    request.body = (struct view){0};
+    request.read_body = read_made_body;
+    request.body_length = 3000000;
+    for (int i = 1; i <= 2; i++) { /* the second on a kept connection and handle */
+        read_so_far = 0;
+        outgoing_send(world->outgoing, &request);
+        run_until_done(world, i);
+        assert_int_equal(world->result.error, ERROR_NONE);
+        assert_int_equal(world->result.status, 200);
+        assert_int_equal(read_so_far, 3000000);
+        assert_int_equal(world->peer.last_body_length, 3000000);
+        assert_non_null(strstr(world->peer.last_head, "\r\nContent-Length: 3000000\r\n"));
+        assert_null(strcasestr(world->peer.last_head, "Transfer-Encoding"));
+        assert_null(strcasestr(world->peer.last_head, "Expect"));
+    }
+    send_and_wait(world); /* and an ordinary one behind them */
+    assert_int_equal(world->result.status, 200);
+    assert_int_equal(world->peer.last_body_length, 7);
+    request.read_body = read_broken_body;
+    outgoing_send(world->outgoing, &request);
+    run_until_done(world, 4);
+    assert_int_equal(world->result.error, ERROR_BROKEN);
+    world_free(world);
+}
+
 static void a_connection_closed_between_requests_is_replaced_without_an_error(void **state)
 {
     struct world *world = world_new(answer_then_close_in_order);
@@ -968,6 +1021,7 @@ int main(void)
         cmocka_unit_test(the_last_header_of_a_name_is_found_in_any_case),
         cmocka_unit_test(a_kept_connection_is_used_again),
         cmocka_unit_test(methods_without_a_body_send_none),
+        cmocka_unit_test(a_body_can_be_made_as_it_goes_out),
         cmocka_unit_test(a_connection_closed_between_requests_is_replaced_without_an_error),
         cmocka_unit_test(a_stale_connection_gives_not_sent_and_no_second_request),
         cmocka_unit_test(a_connection_that_was_just_reset_proves_nothing),
