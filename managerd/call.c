@@ -9,6 +9,7 @@
 #include "managerd/authorize.h"
 #include "managerd/respond.h"
 #include "managerd/tokens.h"
+#include "managerd/upload.h"
 #include "managerd/validate.h"
 
 #include <event2/event.h>
@@ -50,6 +51,8 @@ static void call_free(struct call *call)
     if (call->free_data)
         call->free_data(call->data);
     json_free(call->body);
+    body_cuts_release(&call->cuts);
+    upload_free(call->upload);
     json_free(call->operation);
     json_free(call->result);
     free(call->allow);

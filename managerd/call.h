@@ -12,7 +12,9 @@
 #define MANAGERD_CALL_H
 
 #include "common/net/incoming.h"
+#include "managerd/body_cut.h"
 #include "managerd/endpoint.h"
+#include "managerd/packages.h"
 #include "managerd/problem.h"
 #include "managerd/records.h"
 #include "managerd/server.h"
@@ -42,8 +44,10 @@ struct call {
     char *allow; /* for 405 and OPTIONS */
 
     /* validate */
-    struct view package; /* an application/zip body; empty: none */
-    struct json *body;   /* the JSON body; NULL: none */
+    struct view package;   /* an application/zip body; empty: none */
+    struct upload *upload; /* a large body, in a file; NULL: none */
+    struct body_cuts cuts; /* the packages that lie in that as base64, and not in: */
+    struct json *body;     /* the JSON body; NULL: none */
     struct faults faults;
     char idempotency_key[65]; /* hash of caller and key; empty: none */
     char fingerprint[65];     /* of the request */
@@ -114,6 +118,9 @@ enum progress call_wait_operation(struct call *call);
 
 /* What handlers read. */
 struct view call_app(const struct call *call); /* the path's {name}, checked */
+/* Where the package lies that the body is (an application/zip), or that this string of it holds. */
+struct package_source call_package(const struct call *call);
+struct package_source call_package_in(const struct call *call, struct view base64);
 /* The app's record; false: answered with 404. */
 bool call_read_app(struct call *call, struct record *app);
 /* True: it is being deleted, which nothing shall change any more; 409 is set. */

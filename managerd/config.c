@@ -45,6 +45,12 @@ static const struct option_row rows[] = {
      "ARN of the role that new functions run with."},
     {"max-package-bytes", OPTION_BYTES, FIELD(max_package_bytes), "64M", 1024, 1 << 30, false, NULL,
      NULL, "Largest package."},
+    {"max-uploads", OPTION_INTEGER, FIELD(max_uploads), "32", 1, 1000, false, NULL, NULL,
+     "Packages that are uploaded at once; more: 503."},
+    {"max-upload-bytes", OPTION_BYTES, FIELD(max_upload_bytes), "4G", 1 << 20, INT64_MAX / 4, false,
+     NULL, NULL, "Disk that these may take together while they come; more: 503."},
+    {"upload-free-bytes", OPTION_BYTES, FIELD(upload_free_bytes), "64M", 0, INT64_MAX / 4, false,
+     NULL, NULL, "Disk that uploads leave free; when they would not: 507."},
     {"secret-key-file", OPTION_STRING, FIELD(secret_key_file), NULL, 0, 0, false, NULL, NULL,
      "File with 64 hex digits: the key for environment variables at rest, on a second line perhaps "
      "the one "

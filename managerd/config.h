@@ -23,6 +23,9 @@ struct config {
     char *function_prefix;
     char *role; /* NULL: none */
     int64_t max_package_bytes;
+    int64_t max_uploads;
+    int64_t max_upload_bytes; /* of disk, of all of them together */
+    int64_t upload_free_bytes;
     char *secret_key_file;
     int64_t drain_ms; /* -1: the longest deadline */
     int64_t max_operations;

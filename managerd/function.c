@@ -135,17 +135,23 @@ static void on_code_changed(struct operation *operation, const struct lambda_ans
         operation_step_refused(operation, answer, "The function's code could not be set");
 }
 
-static void on_create_body(enum error error, struct buffer *body, void *context)
+static bool may_send(struct operation *operation, enum error error, struct lambda_stream *body)
 {
-    struct operation *operation = context;
-    if (operation_stopped(operation))
-        return;
-    if (error) {
+    bool stopped = operation_stopped(operation);
+    if (stopped && !error)
+        body->free(body);
+    else if (!stopped && error)
         operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
                                "The stored package cannot be read: %s.", error_text(error));
+    return !stopped && !error;
+}
+
+static void on_create_body(enum error error, struct lambda_stream *body, void *context)
+{
+    struct operation *operation = context;
+    if (!may_send(operation, error, body))
         return;
-    }
-    struct lambda_request request = {.operation = LAMBDA_CREATE_FUNCTION, .body = body};
+    struct lambda_request request = {.operation = LAMBDA_CREATE_FUNCTION, .stream = body};
     operation_send(operation, &request, on_code_changed);
 }
 
@@ -179,27 +185,24 @@ static void create_function(struct operation *operation, const struct wanted *wa
     struct view before = arena_copy(&operation->arena, buffer_view(&head));
     struct view sha256 =
         arena_copy(&operation->arena, text_of(json_get(wanted->version.json, "package"), "sha256"));
-    packages_encode(operation->environment->packages, sha256, before, VIEW("\"}}"), on_create_body,
-                    operation);
+    packages_body(operation->environment->packages, sha256, before, VIEW("\"}}"), on_create_body,
+                  operation);
     json_free(variables);
     buffer_release(&head);
 }
 
-static void on_code_body(enum error error, struct buffer *body, void *context)
+static void on_code_body(enum error error, struct lambda_stream *body, void *context)
 {
     struct operation *operation = context;
     struct wanted wanted = {0};
-    if (operation_stopped(operation))
+    if (!may_send(operation, error, body))
         return;
-    if (error) {
-        operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
-                               "The stored package cannot be read: %s.", error_text(error));
+    if (!read_wanted(operation, &wanted)) {
+        body->free(body);
         return;
     }
-    if (!read_wanted(operation, &wanted))
-        return;
     struct lambda_request request = {
-        .operation = LAMBDA_UPDATE_CODE, .function = wanted.function, .body = body};
+        .operation = LAMBDA_UPDATE_CODE, .function = wanted.function, .stream = body};
     operation_send(operation, &request, on_code_changed);
     record_release(&wanted.version);
 }
@@ -210,8 +213,8 @@ static void update_code(struct operation *operation, const struct wanted *wanted
                                VIEW_FORMAT(text_of(wanted->version.json, "architecture")));
     struct view sha256 =
         arena_copy(&operation->arena, text_of(json_get(wanted->version.json, "package"), "sha256"));
-    packages_encode(operation->environment->packages, sha256, VIEW("{\"ZipFile\":\""),
-                    view_of(after), on_code_body, operation);
+    packages_body(operation->environment->packages, sha256, VIEW("{\"ZipFile\":\""), view_of(after),
+                  on_code_body, operation);
 }
 
 static void on_broken_deleted(struct operation *operation, const struct lambda_answer *answer)

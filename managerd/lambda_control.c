@@ -20,6 +20,7 @@
 #define DEFAULT_DEADLINE 60000
 #define MAX_ANSWER_BYTES (8u << 20)
 #define MAX_HINT_MS      86400000
+#define CONTENT_HASH     "X-Amz-Content-Sha256"
 
 static const struct {
     const char *name, *method, *path_end;
@@ -57,6 +58,7 @@ struct lambda_call {
     char *url;
     char *body;
     size_t body_length;
+    struct lambda_stream *stream; /* NULL: the body is it */
     int64_t deadline_ms;
     bool once;
     bool (*on_bytes)(struct view bytes, void *context);
@@ -195,6 +197,8 @@ static void call_free(struct lambda_call *call)
     free(call->query);
     free(call->url);
     free(call->body);
+    if (call->stream)
+        call->stream->free(call->stream);
     free(call);
 }
 
@@ -384,6 +388,12 @@ static void on_answer(const struct outgoing_result *result, void *context)
     json_free(json);
 }
 
+static size_t on_read(uint64_t offset, char *out, size_t room, void *context)
+{
+    struct lambda_call *call = context;
+    return call->stream->read(call->stream, offset, out, room);
+}
+
 static void send_signed(struct lambda_call *call, const struct sigv4_signature *signature,
                         bool has_body)
 {
@@ -396,6 +406,9 @@ static void send_signed(struct lambda_call *call, const struct sigv4_signature *
             (struct incoming_header){VIEW("X-Amz-Security-Token"), signature->session_token};
     if (has_body)
         headers[count++] = (struct incoming_header){VIEW("Content-Type"), VIEW("application/json")};
+    if (call->stream)
+        headers[count++] =
+            (struct incoming_header){VIEW(CONTENT_HASH), view_of(call->stream->sha256)};
     struct outgoing_request request = {
         .method = operations[call->operation].method,
         .url = call->url,
@@ -403,6 +416,8 @@ static void send_signed(struct lambda_call *call, const struct sigv4_signature *
         .header_count = count,
         .body = view_from(call->body, call->body_length),
         .has_body = has_body,
+        .read_body = call->stream ? on_read : NULL,
+        .body_length = call->stream ? call->stream->length : 0,
         .deadline_ms = call->deadline_ms,
         .max_answer_bytes = MAX_ANSWER_BYTES,
         .on_done = on_answer,
@@ -431,14 +446,18 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
     arena_init(&arena, 1u << 20);
     bool has_body = strcmp(operations[call->operation].method, "GET") != 0 &&
                     strcmp(operations[call->operation].method, "DELETE") != 0;
-    struct sigv4_header type = {VIEW("content-type"), VIEW("application/json")};
+    struct sigv4_header headers[2] = {{VIEW("content-type"), VIEW("application/json")}};
+    if (call->stream)
+        headers[1] = (struct sigv4_header){VIEW(CONTENT_HASH), view_of(call->stream->sha256)};
     struct sigv4_request request = {
         .method = view_of(operations[call->operation].method),
         .path = view_of(call->path),
         .query = view_of(call->query),
         .host = control->endpoint.host,
-        .headers = &type,
-        .header_count = has_body ? 1 : 0,
+        .headers = headers,
+        .header_count = call->stream ? 2
+                        : has_body   ? 1
+                                     : 0,
         .body = view_from(call->body, call->body_length),
         .region = control->endpoint.region,
         .service = VIEW("lambda"),
@@ -504,6 +523,7 @@ struct lambda_call *lambda_send(struct lambda_control *control,
     call->context = context;
     if (request->body)
         call->body = buffer_take(request->body, &call->body_length);
+    call->stream = request->stream;
     make_target(call, request);
     call->timer = evtimer_new(control->base, on_timer, call);
     REQUIRE(call->timer);

@@ -59,13 +59,24 @@ struct lambda_answer {
     struct view code, message, request_id;
 };
 
+/* A body that is made while it goes out, since it is too large to lie in memory. Embedded by who makes
+ * it. */
+struct lambda_stream {
+    uint64_t length;
+    char sha256[65]; /* of all of it; hex */
+    /* Up to `room` bytes from `offset`, which is below the length; 0: it cannot be read. */
+    size_t (*read)(struct lambda_stream *stream, uint64_t offset, char *out, size_t room);
+    void (*free)(struct lambda_stream *stream);
+};
+
 struct lambda_request {
     enum lambda_operation operation;
-    struct view function;  /* not looked at for LAMBDA_CREATE_FUNCTION */
-    struct view qualifier; /* empty: none */
-    struct buffer *body;   /* its bytes are taken; NULL: none */
-    int64_t deadline_ms;   /* of one attempt; 0: 60 s */
-    bool once;             /* no further attempts */
+    struct view function;         /* not looked at for LAMBDA_CREATE_FUNCTION */
+    struct view qualifier;        /* empty: none */
+    struct buffer *body;          /* its bytes are taken; NULL: none */
+    struct lambda_stream *stream; /* instead of a body; taken; NULL: none */
+    int64_t deadline_ms;          /* of one attempt; 0: 60 s */
+    bool once;                    /* no further attempts */
     /* LAMBDA_INVOKE_STREAM: gets the answer's bytes as they come; `answer.body` is empty. False: it
      * has enough, the call ends well. No further attempt is made once bytes came. */
     bool (*on_bytes)(struct view bytes, void *context);

@@ -13,6 +13,7 @@
 #include "managerd/publish.h"
 #include "managerd/quota.h"
 #include "managerd/server.h"
+#include "managerd/upload.h"
 
 static const double bounds[METRICS_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                0.1,   0.25,   0.5,   1,    5,     30};
@@ -219,6 +220,22 @@ static void write_tls(const struct server *server, struct buffer *out)
         tls_each_certificate(tls, write_end, out);
 }
 
+static void write_uploads(const struct server *server, struct buffer *out)
+{
+    struct uploads_figures figures;
+    uploads_count(server->uploads, &figures);
+    gauge(out, "managerd_uploads_running", "gauge", "Packages on their way, or being checked.",
+          figures.running);
+    gauge(out, "managerd_upload_bytes", "gauge", "Bytes of disk that these may take.",
+          figures.bytes);
+    gauge(out, "managerd_uploads_total", "counter", "Large bodies that were let in.",
+          figures.begun);
+    gauge(out, "managerd_uploads_refused_total", "counter",
+          "Those that were not, for too many others or too little disk.", figures.refused);
+    gauge(out, "managerd_uploads_failed_total", "counter", "Those that could not be written.",
+          figures.failed);
+}
+
 void metrics_write(const struct server *server, struct buffer *out)
 {
     struct exposition_label release = {"release", view_of(RELEASE_VERSION)};
@@ -239,6 +256,7 @@ void metrics_write(const struct server *server, struct buffer *out)
     gauge(out, "managerd_connections", "gauge", "Connections open.",
           incoming_connections(server->incoming));
     write_audit(server, out);
+    write_uploads(server, out);
     gauge(out, "managerd_state_commits_total", "counter", "Commits to state.",
           state_commits(server->state));
     gauge(out, "managerd_state_used_bytes", "gauge", "Bytes of state in use.",

@@ -5,13 +5,19 @@
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
 #include "common/base/file.h"
+#include "managerd/body_cut.h"
+#include "managerd/growing_file.h"
 #include "managerd/jobs.h"
+#include "managerd/package_body.h"
 #include "managerd/state.h"
+#include "managerd/upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define TEXT_PIECE_BYTES ((size_t)256 * 1024)
 
 struct pin {
     char sha256[65];
@@ -57,60 +63,119 @@ void packages_free(struct packages *packages)
 
 struct store_job {
     struct packages *packages;
-    struct view archive;
-    bool base64;
+    struct package_source source;
     struct package_stored stored;
     struct buffer problem;
     void (*on_done)(const struct package_stored *stored, void *context);
     void *context;
 };
 
-static enum error store_checked(struct store_job *job, struct view zip)
+/* An archive with its hash, wherever it lies. */
+struct archive {
+    struct view bytes;
+    const char *sha256;
+    struct growing_file *file; /* it lies in this one */
+    struct upload *upload;     /* … or was uploaded */
+};
+
+static enum error write_archive(const struct archive *archive, const char *path)
+{
+    if (file_exists(path))
+        return ERROR_NONE;
+    if (archive->upload)
+        return upload_keep(archive->upload, path);
+    if (archive->file)
+        return growing_file_keep(archive->file, path);
+    return file_write(path, archive->bytes, 0600);
+}
+
+static enum error store_checked(struct store_job *job, const struct archive *archive)
 {
     struct archive_summary summary;
-    uint8_t digest[SHA256_BYTES];
     char path[4096];
-    if (zip.length == 0) {
+    if (archive->bytes.length == 0) {
         buffer_append_string(&job->problem, "The archive is empty.");
         return ERROR_INVALID;
     }
-    enum error error = archive_check(zip, NULL, &summary, &job->problem);
+    if (archive->bytes.length > job->packages->max_bytes)
+        return ERROR_TOO_BIG;
+    enum error error = archive_check(archive->bytes, NULL, &summary, &job->problem);
     if (error)
         return error;
-    sha256(zip, digest);
-    hex_write(job->stored.sha256, digest, sizeof digest);
-    job->stored.bytes = zip.length;
+    memcpy(job->stored.sha256, archive->sha256, sizeof job->stored.sha256);
+    job->stored.bytes = archive->bytes.length;
     path_of(job->packages, view_of(job->stored.sha256), path);
-    if (file_exists(path))
-        return ERROR_NONE;
-    error = file_write(path, zip, 0600);
+    error = write_archive(archive, path);
     if (error)
         buffer_append_format(&job->problem, "The package cannot be stored: %s.", error_text(error));
+    return error;
+}
+
+static enum error store_bytes(struct store_job *job)
+{
+    char hash[65] = "";
+    uint8_t digest[SHA256_BYTES];
+    sha256(job->source.bytes, digest);
+    hex_write(hash, digest, sizeof digest);
+    struct archive archive = {.bytes = job->source.bytes, .sha256 = hash};
+    return store_checked(job, &archive);
+}
+
+static enum error store_upload(struct store_job *job)
+{
+    struct archive archive = {.bytes = upload_bytes(job->source.upload),
+                              .sha256 = upload_sha256(job->source.upload),
+                              .upload = job->source.upload};
+    return store_checked(job, &archive);
+}
+
+/* From where it lies into a file, a piece at a time. */
+static enum error decode(struct store_job *job, struct growing_file *file)
+{
+    struct view text = job->source.bytes;
+    struct buffer piece;
+    enum error error = ERROR_NONE;
+    buffer_init(&piece, TEXT_PIECE_BYTES);
+    while (text.length && !error && !file->error) {
+        buffer_clear(&piece);
+        error = body_cut_decode(&text, TEXT_PIECE_BYTES, &piece);
+        if (!error)
+            growing_file_add(file, buffer_view(&piece));
+        if (file->length > job->packages->max_bytes)
+            error = ERROR_TOO_BIG;
+    }
+    if (error == ERROR_INVALID)
+        buffer_append_string(&job->problem, "The archive is not valid base64.");
+    buffer_release(&piece);
+    return error ? error : growing_file_end(file);
+}
+
+static enum error store_base64(struct store_job *job)
+{
+    struct growing_file file;
+    growing_file_init(&file, job->packages->folder);
+    enum error error = decode(job, &file);
+    if (!error) {
+        struct archive archive = {
+            .bytes = growing_file_bytes(&file), .sha256 = file.sha256, .file = &file};
+        error = store_checked(job, &archive);
+    }
+    growing_file_release(&file);
     return error;
 }
 
 static void run_store(void *context)
 {
     struct store_job *job = context;
-    struct buffer decoded;
-    buffer_init(&decoded, job->packages->max_bytes + 4);
-    struct view zip = job->archive;
-    enum error error = ERROR_NONE;
-    if (job->base64) {
-        error = base64_decode(&decoded, job->archive);
-        zip = buffer_view(&decoded);
-        if (error == ERROR_INVALID)
-            buffer_append_string(&job->problem, "The archive is not valid base64.");
-    }
-    if (!error && zip.length > job->packages->max_bytes)
-        error = ERROR_TOO_BIG;
-    if (error == ERROR_TOO_BIG)
+    enum error error;
+    if (job->source.base64)
+        error = store_base64(job);
+    else
+        error = job->source.upload ? store_upload(job) : store_bytes(job);
+    if (error == ERROR_TOO_BIG && job->problem.length == 0)
         buffer_append_format(&job->problem, "Packages may have at most %llu bytes.",
                              (unsigned long long)job->packages->max_bytes);
-    if (!error)
-        error = store_checked(job, zip);
     job->stored.error = error;
-    buffer_release(&decoded);
 }
 
 static void pin(struct packages *packages, const char *sha256_hex)
@@ -145,15 +210,14 @@ static void on_stored(void *context)
     free(job);
 }
 
-void packages_store(struct packages *packages, struct view archive, bool base64,
+void packages_store(struct packages *packages, const struct package_source *source,
                     void (*on_done)(const struct package_stored *stored, void *context),
                     void *context)
 {
     struct store_job *job = calloc(1, sizeof *job);
     REQUIRE(job);
     job->packages = packages;
-    job->archive = archive;
-    job->base64 = base64;
+    job->source = *source;
     job->on_done = on_done;
     job->context = context;
     buffer_init(&job->problem, 2048);
@@ -161,48 +225,36 @@ void packages_store(struct packages *packages, struct view archive, bool base64,
     jobs_submit(packages->pool, run_store, on_stored, job);
 }
 
-struct encode_job {
+struct body_job {
     struct packages *packages;
     struct view sha256, before, after;
-    struct buffer body;
+    struct lambda_stream *body;
     enum error error;
-    void (*on_done)(enum error error, struct buffer *body, void *context);
+    void (*on_done)(enum error error, struct lambda_stream *body, void *context);
     void *context;
 };
 
-static void run_encode(void *context)
+static void run_body(void *context)
 {
-    struct encode_job *job = context;
-    struct buffer zip;
+    struct body_job *job = context;
     char path[4096];
     path_of(job->packages, job->sha256, path);
-    buffer_init(&zip, job->packages->max_bytes);
-    buffer_init(&job->body, base64_encoded_length(job->packages->max_bytes) + job->before.length +
-                                job->after.length + 16);
-    job->error = file_read(path, &zip);
-    if (!job->error) {
-        buffer_append_view(&job->body, job->before);
-        base64_encode(&job->body, zip.data, zip.length);
-        buffer_append_view(&job->body, job->after);
-        job->error = job->body.error;
-    }
-    buffer_release(&zip);
+    job->error = package_body_open(path, job->before, job->after, &job->body);
 }
 
-static void on_encoded(void *context)
+static void on_body(void *context)
 {
-    struct encode_job *job = context;
-    job->on_done(job->error, &job->body, job->context);
-    buffer_release(&job->body);
+    struct body_job *job = context;
+    job->on_done(job->error, job->body, job->context);
     free(job);
 }
 
-void packages_encode(struct packages *packages, struct view sha256_hex, struct view before,
-                     struct view after,
-                     void (*on_done)(enum error error, struct buffer *body, void *context),
-                     void *context)
+void packages_body(struct packages *packages, struct view sha256_hex, struct view before,
+                   struct view after,
+                   void (*on_done)(enum error error, struct lambda_stream *body, void *context),
+                   void *context)
 {
-    struct encode_job *job = calloc(1, sizeof *job);
+    struct body_job *job = calloc(1, sizeof *job);
     REQUIRE(job);
     job->packages = packages;
     job->sha256 = sha256_hex;
@@ -210,7 +262,7 @@ void packages_encode(struct packages *packages, struct view sha256_hex, struct v
     job->after = after;
     job->on_done = on_done;
     job->context = context;
-    jobs_submit(packages->pool, run_encode, on_encoded, job);
+    jobs_submit(packages->pool, run_body, on_body, job);
 }
 
 /* Hashes that are in use, sorted. A version's record names its package as "sha256":"…". */

@@ -1,7 +1,7 @@
 /*
  * Packages: zip archives on disk, named by their SHA-256, checked before they are believed.
  *
- * Checking, hashing, encoding and writing run in the pool; on_done comes from the loop. What is
+ * Checking, hashing, decoding and writing run in the pool; on_done comes from the loop. What is
  * handed over (views) must live until then.
  */
 #ifndef MANAGERD_PACKAGES_H
@@ -10,8 +10,10 @@
 #include "common/base/bytes.h"
 
 struct jobs;
+struct lambda_stream;
 struct packages;
 struct state;
+struct upload;
 
 struct packages *packages_new(const char *folder, struct jobs *pool, uint64_t max_bytes);
 void packages_free(struct packages *packages);
@@ -22,17 +24,23 @@ struct package_stored {
     char sha256[65];    /* hex */
     uint64_t bytes;
 };
-/* Checks, stores and pins an archive; with `base64` the text is decoded first. */
-void packages_store(struct packages *packages, struct view archive, bool base64,
+/* Where an archive lies; all of it until on_done. */
+struct package_source {
+    struct view bytes; /* the archive, or with `base64` the inside of a JSON string that holds it */
+    bool base64;
+    struct upload *upload; /* without base64: the whole of this is the archive; else NULL */
+};
+/* Checks, stores and pins an archive. It is never copied in memory as a whole. */
+void packages_store(struct packages *packages, const struct package_source *source,
                     void (*on_done)(const struct package_stored *stored, void *context),
                     void *context);
 
-/* Builds before + base64(package) + after, the body of an AWS call. The buffer is the callee's to
- * take; on an error it is empty. */
-void packages_encode(struct packages *packages, struct view sha256, struct view before,
-                     struct view after,
-                     void (*on_done)(enum error error, struct buffer *body, void *context),
-                     void *context);
+/* The body of an AWS call: before + base64(package) + after. Without an error it is the callee's to
+ * send or to free. */
+void packages_body(struct packages *packages, struct view sha256, struct view before,
+                   struct view after,
+                   void (*on_done)(enum error error, struct lambda_stream *body, void *context),
+                   void *context);
 
 /* Removes the packages that no version in state names and that are not pinned; how many. Blocks: it
  * reads all versions. */

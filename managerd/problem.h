@@ -74,6 +74,9 @@
       "parameter the part of the path or query or the header.")                                    \
     X(PACKAGE_INVALID, "package-invalid", 422, "The package cannot be deployed",                   \
       "The archive is empty, unreadable, or holds something that Lambda would refuse.")            \
+    X(DIGEST_MISMATCH, "digest-mismatch", 400, "The body is not the one that was sent",            \
+      "The SHA-256 in Content-Digest or Repr-Digest (RFC 9530) is another one than that of the "   \
+      "body as it came. Send it again.")                                                           \
     X(IDEMPOTENCY_REUSED, "idempotency-key-reused", 422,                                           \
       "The Idempotency-Key belongs to another request",                                            \
       "Use a new key for each new request; a key is remembered for 24 hours.")                     \
@@ -96,6 +99,9 @@
       "reason.")                                                                                   \
     X(TIMEOUT, "timeout", 504, "It took too long",                                                 \
       "The function did not become ready in time. Deploying again continues where this stopped.")  \
+    X(TOO_MANY_UPLOADS, "too-many-uploads", 503, "Too many packages are being uploaded",           \
+      "As many packages are on their way as MANAGERD_MAX_UPLOADS and MANAGERD_MAX_UPLOAD_BYTES "   \
+      "allow. Retry-After says when to try again.")                                                \
     X(STORAGE_FULL, "storage-full", 507, "No space is left",                                       \
       "The disk or the database is full. Free space, then try again.")                             \
     X(STORAGE_FAILED, "storage-failed", 500, "Stored data cannot be read or written",              \

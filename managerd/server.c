@@ -2,7 +2,6 @@
 #include "managerd/server.h"
 
 #include "common/base/clock.h"
-#include "common/base/escape.h"
 #include "common/base/file.h"
 #include "common/net/incoming.h"
 #include "managerd/api_certificate.h"
@@ -11,6 +10,7 @@
 #include "managerd/call.h"
 #include "managerd/certificates.h"
 #include "managerd/cloudwatch.h"
+#include "managerd/intake.h"
 #include "managerd/issuers.h"
 #include "managerd/jobs.h"
 #include "managerd/openapi.h"
@@ -23,6 +23,7 @@
 #include "managerd/secrets.h"
 #include "managerd/state_lmdb.h"
 #include "managerd/tokens.h"
+#include "managerd/upload.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -32,8 +33,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MAX_BODY_BYTES    (1u << 20)
-#define JSON_SLACK_BYTES  (1u << 20)
 #define DRAIN_LOOK_MS     20
 #define DRAIN_LIMIT_LOOKS (10000 / DRAIN_LOOK_MS)
 #define LOOK_S            2
@@ -161,55 +160,6 @@ static void on_refused(const struct incoming_refusal *refusal, void *context)
                   LOG_STRING("requestId", refusal->request_id), LOG_INTEGER("held", held));
 }
 
-static void refusal_body(const struct incoming_refusal *refusal, struct buffer *body, void *context)
-{
-    const struct server *server = context;
-    char detail[128];
-    struct problem problem = {.type = PROBLEM_UNREADABLE, .status = refusal->status};
-    snprintf(detail, sizeof detail, "The message was refused: %s.",
-             guard_reason_name(refusal->reason));
-    problem.detail = detail;
-    if (refusal->reason == GUARD_UNAUTHORIZED) {
-        problem.type = PROBLEM_UNAUTHENTICATED;
-        problem.detail = "Send Authorization: Bearer TOKEN with a token of this installation.";
-    } else if (refusal->reason == GUARD_BODY_TOO_LARGE) {
-        problem.type = PROBLEM_TOO_LARGE;
-        snprintf(detail, sizeof detail,
-                 "Packages may have %lld bytes when the token may deploy, other bodies %u.",
-                 (long long)server->config->max_package_bytes, MAX_BODY_BYTES);
-    }
-    struct json *document = problem_document(&problem, NULL, refusal->request_id);
-    json_print(body, document);
-    json_free(document);
-}
-
-static uint64_t package_limit(const struct server *server)
-{
-    return base64_encoded_length((size_t)server->config->max_package_bytes) + JSON_SLACK_BYTES;
-}
-
-static uint64_t body_limit(const struct incoming_head *head, enum guard_reason *over, void *context)
-{
-    struct server *server = context;
-    struct view path = view_slice(head->target, 0, view_find(head->target, '?'));
-    struct principal principal;
-    tokens_authenticate(server, head->authorization, head->peer_address, &principal);
-    enum role role = principal.role;
-    principal_release(&principal);
-    if (role == ROLE_NONE)
-        *over = GUARD_UNAUTHORIZED;
-    /* Nobody who may not deploy gets to fill our memory with packages. */
-    if (!view_equal(head->method, VIEW("POST")) || role < ROLE_DEPLOYER)
-        return MAX_BODY_BYTES;
-    if (view_equal(path, VIEW("/apps/deploy")))
-        return package_limit(server);
-    if (!view_starts_with(path, VIEW("/v1/apps/")) || !view_ends_with(path, VIEW("/deployments")))
-        return MAX_BODY_BYTES;
-    return view_starts_with(head->content_type, VIEW("application/zip"))
-               ? (uint64_t)server->config->max_package_bytes
-               : package_limit(server);
-}
-
 /* Whoever probes shows no certificate and speaks no TLS: he learns how we are, and nothing else. */
 static void on_probe(struct incoming_request *request, void *context)
 {
@@ -241,9 +191,10 @@ static enum error listen_for_calls(struct server *server, struct buffer *problem
     struct incoming_limits limits = incoming_default_limits;
     struct incoming_handlers handlers = {.on_request = on_request,
                                          .on_refused = on_refused,
-                                         .body_limit = body_limit,
-                                         .refusal_body = refusal_body};
-    limits.guard.max_body_bytes = package_limit(server);
+                                         .body_limit = intake_limit,
+                                         .spool = intake_spool,
+                                         .refusal_body = intake_refusal};
+    limits.guard.max_body_bytes = intake_max_bytes(server);
     limits.max_connections = 2000;
     server->incoming = incoming_new(server->base, &limits, &handlers, server);
     if (server->api_certificate)
@@ -357,6 +308,16 @@ static struct issuers *start_issuers(struct server *server)
     return server->issuers;
 }
 
+static void start_uploads(struct server *server, const char *folder)
+{
+    const struct config *config = server->config;
+    struct uploads_options options = {.folder = folder,
+                                      .max_count = (unsigned)config->max_uploads,
+                                      .max_bytes = (uint64_t)config->max_upload_bytes,
+                                      .free_bytes = (uint64_t)config->upload_free_bytes};
+    server->uploads = uploads_new(server->base, &options);
+}
+
 static enum error open_stores(struct server *server, struct buffer *problem)
 {
     const struct config *config = server->config;
@@ -388,6 +349,7 @@ static enum error open_stores(struct server *server, struct buffer *problem)
         server->packages =
             packages_new(packages, server->pool, (uint64_t)config->max_package_bytes);
         packages_sweep_unused(server->packages, server->state);
+        start_uploads(server, packages);
         /* Before any route names them. */
         server->certificates = certificates_new(server->base, server->state, server->secrets,
                                                 server->store_thread, certificates);
@@ -532,6 +494,7 @@ void server_stop(struct server *server)
         incoming_free(server->health);
     call_drop_all(server);
     jobs_drain(server->pool);
+    uploads_drain(server->uploads);
     jobs_drain(server->store_thread);
     operations_free(server->operations);
     proxies_free(server->proxies);
@@ -550,6 +513,7 @@ void server_stop(struct server *server)
     publish_close(server->publisher);
     issuers_free(server->issuers);
     packages_free(server->packages);
+    uploads_free(server->uploads);
     certificates_free(server->certificates);
     secrets_free(server->secrets);
     audit_free(server->audit);

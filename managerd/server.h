@@ -12,6 +12,7 @@ struct call;
 struct event_base;
 struct incoming;
 struct jobs;
+struct uploads;
 
 struct server {
     struct config *config;
@@ -24,6 +25,7 @@ struct server {
     struct lambda_control *control;
     struct cloudwatch *cloudwatch;
     struct packages *packages;
+    struct uploads *uploads;
     struct secrets *secrets;
     struct certificates *certificates;
     struct proxies *proxies;

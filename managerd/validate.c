@@ -4,10 +4,14 @@
 #include "common/base/clock.h"
 #include "common/base/escape.h"
 #include "common/contract/host.h"
+#include "managerd/body_cut.h"
 #include "managerd/credential.h"
+#include "managerd/digest.h"
 #include "managerd/domains.h"
 #include "managerd/idempotency.h"
+#include "managerd/intake.h"
 #include "managerd/jobs.h"
+#include "managerd/upload.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -151,20 +155,58 @@ struct reading {
     struct call *call;
     struct view body;
     bool parse, hash;
+    bool cut; /* its packages stay where they lie */
+    struct body_cuts cuts;
     char fingerprint[65];
     struct json *json;
     enum error error;
     size_t offset;
 };
 
+static void cut_and_parse(struct reading *reading)
+{
+    struct buffer rest;
+    buffer_init(&rest, INTAKE_MAX_BODY_BYTES);
+    reading->error = body_cut(reading->body, &rest, &reading->cuts);
+    if (!reading->error)
+        reading->error =
+            json_parse(buffer_view(&rest), MAX_JSON_DEPTH, &reading->json, &reading->offset);
+    reading->offset = body_cuts_place(&reading->cuts, reading->body, reading->offset);
+    buffer_release(&rest);
+}
+
 static void run_reading(void *context)
 {
     struct reading *reading = context;
     if (reading->hash)
         credential_hash(reading->body, reading->fingerprint);
-    if (reading->parse)
+    if (reading->cut)
+        cut_and_parse(reading);
+    else if (reading->parse)
         reading->error =
             json_parse(reading->body, MAX_JSON_DEPTH, &reading->json, &reading->offset);
+}
+
+/* False: the problem or a fault is set. */
+static bool check_digest(struct call *call, const char *name, const char *sha256_hex)
+{
+    struct view field;
+    if (!incoming_header(call->incoming, name, &field))
+        return true;
+    switch (digest_compare(field, sha256_hex)) {
+    case DIGEST_ABSENT:
+    case DIGEST_SAME:
+        return true;
+    case DIGEST_OTHER:
+        call_fail(call, PROBLEM_DIGEST_MISMATCH,
+                  "The SHA-256 in %s is not that of the body, which came as %s.", name, sha256_hex);
+        return false;
+    case DIGEST_MALFORMED:
+        break;
+    }
+    fault_parameter(&call->faults, name, "must be like sha-256=:BASE64: (RFC 9530)");
+    call_fail_faults(call);
+    return false;
 }
 
 /* An empty object is as good as no body: many clients send one with every POST. */
@@ -174,10 +216,19 @@ static enum progress after_reading(struct reading *reading)
 {
     struct call *call = reading->call;
     const struct endpoint *endpoint = call->endpoint;
+    call->body = reading->json;
+    call->cuts = reading->cuts;
+    if (!check_digest(call, "Content-Digest", reading->fingerprint) ||
+        !check_digest(call, "Repr-Digest", reading->fingerprint))
+        return PROGRESS_FAIL;
+    if (reading->error == ERROR_TOO_BIG)
+        return call_fail(call, PROBLEM_TOO_LARGE,
+                         "What is no package may have %u bytes in all; a package is the string zip "
+                         "of package (or archive), without escapes in these names.",
+                         INTAKE_MAX_BODY_BYTES);
     if (reading->error)
         return call_fail(call, PROBLEM_UNREADABLE, "The body is no JSON text near byte %zu.",
                          reading->offset);
-    call->body = reading->json;
     memcpy(call->fingerprint, reading->fingerprint, sizeof call->fingerprint);
     if (call->body && json_type_of(call->body) != JSON_OBJECT)
         fault_pointer(&call->faults, "", "must be of type object, not %s",
@@ -207,8 +258,15 @@ static enum progress read_body(struct call *call, struct view body, bool parse)
     reading->call = call;
     reading->body = body;
     reading->parse = parse;
-    reading->hash = incoming_header(call->incoming, "Idempotency-Key", &key);
-    if (body.length > INLINE_BODY_BYTES) {
+    reading->hash = incoming_header(call->incoming, "Idempotency-Key", &key) ||
+                    incoming_header(call->incoming, "Content-Digest", &key) ||
+                    incoming_header(call->incoming, "Repr-Digest", &key);
+    if (call->upload) { /* hashed while it came */
+        reading->hash = false;
+        reading->cut = parse;
+        memcpy(reading->fingerprint, upload_sha256(call->upload), sizeof reading->fingerprint);
+    }
+    if (parse && body.length > INLINE_BODY_BYTES) {
         jobs_submit(call->server->pool, run_reading, on_read, reading);
         return PROGRESS_WAIT;
     }
@@ -227,28 +285,20 @@ static enum progress wrong_type(struct call *call)
                                                                        : "");
 }
 
-enum progress validate_call(struct call *call)
+static enum progress take_body(struct call *call, struct view body)
 {
     const struct endpoint *endpoint = call->endpoint;
-    struct view body = incoming_body(call->incoming), type = VIEW(""), prefer;
-    if (check_path(call) == PROGRESS_FAIL)
-        return PROGRESS_FAIL;
-    check_query(call);
-    if (incoming_header(call->incoming, "Prefer", &prefer))
-        call->wait_ms = 1000 * prefer_wait_s(prefer);
+    struct view type = VIEW("");
     bool typed = incoming_header(call->incoming, "Content-Type", &type);
-    if (body.length == 0) {
+    bool may_be_zip = endpoint->flags & ENDPOINT_PACKAGE && endpoint->query;
+    if (may_be_zip && media_type_is(type, "application/zip")) {
         /* A package of no bytes is an empty archive, which is told by the one who takes it. */
-        if (endpoint->flags & ENDPOINT_PACKAGE && endpoint->query &&
-            media_type_is(type, "application/zip"))
-            call->package = VIEW("");
-        else if (endpoint->flags & ENDPOINT_BODY)
-            fault_pointer(&call->faults, "", "a JSON object is required");
+        call->package = body;
         return read_body(call, body, false);
     }
-    if (endpoint->flags & ENDPOINT_PACKAGE && endpoint->query &&
-        media_type_is(type, "application/zip")) {
-        call->package = body;
+    if (body.length == 0) {
+        if (endpoint->flags & ENDPOINT_BODY)
+            fault_pointer(&call->faults, "", "a JSON object is required");
         return read_body(call, body, false);
     }
     bool patch = endpoint->flags & ENDPOINT_MERGE_PATCH &&
@@ -256,4 +306,41 @@ enum progress validate_call(struct call *call)
     if (typed && !patch && !media_type_is(type, "application/json"))
         return wrong_type(call);
     return read_body(call, body, true);
+}
+
+static void on_uploaded(enum error error, void *context)
+{
+    struct call *call = context;
+    enum progress verdict =
+        error ? call_fail_error(call, error) : take_body(call, upload_bytes(call->upload));
+    if (verdict != PROGRESS_WAIT)
+        call_resume(call, verdict);
+}
+
+enum progress validate_call(struct call *call)
+{
+    struct view prefer;
+    if (check_path(call) == PROGRESS_FAIL)
+        return PROGRESS_FAIL;
+    check_query(call);
+    if (incoming_header(call->incoming, "Prefer", &prefer))
+        call->wait_ms = 1000 * prefer_wait_s(prefer);
+    call->upload = upload_of(incoming_take_spool(call->incoming));
+    if (!call->upload)
+        return take_body(call, incoming_body(call->incoming));
+    upload_finish(call->upload, on_uploaded, call);
+    return PROGRESS_WAIT;
+}
+
+struct package_source call_package(const struct call *call)
+{
+    return (struct package_source){.bytes = call->package, .upload = call->upload};
+}
+
+struct package_source call_package_in(const struct call *call, struct view base64)
+{
+    struct view text = base64;
+    if (call->upload)
+        body_cuts_find(&call->cuts, base64, &text);
+    return (struct package_source){.bytes = text, .base64 = true};
 }

@@ -131,7 +131,7 @@ enum progress compatibility_remove(struct call *call)
 
 /* deploy */
 
-struct upload {
+struct first_deployment {
     struct packages *packages;
     struct json *wish;
     char sha256[65];
@@ -139,13 +139,13 @@ struct upload {
     bool stored;
 };
 
-static void free_upload(void *data)
+static void free_deployment(void *data)
 {
-    struct upload *upload = data;
-    if (upload->stored)
-        packages_unpin(upload->packages, view_of(upload->sha256));
-    json_free(upload->wish);
-    free(upload);
+    struct first_deployment *deployment = data;
+    if (deployment->stored)
+        packages_unpin(deployment->packages, view_of(deployment->sha256));
+    json_free(deployment->wish);
+    free(deployment);
 }
 
 static enum progress deployed(struct call *call)
@@ -184,10 +184,11 @@ static enum progress wait_for_removal(struct call *call, const char *id)
 
 static enum progress deploy_now(struct call *call)
 {
-    struct upload *upload = call->data;
+    struct first_deployment *deployment = call->data;
     struct operations *operations = call->server->operations;
-    struct apps_package package = {
-        .sha256 = view_of(upload->sha256), .bytes = upload->bytes, .source = VIEW("upload")};
+    struct apps_package package = {.sha256 = view_of(deployment->sha256),
+                                   .bytes = deployment->bytes,
+                                   .source = VIEW("upload")};
     const char *removal = operations_find(operations, call_app(call), "delete");
     if (operations_find(operations, call_app(call), "deploy"))
         return call_fail(call, PROBLEM_DEPLOYMENT_RUNNING, "Another deployment of %.*s is running.",
@@ -196,13 +197,13 @@ static enum progress deploy_now(struct call *call)
         return wait_for_removal(call, removal);
     call->on_operation = deployed;
     call->wait_for_end = true;
-    return apps_deploy(call, upload->wish, &package, true);
+    return apps_deploy(call, deployment->wish, &package, true);
 }
 
 static void on_stored(const struct package_stored *stored, void *context)
 {
     struct call *call = context;
-    struct upload *upload = call->data;
+    struct first_deployment *deployment = call->data;
     enum progress verdict;
     if (stored->error == ERROR_INVALID) {
         call->problem.status = 400;
@@ -212,9 +213,9 @@ static void on_stored(const struct package_stored *stored, void *context)
     } else if (stored->error) {
         verdict = call_fail_error(call, stored->error);
     } else {
-        memcpy(upload->sha256, stored->sha256, sizeof upload->sha256);
-        upload->bytes = stored->bytes;
-        upload->stored = true;
+        memcpy(deployment->sha256, stored->sha256, sizeof deployment->sha256);
+        deployment->bytes = stored->bytes;
+        deployment->stored = true;
         verdict = deploy_now(call);
     }
     if (verdict != PROGRESS_WAIT)
@@ -233,19 +234,20 @@ static struct json *original_settings(void)
 
 enum progress compatibility_deploy(struct call *call)
 {
-    struct upload *upload = call->data;
+    struct first_deployment *deployment = call->data;
     struct view name = VIEW("");
-    if (upload && upload->stored)
+    if (deployment && deployment->stored)
         return deploy_now(call); /* once more, after a conflict */
     json_get_string(call->body, "name", &name);
     call->parameters.values[0] = name;
     call->parameters.count = 1;
-    call->data = upload = calloc(1, sizeof *upload);
-    REQUIRE(upload);
-    call->free_data = free_upload;
-    upload->packages = call->server->packages;
-    upload->wish = original_settings();
-    packages_store(call->server->packages, text_of(call->body, "archive"), true, on_stored, call);
+    call->data = deployment = calloc(1, sizeof *deployment);
+    REQUIRE(deployment);
+    call->free_data = free_deployment;
+    deployment->packages = call->server->packages;
+    deployment->wish = original_settings();
+    struct package_source source = call_package_in(call, text_of(call->body, "archive"));
+    packages_store(call->server->packages, &source, on_stored, call);
     return PROGRESS_WAIT;
 }
 

@@ -163,7 +163,8 @@ static enum progress deploy_zip(struct call *call)
     check_wish(call, deployment->wish);
     if (call->faults.count)
         return call_fail_faults(call);
-    packages_store(call->server->packages, call->package, false, on_stored, call);
+    struct package_source source = call_package(call);
+    packages_store(call->server->packages, &source, on_stored, call);
     return PROGRESS_WAIT;
 }
 
@@ -196,7 +197,8 @@ static enum progress deploy_json(struct call *call)
         deployment->wish = copy_but_package(call->body);
     if (!json_get_string(package, "zip", &zip))
         return deploy_version(call, integer_of(package, "version"));
-    packages_store(call->server->packages, zip, true, on_stored, call);
+    struct package_source source = call_package_in(call, zip);
+    packages_store(call->server->packages, &source, on_stored, call);
     return PROGRESS_WAIT;
 }
 

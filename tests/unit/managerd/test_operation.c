@@ -219,6 +219,20 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     json_free(json);
 }
 
+static void read_stream(struct lambda_stream *stream, struct json **body)
+{
+    char text[4096];
+    size_t length = 0, got = 1;
+    assert_true(stream->length < sizeof text);
+    while (length < stream->length && got) {
+        got = stream->read(stream, length, text + length, 7);
+        length += got;
+    }
+    assert_int_equal(length, stream->length);
+    assert_int_equal(json_parse(view_from(text, length), 20, body, NULL), ERROR_NONE);
+    stream->free(stream);
+}
+
 struct lambda_call *lambda_send(struct lambda_control *control,
                                 const struct lambda_request *request,
                                 void (*on_done)(const struct lambda_answer *answer, void *context),
@@ -232,6 +246,8 @@ struct lambda_call *lambda_send(struct lambda_control *control,
     snprintf(call->qualifier, sizeof call->qualifier, "%.*s", VIEW_FORMAT(request->qualifier));
     if (request->body && request->operation != LAMBDA_INVOKE)
         assert_int_equal(json_parse(buffer_view(request->body), 20, &call->body, NULL), ERROR_NONE);
+    if (request->stream)
+        read_stream(request->stream, &call->body);
     /* The test's loop stands in for the control. */
     call->timer = evtimer_new((struct event_base *)control, on_turn, call);
     evtimer_add(call->timer, &now);

@@ -1,8 +1,12 @@
 /* Tests of packages: stored once by their hash, kept while something names or pins them. */
 #include "tests/unit/managerd/scene.h"
 
+#include "common/base/crypto.h"
 #include "common/base/escape.h"
+#include "managerd/lambda_control.h"
 #include "managerd/packages.h"
+
+#include <unistd.h>
 
 static struct scene scene;
 static struct packages *packages;
@@ -45,7 +49,8 @@ static void on_stored(const struct package_stored *result, void *context)
 
 static enum error store(struct view bytes, bool base64)
 {
-    packages_store(packages, bytes, base64, on_stored, NULL);
+    struct package_source source = {.bytes = bytes, .base64 = base64};
+    packages_store(packages, &source, on_stored, NULL);
     jobs_drain(scene.pool);
     return stored.error;
 }
@@ -109,38 +114,89 @@ static void a_package_stays_while_it_is_pinned_or_named(void **state)
 static void nothing_is_swept_while_a_package_is_being_stored(void **state)
 {
     (void)state;
-    packages_store(packages, view_from(zip, sizeof zip), false, on_stored, NULL);
+    struct package_source source = {.bytes = view_from(zip, sizeof zip)};
+    packages_store(packages, &source, on_stored, NULL);
     assert_int_equal(packages_sweep_unused(packages, scene.state), 0);
     jobs_drain(scene.pool);
     assert_int_equal(stored.error, ERROR_NONE);
     assert_true(is_there(stored.sha256));
 }
 
-static struct buffer encoded;
+static struct lambda_stream *body;
 
-static void on_encoded(enum error error, struct buffer *body, void *context)
+static void on_body(enum error error, struct lambda_stream *made, void *context)
 {
     *(enum error *)context = error;
-    buffer_init(&encoded, 4096);
-    buffer_append_view(&encoded, buffer_view(body));
+    body = made;
 }
 
-static void an_encoded_package_stands_between_its_frame(void **state)
+static enum error make_body(const char *sha256_hex, struct view before, struct view after)
+{
+    enum error error = ERROR_BUSY;
+    packages_body(packages, view_of(sha256_hex), before, after, on_body, &error);
+    jobs_drain(scene.pool);
+    return error;
+}
+
+/* Reads the body in pieces of this size, beginning somewhere. */
+static void read_body(size_t from, size_t room, struct buffer *out)
+{
+    char piece[512];
+    size_t got = 1;
+    buffer_clear(out);
+    while (from < body->length && got) {
+        got = body->read(body, from, piece, room);
+        assert_true(got <= room);
+        buffer_append(out, piece, got);
+        from += got;
+    }
+    assert_true(got > 0);
+}
+
+static void a_body_is_the_package_in_base64_between_its_frame_however_it_is_read(void **state)
 {
     (void)state;
-    enum error error = ERROR_IO;
+    struct buffer whole, part;
+    uint8_t digest[SHA256_BYTES];
+    char hex[65] = "";
+    buffer_init(&whole, 4096);
+    buffer_init(&part, 4096);
     assert_int_equal(store(view_from(zip, sizeof zip), false), ERROR_NONE);
-    packages_encode(packages, view_of(stored.sha256), VIEW("{\"Z\":\""), VIEW("\"}"), on_encoded,
-                    &error);
-    jobs_drain(scene.pool);
-    assert_int_equal(error, ERROR_NONE);
-    assert_true(view_starts_with(buffer_view(&encoded), VIEW("{\"Z\":\"UEsDB")));
-    assert_true(view_ends_with(buffer_view(&encoded), VIEW("\"}")));
-    buffer_release(&encoded);
-    packages_encode(packages, VIEW("absent"), VIEW(""), VIEW(""), on_encoded, &error);
-    jobs_drain(scene.pool);
-    assert_int_equal(error, ERROR_NOT_FOUND);
-    buffer_release(&encoded);
+    assert_int_equal(make_body(stored.sha256, VIEW("{\"Z\":\""), VIEW("\"}")), ERROR_NONE);
+    buffer_append_string(&whole, "{\"Z\":\"");
+    base64_encode(&whole, zip, sizeof zip);
+    buffer_append_string(&whole, "\"}");
+    assert_int_equal(body->length, whole.length);
+    sha256(buffer_view(&whole), digest);
+    hex_write(hex, digest, sizeof digest);
+    assert_string_equal(body->sha256, hex);
+    /* Its file may go meanwhile. */
+    assert_int_equal(packages_sweep_unused(packages, scene.state), 0);
+    packages_unpin(packages, view_of(stored.sha256));
+    assert_int_equal(packages_sweep_unused(packages, scene.state), 1);
+    for (size_t from = 0; from < whole.length; from++)
+        for (size_t room = 1; room <= sizeof(char[200]); room = room < 9 ? room + 1 : room * 3) {
+            read_body(from, room, &part);
+            assert_true(
+                view_equal(buffer_view(&part), view_slice(buffer_view(&whole), from, SIZE_MAX)));
+        }
+    body->free(body);
+    buffer_release(&whole);
+    buffer_release(&part);
+    assert_int_equal(make_body("absent", VIEW(""), VIEW("")), ERROR_NOT_FOUND);
+}
+
+static void a_package_that_was_cut_short_is_not_sent(void **state)
+{
+    (void)state;
+    char name[128], piece[64];
+    assert_int_equal(store(view_from(zip, sizeof zip), false), ERROR_NONE);
+    assert_int_equal(make_body(stored.sha256, VIEW(""), VIEW("")), ERROR_NONE);
+    snprintf(name, sizeof name, "packages/%s.zip", stored.sha256);
+    assert_int_equal(truncate(scene_path(&scene, name), 10), 0);
+    assert_int_equal(body->read(body, 0, piece, 8), 8);
+    assert_int_equal(body->read(body, 8, piece, sizeof piece), 0);
+    body->free(body);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -152,7 +208,8 @@ int main(void)
         TEST(what_is_no_archive_is_refused_with_a_sentence),
         TEST(a_package_stays_while_it_is_pinned_or_named),
         TEST(nothing_is_swept_while_a_package_is_being_stored),
-        TEST(an_encoded_package_stands_between_its_frame),
+        TEST(a_body_is_the_package_in_base64_between_its_frame_however_it_is_read),
+        TEST(a_package_that_was_cut_short_is_not_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
