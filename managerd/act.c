@@ -353,6 +353,20 @@ bool call_precondition(struct call *call, uint64_t revision)
     return true;
 }
 
+bool call_precondition_untagged(struct call *call)
+{
+    struct view list;
+    bool none =
+        incoming_header(call->incoming, "If-None-Match", &list) && view_find(list, '*') != SIZE_MAX;
+    if (none || (incoming_header(call->incoming, "If-Match", &list) &&
+                 !view_equal(view_trim(list), VIEW("*")))) {
+        call_fail(call, PROBLEM_PRECONDITION_FAILED,
+                  "This resource has no ETag that a change could be based on.");
+        return false;
+    }
+    return true;
+}
+
 struct view call_expiry(struct call *call)
 {
     struct view text;

@@ -55,7 +55,7 @@ static const struct shape_field path_fields[] = {
      .description = "Whether the app sees the path without the prefix."},
     {.name = "url",
      .kind = SHAPE_STRING,
-     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE | SHAPE_SOMETIMES,
      .description = "As it was read; means nothing here."},
 };
 static const struct shape path_shape = {

@@ -129,6 +129,8 @@ bool call_refuse_deleting(struct call *call, const struct json *app);
 bool call_query(struct call *call, const char *name, struct view *value);
 /* If-Match and If-None-Match on what exists with this revision (0: nothing). False: 412 is set. */
 bool call_precondition(struct call *call, uint64_t revision);
+/* The same on what is there and has no revision. */
+bool call_precondition_untagged(struct call *call);
 /* limit and cursor, which must be one of this list's names by `is_name`; false: faults are set. */
 struct page {
     unsigned limit;

@@ -38,9 +38,12 @@ static const struct shape limits_shape_here = {
     .name = "ExplainedLimits", .fields = limits_fields, .count = COUNT(limits_fields)};
 
 static const struct shape_field access_fields[] = {
-    FIELD("cors", SHAPE_BOOL, 0, "Whether the proxy decides about pages of other origins."),
-    FIELD("apiKeyHeader", SHAPE_STRING, SHAPE_NULLABLE, "Where a key is wanted; null: none is."),
-    FIELD("jwtIssuer", SHAPE_STRING, SHAPE_NULLABLE, "Whose token is wanted; null: none is."),
+    FIELD("cors", SHAPE_BOOL, SHAPE_SOMETIMES,
+          "Whether the proxy decides about pages of other origins."),
+    FIELD("apiKeyHeader", SHAPE_STRING, SHAPE_NULLABLE | SHAPE_SOMETIMES,
+          "Where a key is wanted; null: none is."),
+    FIELD("jwtIssuer", SHAPE_STRING, SHAPE_NULLABLE | SHAPE_SOMETIMES,
+          "Whose token is wanted; null: none is."),
 };
 static const struct shape access_shape_here = {
     .name = "ExplainedAccess", .fields = access_fields, .count = COUNT(access_fields)};

@@ -2,370 +2,134 @@
 #include "managerd/openapi.h"
 
 #include "common/base/json.h"
-#include "managerd/endpoint.h"
+#include "managerd/apply.h"
+#include "managerd/log_stream.h"
+#include "managerd/openapi_parts.h"
 #include "managerd/resources.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static void write_reference(struct json_writer *w, const char *name, const char *shape)
+void openapi_reference(struct json_writer *w, const char *name, const char *folder,
+                       const char *shape, const char *suffix)
 {
     char path[128];
-    snprintf(path, sizeof path, "#/components/schemas/%s", shape);
+    snprintf(path, sizeof path, "#/components/%s/%s%s", folder, shape, suffix);
     json_open_object(w, name);
     json_write_string(w, "$ref", view_of(path));
     json_close_object(w);
 }
 
-static void write_media(struct json_writer *w, const char *type, const char *shape)
+/* Which calls take, patch and give a shape. */
+
+static bool is_taken(const struct shape *shape)
 {
-    json_member(w, view_of(type));
-    json_open_object(w, NULL);
-    write_reference(w, "schema", shape);
-    json_close_object(w);
+    for (size_t i = 0; i < endpoint_count; i++)
+        if (endpoints[i].takes == shape)
+            return true;
+    return false;
 }
 
-static void write_list(struct json_writer *w, const struct shape *shape)
+static bool is_patched(const struct shape *shape)
 {
-    json_member(w, VIEW("application/json"));
-    json_open_object(w, NULL);
-    json_open_object(w, "schema");
-    json_write_string(w, "type", VIEW("object"));
-    json_open_object(w, "properties");
-    json_open_object(w, "items");
-    json_write_string(w, "type", VIEW("array"));
-    write_reference(w, "items", shape->name);
-    json_close_object(w);
-    json_open_object(w, "nextCursor");
-    json_open_array(w, "type");
-    json_write_string(w, NULL, VIEW("string"));
-    json_write_string(w, NULL, VIEW("null"));
-    json_close_array(w);
-    json_close_object(w);
-    json_close_object(w);
-    json_open_array(w, "required");
-    json_write_string(w, NULL, VIEW("items"));
-    json_write_string(w, NULL, VIEW("nextCursor"));
-    json_close_array(w);
-    json_close_object(w);
-    json_close_object(w);
+    for (size_t i = 0; i < endpoint_count; i++)
+        if (endpoints[i].takes == shape && endpoints[i].flags & ENDPOINT_MERGE_PATCH)
+            return true;
+    return false;
 }
 
-static void write_parameter(struct json_writer *w, struct view name, const char *in, bool required,
-                            const char *type, const char *description)
+/* What calls give beside the shapes of the endpoint table. */
+static const struct shape *const given_beside[] = {&problem_shape, &apply_plan_shape,
+                                                   &log_line_shape, &log_end_shape};
+
+static bool is_given(const struct shape *shape)
 {
-    json_open_object(w, NULL);
-    json_write_string(w, "name", name);
-    json_write_string(w, "in", view_of(in));
-    if (required)
-        json_write_bool(w, "required", true);
-    if (description)
-        json_write_string(w, "description", view_of(description));
-    json_open_object(w, "schema");
-    json_write_string(w, "type", view_of(type));
-    json_close_object(w);
-    json_close_object(w);
+    for (size_t i = 0; i < sizeof given_beside / sizeof given_beside[0]; i++)
+        if (given_beside[i] == shape)
+            return true;
+    for (size_t i = 0; i < endpoint_count; i++)
+        if (endpoints[i].gives == shape)
+            return true;
+    return false;
 }
 
-static const char *const types[] = {
-    [SHAPE_STRING] = "string", [SHAPE_INTEGER] = "integer", [SHAPE_NUMBER] = "number",
-    [SHAPE_BOOL] = "boolean",  [SHAPE_ANY] = "string",      [SHAPE_OBJECT] = NULL,
-    [SHAPE_LIST] = NULL,       [SHAPE_MAP] = NULL,
-};
-
-static void write_scalars(struct json_writer *w, const struct shape *shape)
+const char *openapi_suffix(const struct shape *shape, enum shape_side side)
 {
-    for (size_t i = 0; i < shape->count; i++) {
-        const struct shape_field *field = &shape->fields[i];
-        if (types[field->kind])
-            write_parameter(w, view_of(field->name), "query", false, types[field->kind],
-                            field->description);
-        else if (field->kind == SHAPE_OBJECT && strcmp(field->name, "http") == 0)
-            write_scalars(w, field->of);
-        else if (strcmp(field->name, "canary") == 0)
-            write_parameter(w, VIEW("canary"), "query", false, "string", field->description);
+    switch (side) {
+    case SHAPE_TAKEN:
+        return is_given(shape) ? "Input" : "";
+    case SHAPE_PATCHED:
+        return "Patch";
+    case SHAPE_GIVEN:
+        return "";
     }
+    return "";
 }
 
-static const char *query_meaning(struct view name)
+static void write_schema(struct json_writer *w, const struct shape *shape, enum shape_side side)
 {
-    static const char *const meanings[][2] = {
-        {"limit", "1 to 500 items; 100 when absent."},
-        {"cursor", "The nextCursor of the page before."},
-        {"label", "NAME:VALUE: only those with this label."},
-        {"state", "Only those in this state."},
-        {"app", "Only those of this app."},
-        {"dryRun", "true: answers with the plan (ApplyPlan) and changes nothing."},
-        {"prune", "true: what the document does not name is deleted."},
-        {"url", "The whole address, as a client writes it."},
-        {"method", "The request's method; GET when absent."},
-        {"address", "The client's address, which sticky traffic may go by."},
-        {"actor", "Only what was done with the token of this id."},
-        {"since", "RFC 3339: nothing older. For logs also how long ago: 90s, 15m, 2h, 1d."},
-        {"until", "RFC 3339: only what is older. For logs in the forms of since."},
-        {"requestId", "Only lines of this invocation."},
-        {"version", "Only lines of this version."},
-        {"follow", "true: goes on with what is printed from now on, for an hour at most."},
-        {"keepFunction", "Leaves the Lambda function alone; the default for adopted ones."},
-    };
-    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
-        if (view_equal_string(name, meanings[i][0]))
-            return meanings[i][1];
-    return NULL;
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", shape->name, openapi_suffix(shape, side));
+    shape_write_schema(shape, w, name, side);
 }
 
-static void write_header_list(struct json_writer *w)
+static void write_schemas_of(struct json_writer *w, const struct shape *shape)
 {
-    json_open_object(w, NULL);
-    json_write_string(w, "name", VIEW("header"));
-    json_write_string(w, "in", VIEW("query"));
-    json_write_string(w, "description", VIEW("NAME: VALUE, as often as there are headers."));
-    json_write_bool(w, "explode", true);
-    json_write_raw(w, "schema", VIEW("{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"));
+    if (is_given(shape))
+        write_schema(w, shape, SHAPE_GIVEN);
+    if (is_taken(shape))
+        write_schema(w, shape, SHAPE_TAKEN);
+    if (is_patched(shape))
+        write_schema(w, shape, SHAPE_PATCHED);
+}
+
+/* Whether an earlier row has it: the rows before `index`, and of that row what it takes. */
+static bool is_written(const struct shape *shape, size_t index, bool gives)
+{
+    for (size_t i = 0; i < index; i++)
+        if (endpoints[i].takes == shape || endpoints[i].gives == shape)
+            return true;
+    return gives && endpoints[index].takes == shape;
+}
+
+static void write_schemas(struct json_writer *w)
+{
+    json_open_object(w, "schemas");
+    for (size_t i = 0; i < sizeof given_beside / sizeof given_beside[0]; i++)
+        write_schemas_of(w, given_beside[i]);
+    for (size_t i = 0; i < endpoint_count; i++) {
+        if (endpoints[i].takes && !is_written(endpoints[i].takes, i, false))
+            write_schemas_of(w, endpoints[i].takes);
+        if (endpoints[i].gives && !is_written(endpoints[i].gives, i, true))
+            write_schemas_of(w, endpoints[i].gives);
+    }
     json_close_object(w);
 }
 
-static void write_query(struct json_writer *w, const struct endpoint *endpoint)
-{
-    struct view rest = view_of(endpoint->query), name;
-    if (!endpoint->query)
-        return;
-    if (strcmp(endpoint->query, "*") == 0) {
-        write_scalars(w, endpoint->takes);
-        write_parameter(w, VIEW("dryRun"), "query", false, "boolean",
-                        "Answers with the plan and changes nothing.");
-        return;
-    }
-    while (view_split(&rest, ' ', &name)) {
-        if (view_equal(name, VIEW("header"))) {
-            write_header_list(w);
-            continue;
-        }
-        const char *type = view_equal(name, VIEW("limit")) ? "integer"
-                           : view_equal(name, VIEW("keepFunction")) ||
-                                   view_equal(name, VIEW("dryRun")) ||
-                                   view_equal(name, VIEW("prune"))
-                               ? "boolean"
-                               : "string";
-        write_parameter(w, name, "query", view_equal(name, VIEW("url")), type, query_meaning(name));
-    }
-}
+/* Calls. */
 
-static void write_path_parameters(struct json_writer *w, const char *pattern)
+static void write_body(struct json_writer *w, const struct json *examples,
+                       const struct endpoint *endpoint)
 {
-    struct view rest = view_of(pattern), part;
-    while (view_split(&rest, '/', &part))
-        if (view_starts_with(part, VIEW("{"))) {
-            struct view name = view_slice(part, 1, part.length - 2);
-            write_parameter(w, name, "path", true,
-                            view_equal(name, VIEW("version")) ? "integer" : "string", NULL);
-        }
-}
-
-/* Whether it gives a resource that carries its revision. */
-static bool gives_tagged(const struct endpoint *endpoint)
-{
-    return endpoint->gives && !(endpoint->flags & ENDPOINT_LIST) &&
-           shape_field(endpoint->gives, VIEW("revision"));
-}
-
-static bool creates(const struct endpoint *endpoint)
-{
-    return strcmp(endpoint->id, "putApp") == 0 || strcmp(endpoint->id, "putDomain") == 0;
-}
-
-static void write_headers(struct json_writer *w, const struct endpoint *endpoint)
-{
-    bool writes = strcmp(endpoint->method, "GET") != 0;
-    if (writes && !(endpoint->flags & ENDPOINT_FIRST_API))
-        write_parameter(w, VIEW("If-Match"), "header", false, "string",
-                        "The ETag that the change is based on; another: 412.");
-    if (creates(endpoint))
-        write_parameter(w, VIEW("If-None-Match"), "header", false, "string",
-                        "*: only creates; 412 when it exists.");
-    if (!writes && gives_tagged(endpoint))
-        write_parameter(w, VIEW("If-None-Match"), "header", false, "string",
-                        "The ETag that is known; while it holds: 304.");
-    if (strcmp(endpoint->method, "POST") == 0)
-        write_parameter(w, VIEW("Idempotency-Key"), "header", false, "string",
-                        "The same key gives the same answer for 24 hours.");
-    if (endpoint->flags & ENDPOINT_ACCEPTS || strcmp(endpoint->id, "getOperation") == 0)
-        write_parameter(w, VIEW("Prefer"), "header", false, "string",
-                        "wait=N: waits up to N seconds for the end (RFC 7240).");
-}
-
-static void write_body(struct json_writer *w, const struct endpoint *endpoint)
-{
-    if (!endpoint->takes)
+    const struct shape *shape = endpoint->takes;
+    bool patch = endpoint->flags & ENDPOINT_MERGE_PATCH;
+    enum shape_side side = patch ? SHAPE_PATCHED : SHAPE_TAKEN;
+    if (!shape)
         return;
     json_open_object(w, "requestBody");
     json_write_bool(w, "required", endpoint->flags & ENDPOINT_BODY);
     json_open_object(w, "content");
-    write_media(w, "application/json", endpoint->takes->name);
-    if (endpoint->flags & ENDPOINT_MERGE_PATCH) {
-        json_member(w, VIEW("application/merge-patch+json"));
-        json_open_object(w, NULL);
-        json_open_object(w, "schema");
-        json_write_string(w, "type", VIEW("object"));
-        json_close_object(w);
+    for (int i = 0; i < (patch ? 2 : 1); i++) {
+        json_open_object(w, i ? "application/merge-patch+json" : "application/json");
+        openapi_reference(w, "schema", "schemas", shape->name, openapi_suffix(shape, side));
+        openapi_write_request_example(w, examples, endpoint);
         json_close_object(w);
     }
-    if (endpoint->flags & ENDPOINT_PACKAGE && endpoint->query) {
-        json_member(w, VIEW("application/zip"));
-        json_open_object(w, NULL);
-        json_open_object(w, "schema");
-        json_close_object(w);
-        json_close_object(w);
-    }
-    json_close_object(w);
-    json_close_object(w);
-}
-
-/* What calls give that give no resource. */
-static const char *text_type(const struct endpoint *endpoint)
-{
-    static const char *const types_by_id[][2] = {
-        {"followOperation", "text/event-stream"},
-        {"readLogs", "application/x-ndjson"},
-        {"getMetrics", "text/plain"},
-        {"getProblem", "text/html"},
-        {"listSchemas", "application/json"},
-        {"getSchema", "application/schema+json"},
-        {"getOpenapi", "application/json"},
-        {"getHealth", "application/json"},
-        {"getReadiness", "application/json"},
-    };
-    for (size_t i = 0; i < sizeof types_by_id / sizeof types_by_id[0]; i++)
-        if (strcmp(endpoint->id, types_by_id[i][0]) == 0)
-            return types_by_id[i][1];
-    return NULL;
-}
-
-static void write_type(struct json_writer *w, const char *type, const char *schema)
-{
-    json_member(w, view_of(type));
-    json_open_object(w, NULL);
-    json_open_object(w, "schema");
-    json_write_string(w, "type", view_of(schema));
-    json_close_object(w);
-    json_close_object(w);
-}
-
-/* Each line, or the data of each event, is one of these. */
-static void write_log_lines(struct json_writer *w)
-{
-    json_member(w, VIEW("application/x-ndjson"));
-    json_open_object(w, NULL);
-    json_open_object(w, "schema");
-    json_open_array(w, "anyOf");
-    write_reference(w, NULL, "LogLine");
-    json_open_object(w, NULL);
-    json_write_string(w, "type", VIEW("object"));
-    json_open_object(w, "properties");
-    json_member(w, VIEW("end"));
-    write_reference(w, NULL, "LogEnd");
-    json_close_object(w);
-    json_close_object(w);
-    json_close_array(w);
-    json_close_object(w);
-    json_close_object(w);
-    write_type(w, "text/event-stream", "string");
-}
-
-static void write_text_content(struct json_writer *w, const char *type)
-{
-    json_open_object(w, "content");
-    if (strcmp(type, "application/x-ndjson") == 0)
-        write_log_lines(w);
-    else
-        write_type(w, type, strstr(type, "json") ? "object" : "string");
-    json_close_object(w);
-}
-
-static void write_header(struct json_writer *w, const char *name, const char *description)
-{
-    json_open_object(w, name);
-    json_write_string(w, "description", view_of(description));
-    json_open_object(w, "schema");
-    json_write_string(w, "type", VIEW("string"));
-    json_close_object(w);
-    json_close_object(w);
-}
-
-static void write_response_headers(struct json_writer *w, const struct endpoint *endpoint,
-                                   int status)
-{
-    json_open_object(w, "headers");
-    write_header(w, "X-Request-Id", "The request's own id, or the one it was given.");
-    if (status == 201 || endpoint->flags & ENDPOINT_ACCEPTS)
-        write_header(w, "Location", "Where the resource, or the operation, is.");
-    if (gives_tagged(endpoint) && !(endpoint->flags & ENDPOINT_ACCEPTS))
-        write_header(w, "ETag", "The revision, in quotes; strong.");
-    if (strcmp(endpoint->method, "POST") == 0)
-        write_header(w, "Idempotency-Replayed", "true: an earlier answer, given again.");
-    json_close_object(w);
-}
-
-/* With dryRun the plan is all there is. */
-static void write_operation_or_plan(struct json_writer *w)
-{
-    json_member(w, VIEW("application/json"));
-    json_open_object(w, NULL);
-    json_open_object(w, "schema");
-    json_open_array(w, "anyOf");
-    write_reference(w, NULL, "Operation");
-    write_reference(w, NULL, "ApplyPlan");
-    json_close_array(w);
-    json_close_object(w);
-    json_close_object(w);
-}
-
-static void write_response(struct json_writer *w, const struct endpoint *endpoint, int status,
-                           const char *description)
-{
-    char code[8];
-    snprintf(code, sizeof code, "%d", status);
-    json_member(w, view_of(code));
-    json_open_object(w, NULL);
-    json_write_string(w, "description", view_of(description));
-    if (endpoint->gives) {
-        json_open_object(w, "content");
-        if (endpoint->flags & ENDPOINT_LIST)
-            write_list(w, endpoint->gives);
-        else if (strcmp(endpoint->id, "apply") == 0 && status == 200)
-            write_operation_or_plan(w);
-        else
-            write_media(w, "application/json", endpoint->gives->name);
-        json_close_object(w);
-    } else if (text_type(endpoint)) {
-        write_text_content(w, text_type(endpoint));
-    }
-    write_response_headers(w, endpoint, status);
-    json_close_object(w);
-}
-
-static void write_responses(struct json_writer *w, const struct endpoint *endpoint)
-{
-    json_open_object(w, "responses");
-    write_response(w, endpoint, endpoint->status,
-                   endpoint->status == 202 ? "Accepted: the operation." : "Done.");
-    if (endpoint->flags & ENDPOINT_ACCEPTS)
-        write_response(w, endpoint, 200, "It has succeeded within the time of Prefer: wait.");
-    if (creates(endpoint))
-        write_response(w, endpoint, 201, "Created.");
-    if (strcmp(endpoint->id, "getReadiness") == 0)
-        write_response(w, endpoint, 503, "Not ready; the checks say why.");
-    if (strcmp(endpoint->method, "GET") == 0 && gives_tagged(endpoint)) {
-        json_open_object(w, "304");
-        json_write_string(w, "description", VIEW("It is as the If-None-Match knows it."));
-        json_close_object(w);
-    }
-    json_member(w, VIEW("default"));
-    json_open_object(w, NULL);
-    json_write_string(w, "description", VIEW("A problem document (RFC 9457)."));
-    json_open_object(w, "content");
-    write_media(w, "application/problem+json", problem_shape.name);
-    json_close_object(w);
+    if (endpoint->flags & ENDPOINT_PACKAGE && endpoint->query)
+        json_write_raw(w, "application/zip",
+                       VIEW("{\"schema\":{\"contentMediaType\":\"application/zip\","
+                            "\"description\":\"The package; its settings are query "
+                            "parameters.\"}}"));
     json_close_object(w);
     json_close_object(w);
 }
@@ -385,33 +149,81 @@ static const char *scope_meaning(enum endpoint_scope scope)
     return meanings[scope];
 }
 
-static void write_operation(struct json_writer *w, const struct endpoint *endpoint)
+static const struct {
+    const char *part; /* of a pattern */
+    const char *name, *description;
+} tags[] = {
+    {"/history", "History", "What was changed, by whom, and taking it back."},
+    {"/versions", "Versions", "What deployments made."},
+    {"/traffic", "Traffic", "Which versions serve, with what shares."},
+    {"/rollback", "Traffic", NULL},
+    {"/deployments", "Deployments", "New versions from packages."},
+    {"/logs", "Logs", "What apps printed."},
+    {"/keys", "Keys", "API keys of apps that ask for them."},
+    {"/v1/apps", "Apps", "The apps and their settings."},
+    {"/v1/domains", "Domains", "Hosts, and which app serves which of their paths."},
+    {"/v1/operations", "Operations", "Long work, followed and cancelled."},
+    {"/v1/tokens", "Tokens", "Who may use this API."},
+    {"/v1/audit", "Audit", "Who did what."},
+    {"/v1/export", "Declarations", "All apps and domains as one document."},
+    {"/v1/apply", "Declarations", NULL},
+    {"/apps/", "FirstService", "The first service's calls, kept working."},
+    {"/", "System", "How managerd itself is, and its documents."},
+};
+
+static const char *tag_of(const struct endpoint *endpoint)
 {
-    char method[8] = "";
-    for (size_t i = 0; endpoint->method[i] && i < sizeof method - 1; i++)
-        method[i] = (char)(endpoint->method[i] - 'A' + 'a');
-    json_member(w, view_of(method));
-    json_open_object(w, NULL);
-    json_write_string(w, "operationId", view_of(endpoint->id));
-    json_write_string(w, "summary", view_of(endpoint->summary));
+    for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++)
+        if (strstr(endpoint->pattern, tags[i].part))
+            return tags[i].name;
+    return tags[0].name;
+}
+
+static void write_tags(struct json_writer *w)
+{
+    json_open_array(w, "tags");
+    for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++)
+        if (tags[i].description) {
+            json_open_object(w, NULL);
+            json_write_string(w, "name", view_of(tags[i].name));
+            json_write_string(w, "description", view_of(tags[i].description));
+            json_close_object(w);
+        }
+    json_close_array(w);
+}
+
+static void write_access(struct json_writer *w, const struct endpoint *endpoint)
+{
+    char description[160];
     if (endpoint->role == ROLE_NONE) {
+        json_write_string(w, "description", VIEW("Open without a token."));
         json_open_array(w, "security");
         json_close_array(w);
     } else {
-        char description[128];
         snprintf(description, sizeof description, "Needs the role %s%s.", role_name(endpoint->role),
                  scope_meaning(endpoint->scope));
         json_write_string(w, "description", view_of(description));
     }
     json_write_string(w, "x-required-role", view_of(role_name(endpoint->role)));
     json_write_string(w, "x-scope", view_of(endpoint_scope_name(endpoint->scope)));
-    json_open_array(w, "parameters");
-    write_path_parameters(w, endpoint->pattern);
-    write_query(w, endpoint);
-    write_headers(w, endpoint);
+}
+
+static void write_operation(struct json_writer *w, const struct json *examples,
+                            const struct endpoint *endpoint)
+{
+    char method[8] = "";
+    for (size_t i = 0; endpoint->method[i] && i < sizeof method - 1; i++)
+        method[i] = (char)(endpoint->method[i] - 'A' + 'a');
+    json_open_object(w, method);
+    json_write_string(w, "operationId", view_of(endpoint->id));
+    json_open_array(w, "tags");
+    json_write_string(w, NULL, view_of(tag_of(endpoint)));
     json_close_array(w);
-    write_body(w, endpoint);
-    write_responses(w, endpoint);
+    json_write_string(w, "summary", view_of(endpoint->summary));
+    write_access(w, endpoint);
+    openapi_write_parameters(w, endpoint);
+    write_body(w, examples, endpoint);
+    openapi_write_answers(w, examples, endpoint);
     json_close_object(w);
 }
 
@@ -425,18 +237,45 @@ static bool is_first_of_path(size_t index)
 
 static void write_paths(struct json_writer *w)
 {
+    struct json *examples = openapi_examples_read();
     json_open_object(w, "paths");
     for (size_t i = 0; i < endpoint_count; i++) {
         if (!is_first_of_path(i))
             continue;
-        json_member(w, view_of(endpoints[i].pattern));
-        json_open_object(w, NULL);
+        json_open_object(w, endpoints[i].pattern);
         for (size_t j = i; j < endpoint_count; j++)
             if (strcmp(endpoints[j].pattern, endpoints[i].pattern) == 0)
-                write_operation(w, &endpoints[j]);
+                write_operation(w, examples, &endpoints[j]);
         json_close_object(w);
     }
     json_close_object(w);
+    json_free(examples);
+}
+
+#define DESCRIPTION                                                                                \
+    "Deploys, activates, versions, routes and removes small applications on AWS Lambda.\n\n"       \
+    "Every path answers OPTIONS, and HEAD where it has GET; what a path has not is a 405 with "    \
+    "Allow. Every answer carries X-Request-Id: the request's own ([A-Za-z0-9._-], 128 at most) "   \
+    "or "                                                                                          \
+    "one that is made. Members of requests that are unknown are refused (422, with all faults at " \
+    "once); those that are readOnly are taken back as they were read, and change nothing. "        \
+    "Lengths "                                                                                     \
+    "of texts are counted in bytes of UTF-8. Lists and documents are compressed for "              \
+    "Accept-Encoding: gzip; Accept is not looked at, as each resource has one form."
+
+static void write_info(struct json_writer *w)
+{
+    json_open_object(w, "info");
+    json_write_string(w, "title", VIEW("app-orchestrator"));
+    json_write_string(w, "version", view_of(RELEASE_VERSION));
+    json_write_string(w, "summary", VIEW("The control plane's API."));
+    json_write_string(w, "description", VIEW(DESCRIPTION));
+    json_write_raw(w, "contact", VIEW("{\"name\":\"Whoever runs this installation\"}"));
+    json_write_raw(w, "license",
+                   VIEW("{\"name\":\"All rights reserved\","
+                        "\"identifier\":\"LicenseRef-All-Rights-Reserved\"}"));
+    json_close_object(w);
+    json_write_raw(w, "servers", VIEW("[{\"url\":\"/\",\"description\":\"This installation.\"}]"));
 }
 
 void openapi_write(struct buffer *out)
@@ -445,31 +284,18 @@ void openapi_write(struct buffer *out)
     json_begin(&w, out);
     json_open_object(&w, NULL);
     json_write_string(&w, "openapi", VIEW("3.1.0"));
-    json_open_object(&w, "info");
-    json_write_string(&w, "title", VIEW("app-orchestrator"));
-    json_write_string(&w, "version", view_of(RELEASE_VERSION));
-    json_write_string(&w, "description",
-                      VIEW("Deploys, activates, versions, routes and removes small applications on "
-                           "AWS Lambda."));
-    json_close_object(&w);
-    json_open_array(&w, "security");
-    json_open_object(&w, NULL);
-    json_open_array(&w, "bearer");
-    json_close_array(&w);
-    json_close_object(&w);
-    json_close_array(&w);
+    write_info(&w);
+    json_write_raw(&w, "security", VIEW("[{\"bearer\":[]}]"));
+    write_tags(&w);
     write_paths(&w);
     json_open_object(&w, "components");
-    json_open_object(&w, "securitySchemes");
-    json_open_object(&w, "bearer");
-    json_write_string(&w, "type", VIEW("http"));
-    json_write_string(&w, "scheme", VIEW("bearer"));
-    json_close_object(&w);
-    json_close_object(&w);
-    json_open_object(&w, "schemas");
-    for (size_t i = 0; resource_shapes[i]; i++)
-        shape_write_schema(resource_shapes[i], &w, resource_shapes[i]->name);
-    json_close_object(&w);
+    json_write_raw(&w, "securitySchemes",
+                   VIEW("{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\","
+                        "\"description\":\"A token of this installation. Without any token made or "
+                        "configured, managerd on a loopback address takes every call of this "
+                        "machine.\"}}"));
+    openapi_write_refusals(&w);
+    write_schemas(&w);
     json_close_object(&w);
     json_close_object(&w);
 }

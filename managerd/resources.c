@@ -1,4 +1,4 @@
-/* The tables of what the API's other resources hold, and the list of all. */
+/* The tables of what the API's other resources hold. */
 #include "managerd/resources.h"
 
 #include "common/contract/host.h"
@@ -10,7 +10,6 @@
 #include "managerd/domains.h"
 #include "managerd/explain.h"
 #include "managerd/history.h"
-#include "managerd/log_stream.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -31,16 +30,26 @@ static const struct shape_field problem_fields[] = {
      .min = 400,
      .max = 599,
      .description = "HTTP status."},
-    {.name = "detail", .kind = SHAPE_STRING, .description = "What to do about it."},
-    {.name = "instance", .kind = SHAPE_STRING, .description = "urn:uuid: and the request's id."},
+    {.name = "detail",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_SOMETIMES,
+     .description = "What to do about it."},
+    {.name = "instance",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_SOMETIMES,
+     .format = "uri-reference",
+     .description = "urn:uuid: and the request's id; or the id that the client gave."},
     {.name = "errors",
      .kind = SHAPE_ANY,
+     .flags = SHAPE_SOMETIMES,
      .schema_json = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{"
                     "\"pointer\":{\"type\":\"string\"},\"parameter\":{\"type\":\"string\"},"
-                    "\"detail\":{\"type\":\"string\"}},\"required\":[\"detail\"]}}",
+                    "\"detail\":{\"type\":\"string\"}},\"required\":[\"detail\"],"
+                    "\"additionalProperties\":false}}",
      .description = "Every fault of the request at once."},
     {.name = "aws",
      .kind = SHAPE_ANY,
+     .flags = SHAPE_SOMETIMES,
      .schema_json = "{\"type\":\"object\",\"properties\":{\"code\":{\"type\":\"string\"},"
                     "\"message\":{\"type\":\"string\"},\"requestId\":{\"type\":\"string\"}}}",
      .description = "What AWS said."},
@@ -82,7 +91,10 @@ static const struct shape_field traffic_fields[] = {
      .choices = "none|cookie|address",
      .default_json = "\"none\"",
      .description = "What keeps a client on one version."},
-    READ_ONLY_STRING("revision", "The strong ETag, without quotes."),
+    {.name = "revision",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
+     .description = "The strong ETag, without quotes; when it is read alone."},
 };
 const struct shape traffic_shape = {
     .name = "Traffic",
@@ -104,6 +116,7 @@ static const struct shape_field path_fields[] = {
      .flags = SHAPE_REQUIRED,
      .check = app_name_valid,
      .wants = "must be the name of an app",
+     .pattern = APP_NAME_PATTERN,
      .description = "Which app serves them."},
     {.name = "stripPrefix",
      .kind = SHAPE_BOOL,
@@ -202,7 +215,10 @@ static const struct shape figures_shape = {
 
 static const struct shape_field step_fields[] = {
     READ_ONLY_STRING("name", "What it does."),
-    READ_ONLY_STRING("subject", "To what, when it is not the operation's app."),
+    {.name = "subject",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
+     .description = "To what, when it is not the operation's app."},
     {.name = "state",
      .kind = SHAPE_STRING,
      .flags = SHAPE_READ_ONLY,
@@ -226,11 +242,11 @@ static const struct shape_field step_fields[] = {
      .description = "What came of it; of a step that holds, why."},
     {.name = "percent",
      .kind = SHAPE_NUMBER,
-     .flags = SHAPE_READ_ONLY,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
      .description = "Of a canary's steps: the share of the new version."},
     {.name = "figures",
      .kind = SHAPE_OBJECT,
-     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE | SHAPE_SOMETIMES,
      .of = &figures_shape,
      .description = "Of a canary's steps: what the proxies measured."},
 };
@@ -266,7 +282,10 @@ static const struct shape_field operation_fields[] = {
     READ_ONLY_STRING("createdBy", "Who asked for it."),
     READ_ONLY_STRING("createdAt", "RFC 3339."),
     READ_ONLY_STRING("updatedAt", "RFC 3339."),
-    READ_ONLY_STRING("revision", "The strong ETag, without quotes; when it is read alone."),
+    {.name = "revision",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
+     .description = "The strong ETag, without quotes; when it is read alone."},
 };
 const struct shape operation_shape = {.name = "Operation",
                                       .description =
@@ -367,6 +386,7 @@ static const struct shape_field environment_fields[] = {
      .max_bytes = MAX_ENVIRONMENT_BYTES,
      .check = environment_name_valid,
      .wants = "must be a letter and then letters, digits and _, and no name that Lambda reserves",
+     .pattern = ENVIRONMENT_NAME_PATTERN,
      .description = "Names and values, for the next deployment."},
     {.name = "names",
      .kind = SHAPE_LIST,
@@ -408,7 +428,7 @@ static const struct shape_field compatibility_deploy_fields[] = {
      .max = 63,
      .check = app_name_valid,
      .wants = "must be a DNS label in lower case without --",
-     .pattern = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+     .pattern = APP_NAME_PATTERN,
      .description = "The app."},
     {.name = "archive",
      .kind = SHAPE_STRING,
@@ -419,7 +439,12 @@ const struct shape compatibility_deploy_shape = {
     .name = "CompatibilityDeploy",
     .fields = compatibility_deploy_fields,
     .count = COUNT(compatibility_deploy_fields),
-    .example = "{\"name\":\"hello\",\"archive\":\"UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==\"}"};
+    /* Holds an index.js that says hello. */
+    .example = "{\"name\":\"hello\",\"archive\":"
+               "\"UEsDBBQAAAAAAABAP1xo0eBdOAAAADgAAAAIAAAAaW5kZXguanNleHBvcnRzLmhhbmRsZX"
+               "I9YXN5bmMoKT0+KHtzdGF0dXNDb2RlOjIwMCxib2R5OidoZWxsbyd9KVBLAQIUAxQAAAAA"
+               "AABAP1xo0eBdOAAAADgAAAAIAAAAAAAAAAAAAACkAQAAAABpbmRleC5qc1BLBQYAAAAAAQ"
+               "ABADYAAABeAAAAAAA=\"}"};
 
 static const struct shape_field compatibility_status_fields[] = {
     {.name = "name", .kind = SHAPE_STRING, .flags = SHAPE_REQUIRED, .description = "The app."},
@@ -434,33 +459,3 @@ const struct shape compatibility_status_shape = {.name = "CompatibilityStatus",
                                                  .count = COUNT(compatibility_status_fields),
                                                  .example =
                                                      "{\"name\":\"hello\",\"status\":\"ACTIVE\"}"};
-
-const struct shape *const resource_shapes[] = {&app_shape,
-                                               &deployment_shape,
-                                               &canary_shape,
-                                               &version_shape,
-                                               &traffic_shape,
-                                               &domain_shape,
-                                               &api_key_shape,
-                                               &token_shape,
-                                               &me_shape,
-                                               &audit_shape,
-                                               &audit_verification_shape,
-                                               &rollback_shape,
-                                               &check_shape,
-                                               &check_result_shape,
-                                               &operation_shape,
-                                               &status_shape,
-                                               &issuer_status_shape,
-                                               &environment_shape,
-                                               &problem_shape,
-                                               &system_shape,
-                                               &explanation_shape,
-                                               &declaration_shape,
-                                               &apply_plan_shape,
-                                               &history_shape,
-                                               &log_line_shape,
-                                               &log_end_shape,
-                                               &compatibility_deploy_shape,
-                                               &compatibility_status_shape,
-                                               NULL};

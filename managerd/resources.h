@@ -23,14 +23,18 @@ extern const struct shape compatibility_status_shape;
 extern const struct shape system_shape;
 extern const struct shape environment_shape;
 
-/* All of them, NULL-terminated, for the OpenAPI document. */
-extern const struct shape *const resource_shapes[];
-
 /* The app's members that are frozen into each version ("runtime" … "probe"), NULL-terminated. */
 extern const char *const versioned_members[];
 
+/* Lawful names of apps (app_name_valid), for the document. */
+#define APP_NAME_PATTERN "^(?!.*--)[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+
 /* Lawful names of environment variables: Lambda's own rule, and none that Lambda reserves. */
 bool environment_name_valid(struct view name);
+#define ENVIRONMENT_NAME_PATTERN                                                                   \
+    "^(?!AWS_LAMBDA_|(AWS_DEFAULT_REGION|AWS_REGION|AWS_EXECUTION_ENV|AWS_ACCESS_KEY|"             \
+    "AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|LAMBDA_TASK_ROOT|"                  \
+    "LAMBDA_RUNTIME_DIR|TZ)$)[A-Za-z][A-Za-z0-9_]+$"
 /* What Lambda lets names and values have together; it counts a little more around each. */
 #define MAX_ENVIRONMENT_BYTES 4096
 

@@ -19,3 +19,11 @@ file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/schemas_data.h @ONLY CONTENT
 } schema_files[] = {
 ${rows}};
 ")
+
+# And the examples of the OpenAPI document: ${CMAKE_CURRENT_BINARY_DIR}/examples_data.h.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/examples.json)
+file(READ ${CMAKE_CURRENT_SOURCE_DIR}/examples.json bytes HEX)
+string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/examples_data.h @ONLY CONTENT
+"static const unsigned char examples_json[] = {${bytes}};
+")

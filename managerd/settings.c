@@ -92,6 +92,7 @@ static const struct shape_field function_fields[] = {
      .max = 256,
      .check = role_valid,
      .wants = "must be the ARN of a role",
+     .pattern = "^arn:[^\\u0000-\\u0020\\u007f]*$",
      .description = "ARN of the role that the function runs with; null: AWS_LAMBDA_ROLE_ARN."},
 };
 static const struct shape function_shape = {
@@ -123,6 +124,7 @@ static const struct shape_field probe_fields[] = {
      .max = 1024,
      .check = probe_path_valid,
      .wants = "must begin with / and hold no space or #",
+     .pattern = "^/[^\\u0000-\\u0020\\u007f#]*$",
      .default_json = "\"/\"",
      .description = "Asked by GET before traffic moves; below 500 passes."},
 };
@@ -178,6 +180,7 @@ static const struct shape limits_shape = {
      .max = 64,                                                                                    \
      .check = runtime_valid,                                                                       \
      .wants = "must be the name of a runtime, such as nodejs22.x",                                 \
+     .pattern = "^[A-Za-z0-9._-]+$",                                                               \
      .default_json = DEFAULTS("\"nodejs22.x\""),                                                   \
      .description = "Lambda runtime."},                                                            \
         {.name = "handler",                                                                        \
@@ -186,6 +189,7 @@ static const struct shape limits_shape = {
          .max = 128,                                                                               \
          .check = handler_valid,                                                                   \
          .wants = "must hold no space",                                                            \
+         .pattern = "^[^\\u0000-\\u0020\\u007f]+$",                                                \
          .default_json = DEFAULTS("\"index.handler\""),                                            \
          .description = "What the runtime calls."},                                                \
         {.name = "architecture",                                                                   \
@@ -223,7 +227,7 @@ static const struct shape limits_shape = {
     }
 
 /* Everything but the name: of an app, and of an app in a document that is applied. */
-#define APP_FIELDS                                                                                 \
+#define APP_FIELDS(READ)                                                                           \
     {.name = "description",                                                                        \
      .kind = SHAPE_STRING,                                                                         \
      .max = 1024,                                                                                  \
@@ -239,6 +243,7 @@ static const struct shape limits_shape = {
          .max_bytes = 8192,                                                                        \
          .check = label_name_valid,                                                                \
          .wants = "must be a name of letters, digits, - _ . / and at most 63 bytes",               \
+         .pattern = "^[A-Za-z0-9_./-]{1,63}$",                                                     \
          .default_json = "{}",                                                                     \
          .description = "Free names and values, to filter by."},                                   \
         {.name = "function",                                                                       \
@@ -282,18 +287,28 @@ static const struct shape limits_shape = {
          .description = "Who may call. Acts at once."},                                            \
         {.name = "domains",                                                                        \
          .kind = SHAPE_LIST,                                                                       \
-         .flags = SHAPE_READ_ONLY,                                                                 \
+         .flags = SHAPE_READ_ONLY | (READ),                                                        \
          .description = "Host names whose paths lead here."},                                      \
         {.name = "urls",                                                                           \
          .kind = SHAPE_LIST,                                                                       \
-         .flags = SHAPE_READ_ONLY,                                                                 \
+         .flags = SHAPE_READ_ONLY | (READ),                                                        \
          .description = "Where it is served."},                                                    \
-        READ_ONLY_STRING("createdAt", "RFC 3339."), READ_ONLY_STRING("updatedAt", "RFC 3339."),    \
-        READ_ONLY_STRING("revision", "The strong ETag, without quotes.")
+        {.name = "createdAt",                                                                      \
+         .kind = SHAPE_STRING,                                                                     \
+         .flags = SHAPE_READ_ONLY | (READ),                                                        \
+         .description = "RFC 3339."},                                                              \
+        {.name = "updatedAt",                                                                      \
+         .kind = SHAPE_STRING,                                                                     \
+         .flags = SHAPE_READ_ONLY | (READ),                                                        \
+         .description = "RFC 3339."},                                                              \
+    {                                                                                              \
+        .name = "revision", .kind = SHAPE_STRING, .flags = SHAPE_READ_ONLY | (READ),               \
+        .description = "The strong ETag, without quotes."                                          \
+    }
 
 static const struct shape_field app_fields[] = {
     READ_ONLY_STRING("name", "A DNS label without --."),
-    APP_FIELDS,
+    APP_FIELDS(0),
 };
 const struct shape app_shape = {
     .name = "App",
@@ -309,11 +324,12 @@ static const struct shape_field applied_app_fields[] = {
      .flags = SHAPE_REQUIRED,
      .check = app_name_valid,
      .wants = "must be a DNS label in lower case, beginning with a letter, without --",
-     .pattern = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+     .pattern = APP_NAME_PATTERN,
      .description = "The app."},
-    APP_FIELDS,
+    APP_FIELDS(SHAPE_SOMETIMES),
     {.name = "environment",
      .kind = SHAPE_ANY,
+     .flags = SHAPE_SOMETIMES,
      .check_value = apply_check_environment,
      .schema_json = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}},{\"type\":\"object\","
                     "\"additionalProperties\":{\"type\":[\"string\",\"null\"]}}",
@@ -322,10 +338,12 @@ static const struct shape_field applied_app_fields[] = {
          "others go. Absent: they stay as they are."},
     {.name = "traffic",
      .kind = SHAPE_OBJECT,
+     .flags = SHAPE_SOMETIMES,
      .of = &traffic_shape,
      .description = "Which versions serve. Absent: it stays as it is."},
     {.name = "package",
      .kind = SHAPE_ANY,
+     .flags = SHAPE_SOMETIMES,
      .check_value = apply_refuse_package,
      .schema_json = "{\"not\":{}}",
      .description = "Has its place here, and is not taken yet."},
@@ -441,6 +459,7 @@ static const struct shape_field deployment_fields[] = {
      .max_bytes = MAX_ENVIRONMENT_BYTES,
      .check = environment_name_valid,
      .wants = "must be a letter and then letters, digits and _, and no name that Lambda reserves",
+     .pattern = ENVIRONMENT_NAME_PATTERN,
      .description = "Replaces the app's environment variables. Values never come back."},
     {.name = "description",
      .kind = SHAPE_STRING,

@@ -29,6 +29,14 @@ enum shape_flag {
     SHAPE_NULLABLE = 4,
     SHAPE_SECRET = 8,      /* writeOnly */
     SHAPE_SHOWN_ONCE = 16, /* a secret in the first answer; null when that is given again */
+    SHAPE_SOMETIMES = 32,  /* not in every answer; all other members but secrets are */
+};
+
+/* Which way an object goes: its schema depends on it. */
+enum shape_side {
+    SHAPE_TAKEN,   /* whole, in a request: has defaults; read-only members may be there */
+    SHAPE_PATCHED, /* as a merge patch: nothing is required, null takes back */
+    SHAPE_GIVEN,   /* in an answer: without secrets */
 };
 
 struct shape;
@@ -42,10 +50,11 @@ struct shape_field {
     const char *choices;             /* "x86_64|arm64", or NULL */
     bool (*check)(struct view text); /* strings, those in lists, and the names of maps */
     const char *wants;               /* what `check` wants, as "must …" */
-    const char *pattern;             /* the same for OpenAPI, or NULL */
+    const char *pattern;             /* what `check` wants, or most of it, for OpenAPI, or NULL */
+    const char *format;              /* "date-time", for OpenAPI, or NULL */
     const struct shape *of;
-    const char *default_json;                             /* NULL: no default */
-    const char *schema_json;                              /* for SHAPE_ANY: its schema */
+    const char *default_json; /* NULL: no default */
+    const char *schema_json;  /* for SHAPE_ANY: its schema, or several with commas between */
     const char *(*check_value)(const struct json *value); /* SHAPE_ANY: NULL or the fault */
     const char *description;
 };
@@ -90,7 +99,10 @@ void shape_fill(const struct shape *shape, struct json *object);
 void shape_merge(const struct shape *shape, struct json *target, const struct json *patch);
 /* One member from text (a query parameter): the JSON value, or NULL and a fault. */
 struct json *shape_parse(const struct shape_field *field, struct view text, struct faults *faults);
-/* The JSON schema as an object. */
-void shape_write_schema(const struct shape *shape, struct json_writer *w, const char *name);
+/* The JSON schema (2020-12) of the whole, or of one member, as an object. */
+void shape_write_schema(const struct shape *shape, struct json_writer *w, const char *name,
+                        enum shape_side side);
+void shape_write_field(const struct shape_field *field, struct json_writer *w, const char *name,
+                       enum shape_side side);
 
 #endif

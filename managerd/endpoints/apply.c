@@ -90,8 +90,10 @@ enum progress apply_post(struct call *call)
         verdict = call_fail_faults(call);
     else if (dry_run)
         verdict = call_answer(call, 200, apply_plan(changes));
-    else
+    else if (call_precondition_untagged(call))
         verdict = start(call, changes);
+    else
+        verdict = PROGRESS_FAIL;
     json_free(changes);
     return verdict;
 }

@@ -26,15 +26,50 @@
         .description = (TEXT)                                                                      \
     }
 
+static const struct shape_field member_fields[] = {
+    READ_ONLY("pointer", SHAPE_STRING, "JSON pointer (RFC 6901) of the member."),
+    {.name = "before",
+     .kind = SHAPE_ANY,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
+     .schema_json = "{}",
+     .description = "What it was; of secrets a fingerprint."},
+    {.name = "after",
+     .kind = SHAPE_ANY,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
+     .schema_json = "{}",
+     .description = "What it became."},
+    {.name = "more",
+     .kind = SHAPE_INTEGER,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
+     .description = "How many members more were changed, when they are too many to tell."},
+};
+static const struct shape member_shape = {.name = "AuditedMember",
+                                          .fields = member_fields,
+                                          .count = sizeof member_fields / sizeof member_fields[0]};
+static const struct shape_field change_fields[] = {
+    READ_ONLY("record", SHAPE_STRING, "Which record of the state."),
+    READ_ONLY_OR_NULL("before", SHAPE_STRING, "Its fingerprint before; null: it was not there."),
+    READ_ONLY_OR_NULL("after", SHAPE_STRING, "Its fingerprint now; null: it is gone."),
+    {.name = "members",
+     .kind = SHAPE_LIST,
+     .flags = SHAPE_READ_ONLY,
+     .of = &member_shape,
+     .description = "Its members that were changed."},
+};
+static const struct shape change_shape = {.name = "AuditedChange",
+                                          .fields = change_fields,
+                                          .count = sizeof change_fields / sizeof change_fields[0]};
+
 static const struct shape_field audit_fields[] = {
     READ_ONLY("sequence", SHAPE_INTEGER, "Its place in the chain, from 1 on."),
     READ_ONLY("previous", SHAPE_STRING, "The hash of the record before; of the first: 64 zeros."),
     READ_ONLY("time", SHAPE_STRING, "RFC 3339."),
     READ_ONLY("actor", SHAPE_OBJECT, "Who: id, name and role of the token."),
     READ_ONLY_OR_NULL("from", SHAPE_STRING, "The address it came from."),
-    READ_ONLY(
-        "certificate", SHAPE_OBJECT,
-        "What the client showed: subject (RFC 2253) and fingerprint (SHA-256); absent without."),
+    {.name = "certificate",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
+     .description = "What the client showed: subject (RFC 2253) and fingerprint (SHA-256)."},
     READ_ONLY_OR_NULL("requestId", SHAPE_STRING, "As in the answer and in the log."),
     READ_ONLY("endpoint", SHAPE_STRING,
               "The call's operationId; operation: what a step of an operation has changed; "
@@ -45,9 +80,15 @@ static const struct shape_field audit_fields[] = {
     READ_ONLY_OR_NULL("status", SHAPE_INTEGER, "How it was answered, or how the operation ended."),
     READ_ONLY_OR_NULL("problem", SHAPE_STRING, "Why it was refused."),
     READ_ONLY_OR_NULL("operation", SHAPE_STRING, "The operation that it started or belongs to."),
-    READ_ONLY("changes", SHAPE_LIST,
-              "What was changed: the record, its fingerprints before and after, and its members."),
-    READ_ONLY("details", SHAPE_OBJECT, "Of authentication and audit: how many."),
+    {.name = "changes",
+     .kind = SHAPE_LIST,
+     .flags = SHAPE_READ_ONLY,
+     .of = &change_shape,
+     .description = "What was changed."},
+    {.name = "details",
+     .kind = SHAPE_OBJECT,
+     .flags = SHAPE_READ_ONLY | SHAPE_SOMETIMES,
+     .description = "Of authentication and audit: how many."},
     READ_ONLY("hash", SHAPE_STRING, "The SHA-256 of this object's text without this member."),
 };
 const struct shape audit_shape = {.name = "AuditRecord",

@@ -93,7 +93,8 @@ enum progress check_post(struct call *call)
     } else if (error) {
         call_fail_error(call, error);
     } else {
-        verdict = start(call, app.json, version.json);
+        if (call_precondition(call, app.revision))
+            verdict = start(call, app.json, version.json);
         record_release(&version);
     }
     record_release(&app);

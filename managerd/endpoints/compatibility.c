@@ -69,6 +69,10 @@ static enum progress switch_app(struct call *call, bool enabled)
         record_release(&app);
         return call_fail(call, PROBLEM_APP_NOT_FOUND, "The app is removed.");
     }
+    if (!call_precondition(call, app.revision)) {
+        record_release(&app);
+        return PROGRESS_FAIL;
+    }
     if (truth_of(app.json, "enabled") != enabled) {
         json_set_bool(app.json, "enabled", enabled);
         json_set_integer(object_in(app.json, "internal"), "trafficChangedAt", clock_wall_ms());

@@ -10,7 +10,10 @@ enum progress issuer_refresh(struct call *call)
     struct record app;
     if (!call_read_app(call, &app))
         return PROGRESS_FAIL;
+    bool good = call_precondition(call, app.revision);
     record_release(&app);
+    if (!good)
+        return PROGRESS_FAIL;
     if (!issuers_refresh(issuers, call_app(call)))
         return call_fail(call, PROBLEM_CONFLICT,
                          "The app asks for no tokens; set access.jwt first.");

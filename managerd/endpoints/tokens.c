@@ -162,8 +162,10 @@ enum progress token_post(struct call *call)
         verdict = call_fail(call, PROBLEM_CONFLICT,
                             "The first token must be an admin's, of all apps and without an end: "
                             "with any other one everybody would be locked out.");
-    else
+    else if (call_precondition_untagged(call))
         verdict = save(call, record, view_of(secret));
+    else
+        verdict = PROGRESS_FAIL;
     wipe(secret, sizeof secret);
     json_free(record);
     return verdict;
@@ -188,6 +190,8 @@ enum progress token_delete(struct call *call)
         return call_fail(call, PROBLEM_CONFLICT,
                          "This is the last token of an admin of all apps that does not expire; "
                          "without it everybody would be locked out. Make another one first.");
+    if (!call_precondition_untagged(call))
+        return PROGRESS_FAIL;
     change_compare(&call->change, key.text, revision);
     change_remove(&call->change, key.text);
     change_remove(&call->change, use.text);

@@ -82,6 +82,15 @@ static void only_these_pages_are_open_without_a_token(void **state)
     }
 }
 
+static bool described_as(const struct json *schemas, const char *shape, const char *suffix,
+                         const char *other)
+{
+    char names[2][128];
+    snprintf(names[0], sizeof names[0], "%s%s", shape, suffix);
+    snprintf(names[1], sizeof names[1], "%s%s", shape, other);
+    return json_get(schemas, names[0]) || json_get(schemas, names[1]);
+}
+
 static void the_document_has_every_row_and_nothing_else(void **state)
 {
     (void)state;
@@ -109,25 +118,17 @@ static void the_document_has_every_row_and_nothing_else(void **state)
     for (const struct json *path = json_first(paths); path; path = json_next(path))
         described += json_count(path);
     assert_int_equal(rows, described);
-    for (size_t i = 0; resource_shapes[i]; i++)
-        assert_non_null(json_get(json_get(json_get(document, "components"), "schemas"),
-                                 resource_shapes[i]->name));
+    const struct json *schemas = json_get(json_get(document, "components"), "schemas");
+    for (size_t i = 0; i < endpoint_count; i++) {
+        if (endpoints[i].takes)
+            assert_true(described_as(schemas, endpoints[i].takes->name, "", "Input"));
+        if (endpoints[i].flags & ENDPOINT_MERGE_PATCH)
+            assert_true(described_as(schemas, endpoints[i].takes->name, "Patch", "Patch"));
+        if (endpoints[i].gives)
+            assert_true(described_as(schemas, endpoints[i].gives->name, "", ""));
+    }
     json_free(document);
     buffer_release(&text);
-}
-
-static void every_shape_of_the_table_is_in_the_document(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < endpoint_count; i++) {
-        const struct shape *used[] = {endpoints[i].takes, endpoints[i].gives};
-        for (int j = 0; j < 2; j++) {
-            bool listed = used[j] == NULL;
-            for (size_t k = 0; resource_shapes[k]; k++)
-                listed |= resource_shapes[k] == used[j];
-            assert_true(listed);
-        }
-    }
 }
 
 int main(void)
@@ -138,7 +139,6 @@ int main(void)
         cmocka_unit_test(no_two_rows_have_the_same_id_or_the_same_call),
         cmocka_unit_test(only_these_pages_are_open_without_a_token),
         cmocka_unit_test(the_document_has_every_row_and_nothing_else),
-        cmocka_unit_test(every_shape_of_the_table_is_in_the_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
