@@ -2,7 +2,7 @@
 import { get, q } from './api.js';
 import { h, replace } from './dom.js';
 import { field, form, input, problemBox } from './form.js';
-import { json, time } from './format.js';
+import { ago, fromTo, full, json } from './format.js';
 import { listing } from './list.js';
 
 function memberList(record) {
@@ -30,13 +30,7 @@ function memberList(record) {
             'li',
             null,
             h('code', { class: 'pointer' }, member.pointer || '/'),
-            h(
-              'span',
-              { class: 'from-to' },
-              h('code', null, json(member.before ?? null)),
-              h('span', { class: 'arrow', 'aria-label': 'became' }, '→'),
-              h('code', null, json(member.after ?? null)),
-            ),
+            fromTo(h('code', null, json(member.before ?? null)), h('code', null, json(member.after ?? null))),
           ),
         ),
       ]),
@@ -93,7 +87,7 @@ export async function auditPage(context) {
     'Audit',
     `/v1/audit${wish.size ? `?${wish}` : ''}`,
     [
-      ['When', (one) => time(one.time)],
+      ['When', (one) => h('time', { datetime: one.time, title: ago(one.time) }, full(one.time))],
       [
         'Who',
         (one) => [

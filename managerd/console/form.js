@@ -54,7 +54,7 @@ export function select(options, value, properties) {
 // A button for a call of the API. Where the role does not allow it, it stays reachable and says why.
 export function action(label, { call, onclick, tone = '', type = 'button', ...more }) {
   const reason = call ? refusal(call) : null;
-  const button = h('button', { type, class: `button ${tone}`, ...more }, label);
+  const button = h('button', { type, class: `button ${tone}`, 'data-call': call, ...more }, label);
   if (reason) {
     button.setAttribute('aria-disabled', 'true');
     button.title = reason;

@@ -63,4 +63,15 @@ export const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).re
 // "lastChecked" -> "Last checked"
 export const spaced = (name) => words(name.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`));
 
+// What a value was and became, for eyes and ears.
+export const fromTo = (before, after) =>
+  h(
+    'span',
+    { class: 'from-to' },
+    before,
+    h('span', { class: 'arrow', 'aria-hidden': 'true' }, '→'),
+    h('span', { class: 'unseen' }, ' became '),
+    after,
+  );
+
 export const json = (value) => (typeof value === 'string' ? value : JSON.stringify(value));

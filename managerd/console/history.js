@@ -1,29 +1,29 @@
 // What was changed, by whom, member by member; and taking it back.
-import { call, q } from './api.js';
+import { call, page, q } from './api.js';
+import { serving } from './apps.js';
 import { appFrame, readApp } from './app_frame.js';
 import { ask } from './dialog.js';
 import { h, replace } from './dom.js';
 import { action, problemBox } from './form.js';
-import { json, time, words } from './format.js';
-import { page } from './api.js';
+import { fromTo, json, time, words } from './format.js';
 import { tell } from './notice.js';
 
-const side = (value) =>
-  value === null || value === undefined ? h('span', { class: 'quiet' }, 'nothing') : h('code', null, json(value));
+// Values as people say them, where there is a shorter way than JSON.
+function say(pointer, value) {
+  if (value === null || value === undefined || value === '') return null;
+  if (pointer === '/traffic' && Array.isArray(value.versions)) return serving(value);
+  if (pointer === '/environment' && Array.isArray(value.names)) return value.names.join(', ') || null;
+  return json(value);
+}
 
-const difference = (one) =>
-  h(
-    'li',
-    null,
-    h('code', { class: 'pointer' }, one.pointer || '/'),
-    h(
-      'span',
-      { class: 'from-to' },
-      side(one.before),
-      h('span', { class: 'arrow', 'aria-label': 'became' }, '→'),
-      side(one.after),
-    ),
-  );
+const side = (text) => (text === null ? h('span', { class: 'quiet' }, 'nothing') : h('code', null, text));
+
+function difference(one) {
+  const before = say(one.pointer, one.before),
+    after = say(one.pointer, one.after);
+  if (before === after && before === null) return null;
+  return h('li', null, h('code', { class: 'pointer' }, one.pointer || '/'), fromTo(side(before), side(after)));
+}
 
 function entry(change, undo, call) {
   return h(
@@ -87,5 +87,10 @@ export async function historyPage(context) {
       signal,
     } = context,
     { app, status, base } = await readApp(name, signal);
-  return appFrame(app, status, 'History', await changes({ base, what: name, undoCall: 'undoAppChange', context }));
+  return appFrame(
+    app,
+    status,
+    'History',
+    h('section', { class: 'panel' }, h('h2', null, 'Changes'), await changes({ base, what: name, undoCall: 'undoAppChange', context })),
+  );
 }

@@ -1,9 +1,10 @@
 // What an app's function printed: read back, filtered, and followed.
-import { Problem, lines, q } from './api.js';
+import { Problem } from './api.js';
 import { appFrame, readApp } from './app_frame.js';
 import { h, replace } from './dom.js';
-import { checkbox, field, form, input, problemBox, select } from './form.js';
+import { checkbox, field, form, input, problemBox, select, showProblem } from './form.js';
 import { full } from './format.js';
+import { readLog } from './log_reader.js';
 import { announce } from './notice.js';
 import { refusal } from './session.js';
 
@@ -16,140 +17,130 @@ const SINCE = [
   ['1d', 'the last day'],
 ];
 
-function parse(text) {
-  try {
-    const line = JSON.parse(text);
-    return line && typeof line === 'object' ? line : { message: text };
-  } catch {
-    return { message: text };
-  }
+function tone(message) {
+  if (/^(START|END|REPORT|INIT_START) /.test(message)) return 'log-line platform';
+  return /\b(ERROR|FATAL)\b|Task timed out/.test(message.slice(0, 200)) ? 'log-line error' : 'log-line';
 }
 
 function row(line, onrequest) {
-  const at = line.time || line.timestamp,
-    message = line.message ?? line.line ?? JSON.stringify(line);
-  const version = line.version ?? line.lambdaVersion;
+  const message =
+    typeof line.message === 'string' ? line.message.replace(/\n$/, '') : JSON.stringify(line.message ?? line);
+  const id = line.requestId;
+  const request = { type: 'button', class: 'plain log-request', 'aria-label': `Only the request ${id}` };
   return h(
     'li',
-    { class: /\b(ERROR|FATAL)\b|Task timed out/.test(String(message).slice(0, 200)) ? 'log-line error' : 'log-line' },
-    h('time', { datetime: at }, at ? full(at).slice(5) : ''),
-    h('span', { class: 'log-version' }, version ? `v${version}` : ''),
-    h(
-      'span',
-      { class: 'log-text' },
-      typeof message === 'string' ? message.replace(/\n$/, '') : JSON.stringify(message),
-    ),
-    line.requestId &&
-      h(
-        'button',
-        {
-          type: 'button',
-          class: 'plain log-request',
-          title: `Only the request ${line.requestId}`,
-          'aria-label': `Only the request ${line.requestId}`,
-          onclick: () => onrequest(line.requestId),
-        },
-        line.requestId.slice(0, 8),
-      ),
+    { class: tone(message) },
+    h('time', { datetime: line.time }, line.time ? full(line.time).slice(5) : ''),
+    h('span', { class: 'log-version' }, line.version ? `v${line.version}` : ''),
+    h('span', { class: 'log-text' }, message),
+    id && h('button', { ...request, title: id, onclick: () => onrequest(id) }, id.slice(-8)),
   );
 }
 
-export async function logsPage(context) {
-  const {
-      names: { name },
-      query,
-      signal,
-    } = context,
-    { app, status, base } = await readApp(name, signal);
-  const off = refusal('readLogs');
-  if (off) return appFrame(app, status, 'Logs', h('p', { class: 'empty' }, off));
-  const since = select(SINCE, query.get('since') || '1h'),
-    request = input({ value: query.get('requestId') || '', class: 'code' });
-  const version = input({ type: 'number', min: 1, value: query.get('version') || '' }),
-    follow = checkbox('Follow', { checked: true });
-  const list = h('ol', { class: 'log', 'aria-label': `Log lines of ${name}` }),
-    state = h('p', { class: 'log-state', role: 'status' }),
-    trouble = h('div');
-  const scroller = h('div', { class: 'log-box', tabindex: '0', role: 'region', 'aria-label': `Log of ${name}` }, list);
-  let reading = null,
-    count = 0,
+// The box of lines: drawn at most 16 times a second, at its end unless somebody scrolled up.
+function logBox(name, onrequest) {
+  const list = h('ol', { class: 'log' });
+  const element = h('div', { class: 'log-box', tabindex: '0', role: 'region', 'aria-label': `Log of ${name}` }, list);
+  const state = h('p', { class: 'log-state' });
+  let count = 0,
     waiting = [],
-    drawn = null;
-  signal.addEventListener('abort', () => {
-    if (reading) reading.abort();
-  });
-
+    timer = null,
+    doing = '';
   const flush = () => {
-    drawn = null;
-    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40;
+    timer = null;
+    const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
     list.append(
       ...waiting
         .splice(0)
         .slice(-MOST_LINES)
-        .map((line) =>
-          row(line, (id) => {
-            request.value = id;
-            element.requestSubmit();
-          }),
-        ),
+        .map((line) => row(line, onrequest)),
     );
     while (list.children.length > MOST_LINES) list.firstChild.remove();
-    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
-    state.textContent = `${count} line${count === 1 ? '' : 's'}${count > MOST_LINES ? `, the last ${MOST_LINES} are shown` : ''}${reading ? '; following' : ''}`;
+    if (atEnd) element.scrollTop = element.scrollHeight;
+    const cut = count > MOST_LINES ? `, the last ${MOST_LINES} are shown` : '';
+    state.textContent = [`${count} line${count === 1 ? '' : 's'}${cut}`, doing].filter(Boolean).join('; ');
   };
-  const take = (line) => {
-    count++;
-    waiting.push(line);
-    if (drawn === null) drawn = setTimeout(flush, 60);
+  const later = () => {
+    if (timer === null) timer = setTimeout(flush, 60);
+  };
+  return {
+    element,
+    state,
+    add(line) {
+      count++;
+      waiting.push(line);
+      later();
+    },
+    clear() {
+      count = 0;
+      waiting = [];
+      replace(list);
+    },
+    say(what) {
+      doing = what;
+      later();
+    },
+    count: () => count,
+  };
+}
+
+function told(end, trouble) {
+  if (!end || end.reason === 'complete') return;
+  if (end.reason === 'problem') replace(trouble, problemBox(new Problem(end.problem?.status ?? 0, end.problem)));
+  else replace(trouble, h('p', { class: 'strip' }, end.detail || `It ended: ${end.reason}.`));
+}
+
+export async function logsPage(context) {
+  const { query, signal } = context;
+  const { app, status, base } = await readApp(context.names.name, signal);
+  const off = refusal('readLogs');
+  if (off) return appFrame(app, status, 'Logs', h('p', { class: 'empty' }, off));
+  const since = select(SINCE, query.get('since') || '1h');
+  const request = input({ value: query.get('requestId') || '', class: 'code' });
+  const version = input({ type: 'number', min: 1, value: query.get('version') || '' });
+  const follow = checkbox('Follow', { checked: true });
+  const trouble = h('div');
+  const box = logBox(app.name, (id) => {
+    request.value = id;
+    element.requestSubmit();
+  });
+  let reading = null;
+  signal.addEventListener('abort', () => reading && reading.abort());
+
+  const wish = () => {
+    const wanted = { since: since.value, requestId: request.value.trim(), version: version.value.trim() };
+    if (follow.control.checked) wanted.follow = 'true';
+    return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value));
   };
   const read = async () => {
     if (reading) reading.abort();
     const mine = (reading = new AbortController());
-    const wish = new URLSearchParams({ since: since.value });
-    if (request.value.trim()) wish.set('requestId', request.value.trim());
-    if (version.value.trim()) wish.set('version', version.value.trim());
-    if (follow.control.checked) wish.set('follow', 'true');
-    replace(list);
-    (count = 0), (waiting = []);
-    state.textContent = 'Reading…';
-    announce('Reading the log.');
+    replace(trouble);
+    box.clear();
+    box.say(follow.control.checked ? 'following' : 'reading');
     try {
-      for await (const text of lines(`${base}/logs?${wish}`, { accept: 'application/x-ndjson', signal: mine.signal })) {
-        if (mine !== reading) return;
-        if (text.trim()) take(parse(text));
-      }
+      const end = await readLog(`${base}/logs`, wish(), {
+        signal: mine.signal,
+        online: box.add,
+        ontrouble: (why) => box.say(why === 'lost' ? 'the connection is lost; it is tried again' : 'following'),
+      });
+      told(end, trouble);
+    } catch (problem) {
+      if (problem.name === 'AbortError') return;
+      if (problem.status !== 401) showProblem(element, problem);
     } finally {
       if (mine === reading) {
         reading = null;
-        flush();
+        box.say('');
+        announce(`${box.count()} lines are read.`);
       }
     }
   };
-  const begin = () =>
-    read().catch((problem) => {
-      if (problem.name === 'AbortError' || problem.status === 401) return;
-      if (!(problem instanceof Problem)) throw problem;
-      if (!problem.errors.length) {
-        replace(trouble, problemBox(problem));
-        return;
-      }
-      throw problem;
-    });
-  const stop = h(
-    'button',
-    {
-      type: 'button',
-      class: 'button',
-      onclick: () => {
-        if (reading) reading.abort();
-      },
-    },
-    'Stop',
-  );
+  const stop = h('button', { type: 'button', class: 'button', onclick: () => reading && reading.abort() }, 'Stop');
   const element = form({
     label: 'Read',
     class: 'log-form',
-    more: [stop],
+    more: stop,
     children: h(
       'div',
       { class: 'grid' },
@@ -158,17 +149,11 @@ export async function logsPage(context) {
       field({ label: 'Version', control: version, parameter: 'version' }),
       follow,
     ),
-    // It goes on while the log is followed: the button is free as soon as it has begun.
+    // Not waited for: it goes on while the log is followed.
     save: async () => {
-      replace(trouble);
-      await Promise.race([
-        begin(),
-        new Promise((done) => {
-          setTimeout(done, 400);
-        }),
-      ]);
+      read();
     },
   });
-  begin().catch(() => {});
-  return appFrame(app, status, 'Logs', [h('section', { class: 'panel' }, element), trouble, state, scroller]);
+  read();
+  return appFrame(app, status, 'Logs', [h('section', { class: 'panel' }, element), trouble, box.state, box.element]);
 }

@@ -11,7 +11,7 @@ import { historyPage } from './history.js';
 import { logsPage } from './logs.js';
 import { clearNotices, regions } from './notice.js';
 import { operationPage, operationsPage } from './operations.js';
-import { begin, leave, path, show } from './router.js';
+import { begin, end, path, show } from './router.js';
 import { may, resume, session, signOut } from './session.js';
 import { settingsPage } from './settings.js';
 import { signInPage } from './sign_in.js';
@@ -99,6 +99,7 @@ function frame() {
     menu.setAttribute('aria-expanded', String(open));
     side.classList.toggle('open', open);
   };
+  navigation.addEventListener('click', () => toggle(false)); // also when it leads to where one is
   side.addEventListener('keydown', (event) => {
     if (event.key === 'Escape' && side.classList.contains('open')) {
       toggle(false);
@@ -132,8 +133,9 @@ function frame() {
 }
 
 function askWho(problem) {
-  leave();
+  end();
   clearNotices();
+  replace(main);
   document.querySelectorAll('dialog').forEach((one) => one.remove());
   replace(document.body, signInPage(frame, problem), regions);
 }

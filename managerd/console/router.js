@@ -3,7 +3,8 @@ import { Problem } from './api.js';
 import { h, replace } from './dom.js';
 import { problemBox } from './form.js';
 
-let routes = [],
+let active = false,
+  routes = [],
   outlet = null,
   current = null,
   onShown = () => {},
@@ -14,8 +15,10 @@ export function begin(table, element, shown) {
   routes = table.map(([pattern, page]) => [pattern.split('/'), page]);
   outlet = element;
   onShown = shown;
-  addEventListener('hashchange', () => show());
+  active = true;
 }
+
+addEventListener('hashchange', () => active && show());
 
 const parts = (path) => path.split('/');
 export const path = () => (location.hash.slice(1) || '/apps').split('?')[0];
@@ -46,7 +49,14 @@ function find() {
   return [null, {}];
 }
 
-export function leave() {
+// Until the next begin: nothing is shown, nothing is asked for.
+export function end() {
+  leave();
+  active = false;
+  first = false;
+}
+
+function leave() {
   if (current) current.controller.abort();
   current = null;
 }

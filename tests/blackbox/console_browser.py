@@ -152,8 +152,14 @@ class Browser:
         from selenium.webdriver.common.action_chains import ActionChains
         ActionChains(self.driver).send_keys(*keys).perform()
 
+    def overwrite(self, text):
+        """What the field with the focus holds is replaced."""
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+        ActionChains(self.driver).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(text).perform()
+
     def focused(self):
-        return self.js("""const one = document.activeElement; if (!one) return '';
+        return self.js("""const one = document.activeElement; if (!one || one === document.body) return '';
             const label = one.labels && one.labels.length ? one.labels[0].textContent : '';
             return (one.getAttribute('aria-label') || label || one.textContent || '').trim()""")
 
