@@ -75,6 +75,8 @@ static const struct option_row rows[] = {
     {"proxies", OPTION_STRING, FIELD(proxies), "127.0.0.1:9080", 0, 0, false, NULL, NULL,
      "Admin addresses of all proxies (HOST:PORT), whose figures canaries are judged by: a list, of "
      "names all addresses; none: no canaries."},
+    {"status-max-age", OPTION_DURATION, FIELD(status_max_age_ms), "10s", 100, 3600000, false, NULL,
+     NULL, "How old what an app's status tells of AWS may be before AWS is looked at again."},
     {"jwks-interval", OPTION_DURATION, FIELD(jwks_interval_ms), "5m", 1000, 24 * 3600000, false,
      NULL, NULL, "How often the keys of token issuers are looked at."},
     {"jwks-max-age", OPTION_DURATION, FIELD(jwks_max_age_ms), "24h", 1000, 365ll * 24 * 3600000,

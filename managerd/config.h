@@ -34,6 +34,7 @@ struct config {
     int64_t keep_versions;
     int64_t keep_versions_ms;
     char *proxies; /* a list, or "none" */
+    int64_t status_max_age_ms;
     int64_t jwks_interval_ms;
     int64_t jwks_max_age_ms;
     char *jwks_ca_file; /* NULL: the system's */

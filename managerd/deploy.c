@@ -10,10 +10,8 @@
 
 #define LATE "The new version did not become ready within five minutes."
 
-static void step_publish_version(struct operation *operation);
 static void step_save_version(struct operation *operation);
 static void step_shift_traffic(struct operation *operation);
-static void step_publish_routes(struct operation *operation);
 static void on_success(struct operation *operation);
 static void on_failure(struct operation *operation, const struct json *problem);
 static void after_success(struct operation *operation);
@@ -37,9 +35,15 @@ static const struct operation_step deploy_steps[] = {
 const struct operation_type deploy_type = {"deploy",   deploy_steps,  on_success,
                                            on_failure, after_success, after_failure};
 
+int64_t deploy_version_of(struct operation *operation)
+{
+    int64_t version = integer_of(operation_step(operation), "version");
+    return version ? version : integer_of(operation_work(operation), "version");
+}
+
 static int64_t version_of(struct operation *operation)
 {
-    return integer_of(operation_work(operation), "version");
+    return deploy_version_of(operation);
 }
 
 static bool read_version(struct operation *operation, struct record *version)
@@ -104,8 +108,12 @@ static void on_published(struct operation *operation, const struct lambda_answer
         operation_step_refused(operation, answer, "The version could not be published");
         return;
     }
+    struct record version;
+    if (!read_version(operation, &version))
+        return;
     const char *stamp = function_stamp(&operation->arena, operation->environment->installation,
-                                       operation->app, version_of(operation));
+                                       view_of(operation->app), version.json);
+    record_release(&version);
     if (!view_equal_string(text_of(answer->json, "Description"), stamp)) {
         operation_step_problem(operation, PROBLEM_AWS_FAILED,
                                "Somebody else changed the function during the deployment.");
@@ -137,7 +145,7 @@ static void publish_now(struct operation *operation)
     record_release(&version);
 }
 
-static void step_publish_version(struct operation *operation)
+void step_publish_version(struct operation *operation)
 {
     publish_now(operation);
 }
@@ -238,7 +246,7 @@ static void on_routes_published(enum error error, void *context)
         operation_step_done(operation, "%s", "");
 }
 
-static void step_publish_routes(struct operation *operation)
+void step_publish_routes(struct operation *operation)
 {
     publish_app(operation->environment->publisher, view_of(operation->app), on_routes_published,
                 operation);

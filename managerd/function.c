@@ -2,7 +2,10 @@
 #include "managerd/deploy.h"
 
 #include "common/base/escape.h"
+#include "managerd/drift.h"
+#include "managerd/expectation.h"
 #include "managerd/packages.h"
+#include "managerd/picture.h"
 #include "managerd/records.h"
 #include "managerd/secrets.h"
 
@@ -28,11 +31,16 @@ bool function_is_ours(const struct json *answer, const char *installation, const
     return view_starts_with(description, view_of(stamp));
 }
 
-char *function_stamp(struct arena *arena, const char *installation, const char *app,
-                     int64_t version)
+char *function_stamp(struct arena *arena, const char *installation, struct view app,
+                     const struct json *version)
 {
-    return arena_format(arena, STAMP_START "%s %s version %lld", installation, app,
-                        (long long)version);
+    long long number = integer_of(version, "version");
+    long long publication = integer_of(version, "publication");
+    if (publication <= 1)
+        return arena_format(arena, STAMP_START "%s %.*s version %lld", installation,
+                            VIEW_FORMAT(app), number);
+    return arena_format(arena, STAMP_START "%s %.*s version %lld publication %lld", installation,
+                        VIEW_FORMAT(app), number, publication);
 }
 
 void function_configuration(struct json_writer *w, const struct json *version, const char *stamp,
@@ -58,16 +66,31 @@ struct wanted {
     struct view code_sha256; /* as AWS writes it: base64 */
 };
 
+/* What of the function itself was changed with the app's consent stays so. */
+static void take_accepted(struct operation *operation, struct record *version)
+{
+    struct record app;
+    struct key key = key_app(view_of(operation->app));
+    int64_t accepted = integer_of(operation_work(operation), "accepted");
+    if (!accepted || accepted != integer_of(version->json, "version") ||
+        record_read(operation->environment->state, key.text, &app))
+        return;
+    struct json *latest = expectation_of_latest(app.json, version->json);
+    json_free(version->json);
+    version->json = latest;
+    record_release(&app);
+}
+
 static bool read_wanted(struct operation *operation, struct wanted *wanted)
 {
-    struct key key =
-        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
+    struct key key = key_version(view_of(operation->app), deploy_version_of(operation));
     struct buffer bytes, text;
     if (record_read(operation->environment->state, key.text, &wanted->version)) {
         operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
                                "The version's record cannot be read.");
         return false;
     }
+    take_accepted(operation, &wanted->version);
     buffer_init(&bytes, 64);
     buffer_init(&text, 128);
     bool good = !hex_decode(&bytes, text_of(json_get(wanted->version.json, "package"), "sha256"));
@@ -76,7 +99,7 @@ static bool read_wanted(struct operation *operation, struct wanted *wanted)
     wanted->function =
         arena_copy(&operation->arena, text_of(json_get(wanted->version.json, "function"), "name"));
     wanted->stamp = function_stamp(&operation->arena, operation->environment->installation,
-                                   operation->app, integer_of(wanted->version.json, "version"));
+                                   view_of(operation->app), wanted->version.json);
     buffer_release(&bytes);
     buffer_release(&text);
     if (!good || operation->arena.error) {
@@ -318,6 +341,30 @@ void step_code(struct operation *operation)
 
 /* update-configuration, wait-until-ready */
 
+/* A deployment's stamp comes with all of the configuration; who repairs does not trust it. */
+static bool is_configured(struct operation *operation, const struct wanted *wanted,
+                          const struct json *configuration)
+{
+    const struct secrets *secrets = operation->environment->secrets;
+    struct view app = view_of(operation->app);
+    if (!view_equal_string(text_of(configuration, "Description"), wanted->stamp))
+        return false;
+    if (!truth_of(operation_work(operation), "exact"))
+        return true;
+    struct json *expected = picture_of_version(secrets, app, wanted->version.json);
+    struct json *observed = picture_of_configuration(secrets, app, configuration);
+    if (!json_get(expected, "role") && operation->environment->default_role)
+        json_set_string(expected, "role", view_of(operation->environment->default_role));
+    json_remove(expected, "code"); /* is looked at in its own right */
+    json_remove(expected, "architecture");
+    struct json *differences = drift_compare(expected, observed);
+    bool same = json_count(differences) == 0;
+    json_free(expected);
+    json_free(observed);
+    json_free(differences);
+    return same;
+}
+
 static void look_at_configuration(struct operation *operation);
 
 static bool ends_early(const struct operation *operation)
@@ -384,7 +431,7 @@ static void on_configuration_seen(struct operation *operation, const struct lamb
     }
     if (!read_wanted(operation, &wanted))
         return;
-    bool stamped = view_equal_string(text_of(configuration, "Description"), wanted.stamp);
+    bool stamped = is_configured(operation, &wanted, configuration);
     bool failed = view_equal_string(text_of(configuration, "State"), "Failed") ||
                   (view_equal_string(text_of(configuration, "LastUpdateStatus"), "Failed") &&
                    (stamped || operation->tries > 0));

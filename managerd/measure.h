@@ -56,6 +56,9 @@ void measure_begin_round(struct measure *measure);
 void measure_take(struct measure *measure, const char *address,
                   const struct measure_answer *answer);
 
+/* From now on it is about all that the processes counted since they were started. After one round. */
+void measure_take_all(struct measure *measure);
+
 struct measure_limits {
     double max_error_rate; /* 0 to 1 */
     int64_t max_p99_ms;    /* 0: none */

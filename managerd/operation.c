@@ -26,7 +26,7 @@ struct operations {
 };
 
 static const struct operation_type *const types[] = {&deploy_type, &delete_type,
-                                                     &delete_version_type, &apply_type};
+                                                     &delete_version_type, &apply_type, &sync_type};
 
 static void dispatch(struct operations *operations);
 static struct json *present_step(struct json *document);

@@ -20,6 +20,7 @@
 
 struct event;
 struct event_base;
+struct observer;
 struct operation;
 struct operations;
 struct packages;
@@ -36,8 +37,9 @@ struct operation_environment {
     struct lambda_control *control;
     struct packages *packages;
     const struct secrets *secrets;
-    struct proxies *proxies; /* who measure versions; NULL: nobody */
-    struct prune *prune;     /* told of deployments that ended; NULL: nobody */
+    struct proxies *proxies;   /* who measure versions; NULL: nobody */
+    struct prune *prune;       /* told of deployments that ended; NULL: nobody */
+    struct observer *observer; /* told when what it knows is over; NULL: nobody */
     const char *installation;
     const char *default_role;
     int64_t drain_ms; /* how long to wait for requests under way; <0: the longest deadline */
@@ -159,5 +161,6 @@ extern const struct operation_type deploy_type;
 extern const struct operation_type delete_type;
 extern const struct operation_type delete_version_type;
 extern const struct operation_type apply_type;
+extern const struct operation_type sync_type;
 
 #endif

@@ -117,6 +117,34 @@ struct json *plan_delete_version(const struct plan_operation *plan, int64_t vers
     return begin(plan, "delete-version", steps, work);
 }
 
+struct json *plan_sync(const struct plan_operation *plan, struct view policy)
+{
+    struct json *steps = json_new_array(), *work = json_new_object();
+    if (policy.length)
+        json_set_string(work, "policy", policy);
+    add_step(steps, "compare");
+    return begin(plan, "sync", steps, work);
+}
+
+void plan_follow(struct json *operation, const struct json *steps)
+{
+    struct json *list = json_new_array();
+    const struct json *one = json_first(json_get(operation, "steps"));
+    for (; one; one = json_next(one)) {
+        json_append(list, json_copy(one));
+        if (!view_equal_string(text_of(one, "state"), "done"))
+            break;
+    }
+    for (one = json_first(steps); one; one = json_next(one)) {
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", VIEW_FORMAT(text_of(one, "name")));
+        add_step(list, name);
+        if (json_get(one, "version"))
+            json_set(last_of(list), "version", json_copy(json_get(one, "version")));
+    }
+    json_set(operation, "steps", list);
+}
+
 struct json *plan_apply(const struct plan_operation *plan, const struct json *changes)
 {
     struct json *steps = json_new_array();

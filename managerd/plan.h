@@ -21,6 +21,10 @@ struct json *plan_deploy(const struct plan_operation *operation, int64_t version
 /* The end of an app. */
 struct json *plan_delete(const struct plan_operation *operation, bool delete_function);
 struct json *plan_delete_version(const struct plan_operation *operation, int64_t version);
+/* A comparison with AWS; what follows from it is planned by its first step. `policy` empty: the app's. */
+struct json *plan_sync(const struct plan_operation *operation, struct view policy);
+/* Puts steps ([{"name", "version"?}]) behind the one that is under way, in place of those there. */
+void plan_follow(struct json *operation, const struct json *steps);
 /* The application of a document: a step each of `changes` (apply.h), then the routes. */
 struct json *plan_apply(const struct plan_operation *operation, const struct json *changes);
 

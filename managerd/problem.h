@@ -88,6 +88,9 @@
     X(CANARY_FAILED, "canary-failed", 422, "The new version did worse than it may",                \
       "What the proxies measured of the new version crossed a limit of its canary, so the "        \
       "traffic before it is served again. The operation's steps hold the figures.")                \
+    X(VERSION_LOST, "version-lost", 409, "The version's Lambda version is lost",                   \
+      "Its Lambda version was deleted, or is no longer what was deployed. It takes no traffic. "   \
+      "Deploy its package once more, as {\"package\": {\"version\": N}}.")                         \
     X(AWS_REFUSED, "aws-refused", 422, "AWS refused the call",                                     \
       "AWS Lambda refused what was asked of it; the member aws holds its reason.")                 \
     X(AWS_DENIED, "aws-denied", 502, "AWS does not allow managerd to do this",                     \

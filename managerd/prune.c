@@ -25,7 +25,7 @@
 
 /* Choosing. */
 
-static bool is_needed(const struct json *internal, int64_t number)
+bool prune_needs(const struct json *internal, int64_t number)
 {
     return traffic_share(json_get(internal, "traffic"), number) > 0 ||
            traffic_share(json_get(internal, "previousTraffic"), number) > 0 ||
@@ -37,7 +37,7 @@ static bool shares_with_needed(const struct json *internal, const struct prune_v
 {
     for (size_t i = 0; i < count && one->lambda_version[0]; i++)
         if (strcmp(versions[i].lambda_version, one->lambda_version) == 0 &&
-            is_needed(internal, versions[i].number))
+            prune_needs(internal, versions[i].number))
             return true;
     return false;
 }
@@ -56,7 +56,7 @@ size_t prune_choose(const struct json *internal, const struct prune_version *ver
     size_t found = 0;
     for (size_t i = 0; i < count && found < PRUNE_AT_ONCE && keep > 0; i++) {
         const struct prune_version *one = &versions[i];
-        if (one->busy || one->made_ms > made_before_ms || is_needed(internal, one->number) ||
+        if (one->busy || one->made_ms > made_before_ms || prune_needs(internal, one->number) ||
             count_newer(versions, count, one->number) < (size_t)keep ||
             shares_with_needed(internal, versions, count, one))
             continue;

@@ -33,6 +33,9 @@ void prune_free(struct prune *prune);
 /* Something of the app has ended. NULL is fine. */
 void prune_due(struct prune *prune, struct view app);
 
+/* Whether the version has traffic, or may get it back by itself: by a rollback, or when a canary ends. */
+bool prune_needs(const struct json *internal, int64_t number);
+
 /* What is looked at; pure. */
 struct prune_version {
     int64_t number, made_ms;

@@ -101,7 +101,7 @@ static bool read_version(struct publisher *publisher, struct view app, int64_t n
         return false;
     const struct json *http = json_get(record.json, "http");
     struct view format = text_of(http, "payloadFormat"), mode = text_of(http, "responseMode");
-    struct view qualifier = text_of(record.json, "lambdaVersion");
+    struct view qualifier = version_qualifier(record.json);
     bool ready = qualifier.length > 0 &&
                  (weight > 0 || view_equal_string(text_of(record.json, "state"), "ready"));
     version->number = (uint32_t)number;

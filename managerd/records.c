@@ -71,6 +71,11 @@ struct key key_latest(struct view app)
     return key_format("latest", app, "", VIEW(""));
 }
 
+struct key key_observed(struct view app)
+{
+    return key_format("observed", app, "", VIEW(""));
+}
+
 struct key key_removed(struct view app)
 {
     return key_format("removed", app, "", VIEW(""));
@@ -278,8 +283,15 @@ struct json *version_public(const struct json *version, uint64_t revision)
     const struct json *names = json_get(json_get(version, "environment"), "names");
     json_set(public, "environment", names ? json_copy(names) : json_new_array());
     json_remove(public, "function");
+    json_remove(public, "withdrawn");
+    json_remove(public, "publication");
     set_revision(public, revision);
     return public;
+}
+
+struct view version_qualifier(const struct json *version)
+{
+    return truth_of(version, "withdrawn") ? VIEW("withdrawn") : text_of(version, "lambdaVersion");
 }
 
 struct json *operation_public(const struct json *operation)

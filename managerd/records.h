@@ -10,6 +10,7 @@
  *   slots/NUMBER          app that has this slot in the route store
  *   functions/FUNCTION    app that this Lambda function belongs to
  *   latest/NAME           {"operation", "state", "version"}: the deployment that ended last
+ *   observed/NAME         what AWS had of the app, as a sync saw it last (sync.c)
  *   apply/ID/NUMBER       what a step of an operation that applies a document is to make (apply.h)
  *   history/…             changes of apps and domains (history.h)
  *   removed/NAME          the app was removed (compatibility API)
@@ -27,7 +28,8 @@
  * "trafficChangedAt" (ms), "noTrafficThrough" (version), "noCanaryThrough" (version; absent: none),
  * "canary" (canary.h; absent: none runs), "environment": {"names", "sealed"},
  * "functionClaimed" (a function of ours may exist), "adopted", "deleting" (operation id) | null,
- * "domains" (hosts that lead to it, in order; absent: none), "apiKeys" (access.h; absent: none)}
+ * "domains" (hosts that lead to it, in order; absent: none), "apiKeys" (access.h; absent: none),
+ * "accepted" (expectation.h; absent: nothing was)}
  */
 #ifndef MANAGERD_RECORDS_H
 #define MANAGERD_RECORDS_H
@@ -48,6 +50,7 @@ struct key key_queue(struct view app, struct view id);
 struct key key_slot(uint32_t slot);
 struct key key_function(struct view function);
 struct key key_latest(struct view app);
+struct key key_observed(struct view app);
 struct key key_removed(struct view app);
 struct key key_audit(uint64_t sequence);
 
@@ -86,6 +89,9 @@ void url_of_host(struct view public_url, struct view host, struct buffer *out);
 struct json *app_public(const struct json *app, uint64_t revision, struct view public_url,
                         struct view base_domain);
 struct json *version_public(const struct json *version, uint64_t revision);
+/* What its routes name: its Lambda version, or what there is none of while it is withdrawn, so that nothing
+ * else runs in its place; empty: it never had one. */
+struct view version_qualifier(const struct json *version);
 struct json *operation_public(const struct json *operation);
 /* Whether nothing more will happen to it. */
 bool operation_finished(const struct json *operation);

@@ -196,12 +196,13 @@ static void step_remove_app(struct operation *operation)
     struct key key = key_app(name), versions = key_versions(name), latest = key_latest(name);
     struct key slot = key_slot((uint32_t)integer_of(internal_of(app.json), "slot"));
     struct key function = key_function(text_of(json_get(app.json, "function"), "name"));
-    struct key removed = key_removed(name);
+    struct key removed = key_removed(name), observed = key_observed(name);
     struct json *note = json_new_object();
     set_time(note, "removedAt", clock_wall_ms());
     change_compare(change, key.text, app.revision);
     change_remove(change, key.text);
     change_remove(change, latest.text);
+    change_remove(change, observed.text);
     change_remove(change, slot.text);
     change_remove(change, function.text);
     change_put(change, removed.text, note);

@@ -11,7 +11,7 @@
 
 #define OPERATION_KEPT_MS (30ll * 24 * 3600 * 1000)
 #define REMOVAL_KEPT_MS   (10ll * 1000) /* when space is short: long enough to be told of its end */
-#define TRIAL_PUTS        8
+#define TRIAL_PUTS        12
 #define SWEEP_AT_ONCE     500
 #define SWEEP_EACH_MS     (3600ll * 1000)
 #define HISTORY_AT_ONCE   5000
@@ -154,8 +154,8 @@ static void put_trial(struct state *state, int64_t now_ms, unsigned puts, bool u
     json_free(mark);
 }
 
-/* Puts as much as a change and its record in the audit do, so that who is told of room finds it. LMDB
- * uses pages again that were freed two transactions before: the first one is only there to be one. */
+/* Puts more than a change, its history and its record in the audit do, so that who is told of room finds
+ * it. LMDB uses pages again that were freed two transactions before: the first is only there to be one. */
 static void try_writing(struct state *state, int64_t now_ms)
 {
     put_trial(state, now_ms, 1, true);

@@ -232,6 +232,48 @@ enum error secrets_unseal(const struct secrets *secrets, struct view app,
     return error ? ERROR_DAMAGED : ERROR_NONE;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return view_compare(json_name(*(const struct json *const *)a),
+                        json_name(*(const struct json *const *)b));
+}
+
+static void append_hash(struct buffer *out, const uint8_t key[KEY_BYTES], struct view text)
+{
+    uint8_t digest[SHA256_BYTES];
+    hmac_sha256(view_from((const char *)key, KEY_BYTES), text, digest);
+    buffer_append(out, digest, sizeof digest);
+}
+
+/* Of names and values only hashes stand side by side: no borders to be mistaken. */
+void secrets_fingerprint(const struct secrets *secrets, struct view app,
+                         const struct json *variables, char out[SECRETS_FINGERPRINT_SIZE])
+{
+    const uint8_t *key = secrets->keys[0].key;
+    size_t count = json_count(variables), i = 0;
+    const struct json **sorted = calloc(count + 1, sizeof *sorted);
+    struct buffer hashes, sum;
+    REQUIRE(sorted);
+    for (const struct json *one = json_first(variables); one; one = json_next(one))
+        sorted[i++] = one;
+    qsort(sorted, count, sizeof *sorted, compare_names);
+    buffer_init(&hashes, (2 * count + 2) * SHA256_BYTES);
+    buffer_init(&sum, SHA256_BYTES);
+    append_hash(&hashes, key, VIEW("the fingerprint of variables"));
+    append_hash(&hashes, key, app);
+    for (i = 0; i < count; i++) {
+        append_hash(&hashes, key, json_name(sorted[i]));
+        append_hash(&hashes, key, json_string(sorted[i]));
+    }
+    append_hash(&sum, key, buffer_view(&hashes));
+    REQUIRE(!hashes.error && !sum.error);
+    hex_write(out, sum.data, (SECRETS_FINGERPRINT_SIZE - 1) / 2);
+    out[SECRETS_FINGERPRINT_SIZE - 1] = 0;
+    buffer_release(&hashes);
+    buffer_release(&sum);
+    free(sorted);
+}
+
 /* What it is bound to: no app's name has a colon. */
 static void bind_certificate(struct buffer *out, struct view host)
 {

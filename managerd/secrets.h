@@ -38,6 +38,12 @@ struct json *secrets_seal(const struct secrets *secrets, struct view app,
 enum error secrets_unseal(const struct secrets *secrets, struct view app,
                           const struct json *environment, struct json **variables) MUST_CHECK;
 
+/* Tells two sets of values apart without telling any of them: 32 hex digits and NUL, by the first key and
+ * bound to the app; whatever the order of names. */
+#define SECRETS_FINGERPRINT_SIZE 33
+void secrets_fingerprint(const struct secrets *secrets, struct view app,
+                         const struct json *variables, char out[SECRETS_FINGERPRINT_SIZE]);
+
 /* A certificate of a domain with its key: PEM text of at most SECRETS_MAX_PEM bytes -> base64, bound to
  * the host; and back, appended. */
 #define SECRETS_MAX_PEM (512u * 1024)

@@ -13,6 +13,7 @@
 #include "managerd/intake.h"
 #include "managerd/issuers.h"
 #include "managerd/jobs.h"
+#include "managerd/observer.h"
 #include "managerd/openapi.h"
 #include "managerd/packages.h"
 #include "managerd/proxies.h"
@@ -395,6 +396,15 @@ static enum error start_operations(struct server *server, struct buffer *problem
                                   .keep = server->config->keep_versions,
                                   .keep_ms = server->config->keep_versions_ms};
     server->prune = prune_new(&prune);
+    struct observer_options observer = {.base = server->base,
+                                        .state = server->state,
+                                        .secrets = server->secrets,
+                                        .control = server->control,
+                                        .proxies = server->proxies,
+                                        .installation = server->installation,
+                                        .default_role = server->default_role,
+                                        .max_age_ms = server->config->status_max_age_ms};
+    server->observer = observer_new(&observer);
     struct operation_environment environment = {
         .base = server->base,
         .state = server->state,
@@ -404,6 +414,7 @@ static enum error start_operations(struct server *server, struct buffer *problem
         .secrets = server->secrets,
         .proxies = server->proxies,
         .prune = server->prune,
+        .observer = server->observer,
         .installation = server->installation,
         .default_role = server->default_role,
         .drain_ms = server->config->drain_ms,
@@ -476,6 +487,8 @@ void server_stop(struct server *server)
 {
     if (server->operations)
         operations_stop(server->operations);
+    if (server->observer)
+        observer_stop(server->observer);
     if (server->proxies)
         proxies_stop(server->proxies);
     if (server->issuers)
@@ -497,6 +510,7 @@ void server_stop(struct server *server)
     uploads_drain(server->uploads);
     jobs_drain(server->store_thread);
     operations_free(server->operations);
+    observer_free(server->observer);
     proxies_free(server->proxies);
     prune_free(server->prune);
     for (size_t i = 0; i < 3; i++)

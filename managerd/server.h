@@ -30,6 +30,7 @@ struct server {
     struct certificates *certificates;
     struct proxies *proxies;
     struct prune *prune;
+    struct observer *observer;
     struct operations *operations;
     struct authenticator *authenticator;
     struct audit *audit;

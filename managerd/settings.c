@@ -226,6 +226,17 @@ static const struct shape limits_shape = {
         .name = NAME, .kind = SHAPE_STRING, .flags = SHAPE_READ_ONLY, .description = TEXT          \
     }
 
+static const struct shape_field drift_fields[] = {
+    {.name = "policy",
+     .kind = SHAPE_STRING,
+     .choices = "alert|repair|accept",
+     .default_json = "\"alert\"",
+     .description = "alert: it is told; repair: what was deployed is put back; accept: the "
+                    "function's configuration becomes the app's settings."},
+};
+static const struct shape drift_shape = {
+    .name = "DriftPolicy", .fields = drift_fields, .count = COUNT(drift_fields)};
+
 /* Everything but the name: of an app, and of an app in a document that is applied. */
 #define APP_FIELDS(READ)                                                                           \
     {.name = "description",                                                                        \
@@ -280,6 +291,11 @@ static const struct shape limits_shape = {
          .description =                                                                            \
              "Whether Prefer: respond-async is granted: 202 at once, the function runs "           \
              "later. Acts at once."},                                                              \
+        {.name = "drift",                                                                          \
+         .kind = SHAPE_OBJECT,                                                                     \
+         .of = &drift_shape,                                                                       \
+         .default_json = "{}",                                                                     \
+         .description = "What a sync does when AWS has something else than was deployed."},        \
         {.name = "access",                                                                         \
          .kind = SHAPE_OBJECT,                                                                     \
          .of = &access_shape,                                                                      \

@@ -1,7 +1,6 @@
 /* Lists, reads, creates, replaces, changes and ends apps. */
 #include "managerd/canary.h"
 #include "managerd/access.h"
-#include "managerd/issuers.h"
 #include "managerd/apps.h"
 #include "managerd/authorize.h"
 #include "managerd/endpoints/endpoints.h"
@@ -251,66 +250,4 @@ enum progress app_delete(struct call *call)
     }
     record_release(&app);
     return verdict;
-}
-
-struct ids {
-    struct json *list;
-};
-
-static bool on_queued(struct view key, struct view value, uint64_t revision, void *context)
-{
-    struct ids *ids = context;
-    (void)value, (void)revision;
-    if (key.length >= ID_SIZE)
-        json_append(ids->list,
-                    json_new_string(view_slice(key, key.length - ID_SIZE + 1, SIZE_MAX)));
-    return true;
-}
-
-enum progress app_status(struct call *call)
-{
-    struct record app, last;
-    struct ids ids = {json_new_array()};
-    if (!call_read_app(call, &app)) {
-        json_free(ids.list);
-        return PROGRESS_FAIL;
-    }
-    const struct json *internal = internal_of(app.json);
-    struct key queue = key_queue(call_app(call), VIEW("")), latest = key_latest(call_app(call));
-    bool serves = traffic_any(json_get(internal, "traffic"));
-    bool deleting = json_type_of(json_get(internal, "deleting")) == JSON_STRING;
-    struct json *status = json_new_object(), *function = json_new_object();
-    json_set_string(status, "app", call_app(call));
-    json_set_string(status, "status",
-                    view_of(deleting                        ? "deleting"
-                            : !serves                       ? "empty"
-                            : truth_of(app.json, "enabled") ? "serving"
-                                                            : "inactive"));
-    json_set(status, "traffic", json_copy(json_get(internal, "traffic")));
-    json_set(status, "canary",
-             canary_runs(internal)
-                 ? json_new_string(text_of(json_get(internal, "canary"), "operation"))
-                 : json_new_null());
-    int64_t number = integer_of(internal, "lastVersion");
-    json_set(status, "latestVersion", number ? json_new_integer(number) : json_new_null());
-    json_set_string(function, "name", text_of(json_get(app.json, "function"), "name"));
-    json_set_bool(function, "claimed", truth_of(internal, "functionClaimed"));
-    json_set_bool(function, "adopted", truth_of(internal, "adopted"));
-    json_set(status, "function", function);
-    enum error error =
-        state_range(call->server->state, view_of(queue.text), VIEW(""), on_queued, &ids);
-    json_set(status, "operations", ids.list);
-    struct json *tokens = issuers_show(call->server->issuers, call_app(call));
-    json_set(status, "jwt", tokens ? tokens : json_new_null());
-    if (record_read(call->server->state, latest.text, &last) == ERROR_NONE)
-        json_set(status, "lastDeployment", json_copy(last.json));
-    else
-        json_set_null(status, "lastDeployment");
-    record_release(&last);
-    record_release(&app);
-    if (error) {
-        json_free(status);
-        return call_fail_error(call, error);
-    }
-    return call_answer(call, 200, status);
 }

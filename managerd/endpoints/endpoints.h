@@ -11,6 +11,7 @@
     X(app_patch)                                                                                   \
     X(app_delete)                                                                                  \
     X(app_status)                                                                                  \
+    X(app_sync)                                                                                    \
     X(issuer_refresh)                                                                              \
     X(environment_get)                                                                             \
     X(environment_put)                                                                             \

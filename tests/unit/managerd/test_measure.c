@@ -217,6 +217,19 @@ static void answers_are_read_with_care(void **state)
     assert_int_equal(read.figures.calls, 0);
 }
 
+static void all_that_was_counted_can_be_told(void **state)
+{
+    (void)state;
+    measure_begin_round(&measure);
+    take("a", 1000, 10);
+    take("b", 100, 1);
+    take("a", 1000, 10); /* by another address */
+    measure_take_all(&measure);
+    assert_int_equal(measure.sum.calls, 1100);
+    assert_int_equal(measure.sum.errors, 11);
+    assert_int_equal(measure.sum.counts[0], 1100);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -230,6 +243,7 @@ int main(void)
         TEST(more_processes_than_it_can_tell_apart_are_silent),
         TEST(times_are_judged_by_a_hundred_calls_or_more),
         TEST(answers_are_read_with_care),
+        TEST(all_that_was_counted_can_be_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

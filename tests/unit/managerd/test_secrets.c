@@ -152,9 +152,45 @@ static void with_two_keys_the_first_seals_and_both_open(void **state)
     secrets_free(new);
 }
 
+static void a_fingerprint_tells_values_apart_and_not_what_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *app, *variables;
+        bool same;
+    } rows[] = {{"hello", "{\"B\":\"2\",\"A\":\"1\"}", true},
+                {"hello", "{\"A\":\"1\",\"B\":\"3\"}", false},
+                {"hello", "{\"A\":\"1\"}", false},
+                {"hello", "{\"A\":\"1B\",\"\":\"2\"}", false},
+                {"hello", "{\"A\":\"2\",\"B\":\"1\"}", false},
+                {"other", "{\"A\":\"1\",\"B\":\"2\"}", false}};
+    struct secrets *secrets = open_file("old", OLD), *another = open_file("new", NEW);
+    struct json *variables = NULL;
+    char first[SECRETS_FINGERPRINT_SIZE], second[SECRETS_FINGERPRINT_SIZE];
+    assert_int_equal(json_parse(VIEW("{\"A\":\"1\",\"B\":\"2\"}"), 3, &variables, NULL),
+                     ERROR_NONE);
+    secrets_fingerprint(secrets, VIEW("hello"), variables, first);
+    assert_int_equal(strlen(first), 32);
+    secrets_fingerprint(another, VIEW("hello"), variables, second);
+    assert_string_not_equal(first, second);
+    json_free(variables);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(json_parse(view_of(rows[i].variables), 3, &variables, NULL), ERROR_NONE);
+        secrets_fingerprint(secrets, view_of(rows[i].app), variables, second);
+        assert_int_equal(strcmp(first, second) == 0, rows[i].same);
+        json_free(variables);
+    }
+    secrets_fingerprint(secrets, VIEW("hello"), NULL, second); /* none at all */
+    assert_string_not_equal(first, second);
+    secrets_free(secrets);
+    secrets_free(another);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_fingerprint_tells_values_apart_and_not_what_they_are,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_sealed_comes_back_only_for_its_app_and_key, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(with_two_keys_the_first_seals_and_both_open, set_up,
