@@ -91,6 +91,15 @@ static const struct option_row rows[] = {
      100ll * 365 * 24 * 3600000, false, NULL, NULL, "How long records of the audit are kept."},
     {"audit-max-records", OPTION_INTEGER, FIELD(audit_max_records), "1000000", 10, 1000000000,
      false, NULL, NULL, "How many records of the audit are kept."},
+    {"backup", OPTION_STRING, FIELD(backup), NULL, 0, 0, false, NULL, NULL,
+     "Copies state into this folder, which must hold none yet, checks the copy, and ends; managerd "
+     "may serve meanwhile."},
+    {"verify", OPTION_STRING, FIELD(verify), NULL, 0, 0, false, NULL, NULL,
+     "Checks the backup, or the state, in this folder, and ends; nobody may write to it "
+     "meanwhile."},
+    {"rescue", OPTION_STRING, FIELD(rescue), NULL, 0, 0, false, NULL, NULL,
+     "Writes what is whole of a damaged state into this folder, which must hold none yet, and "
+     "ends."},
     {"log-level", OPTION_STRING, FIELD(log_level), "info", 0, 0, false, NULL, NULL,
      "debug, info, warn or error."},
 };
@@ -158,6 +167,10 @@ static bool check_tls(struct config *config, struct buffer *problem)
 
 static bool check(struct config *config, struct buffer *problem)
 {
+    if (!!config->backup + !!config->verify + !!config->rescue > 1) {
+        buffer_append_string(problem, "--backup, --verify and --rescue: only one at a time.");
+        return false;
+    }
     if (!log_level_parse(view_of(config->log_level), &config->level)) {
         buffer_append_string(problem, "--log-level (MANAGERD_LOG_LEVEL): must be debug, info, warn "
                                       "or error.");

@@ -41,6 +41,7 @@ struct config {
     char *jwks_allow;   /* a list */
     int64_t audit_max_age_ms;
     int64_t audit_max_records;
+    char *backup, *verify, *rescue; /* folders; NULL: managerd serves */
     char *log_level;
 
     /* Made from the above. */

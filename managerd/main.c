@@ -2,6 +2,7 @@
 #include "managerd/api_certificate.h"
 #include "managerd/config.h"
 #include "managerd/server.h"
+#include "managerd/state_backup.h"
 
 #include "common/base/log.h"
 
@@ -11,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -40,6 +42,8 @@ static int check_or_run(enum option_action action, struct config *config, struct
     int status = 0;
     if (action == OPTION_RUN)
         keep_to_ourselves();
+    if (action == OPTION_RUN && state_backup_wanted(config))
+        return state_backup_run(config, problem) ? 1 : 0;
     struct api_certificate *certificate = api_certificate_open(config, problem);
     if (problem->length) {
         status = 2;
@@ -52,6 +56,19 @@ static int check_or_run(enum option_action action, struct config *config, struct
     return status;
 }
 
+/* Databases are mapped: what is cut away under us, or cannot be read from its disk, shows as a signal. What
+ * was acknowledged is on the disk or in the backup; going on would be guessing. */
+static void on_bus_error(int signal_number)
+{
+    static const char sentence[] = "managerd: a file of the data folder was cut, or its disk "
+                                   "failed, while it was in use: check "
+                                   "the disk, and state with --verify.\n";
+    (void)signal_number;
+    if (write(STDERR_FILENO, sentence, sizeof sentence - 1) < 0)
+        _exit(1);
+    _exit(1);
+}
+
 int main(int argc, char **argv)
 {
     static struct config config;
@@ -59,6 +76,8 @@ int main(int argc, char **argv)
     int status = 0;
     buffer_init(&problem, 8192);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGBUS, on_bus_error);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of writing */
     umask(0027);
     /* The zip library asks for local times, on two threads. With TZ set, glibc reads the zone once,
      * here, and not again for each. */

@@ -12,6 +12,8 @@
 #include "managerd/state.h"
 #include "managerd/upload.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +63,28 @@ void packages_free(struct packages *packages)
     free(packages);
 }
 
+/* A file that is not what its name says is no package: its disk failed, or somebody changed it. */
+static enum error check_file(const char *path, struct view sha256_hex)
+{
+    char hex[2 * SHA256_BYTES + 1] = "";
+    uint8_t digest[SHA256_BYTES];
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return error_from_errno(errno);
+    struct sha256_stream *hash = sha256_new();
+    char *piece = malloc(TEXT_PIECE_BYTES);
+    ssize_t got;
+    REQUIRE(piece);
+    while ((got = read(descriptor, piece, TEXT_PIECE_BYTES)) > 0 || (got < 0 && errno == EINTR))
+        if (got > 0)
+            sha256_update(hash, piece, (size_t)got);
+    sha256_finish(hash, digest);
+    free(piece);
+    close(descriptor);
+    hex_write(hex, digest, sizeof digest);
+    return view_equal_string(sha256_hex, hex) ? ERROR_NONE : ERROR_DAMAGED;
+}
+
 struct store_job {
     struct packages *packages;
     struct package_source source;
@@ -80,7 +104,7 @@ struct archive {
 
 static enum error write_archive(const struct archive *archive, const char *path)
 {
-    if (file_exists(path))
+    if (check_file(path, view_of(archive->sha256)) == ERROR_NONE)
         return ERROR_NONE;
     if (archive->upload)
         return upload_keep(archive->upload, path);
@@ -239,7 +263,9 @@ static void run_body(void *context)
     struct body_job *job = context;
     char path[4096];
     path_of(job->packages, job->sha256, path);
-    job->error = package_body_open(path, job->before, job->after, &job->body);
+    job->error = check_file(path, job->sha256);
+    if (!job->error)
+        job->error = package_body_open(path, job->before, job->after, &job->body);
 }
 
 static void on_body(void *context)

@@ -36,7 +36,7 @@ void packages_store(struct packages *packages, const struct package_source *sour
                     void *context);
 
 /* The body of an AWS call: before + base64(package) + after. Without an error it is the callee's to
- * send or to free. */
+ * send or to free. ERROR_DAMAGED: the file is not what its name says. */
 void packages_body(struct packages *packages, struct view sha256, struct view before,
                    struct view after,
                    void (*on_done)(enum error error, struct lambda_stream *body, void *context),

@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "managerd/resources.h"
+#include "managerd/state_record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,7 +98,7 @@ enum error record_parse(struct view value, struct json **json)
 enum error record_read(struct state *state, const char *key, struct record *record)
 {
     struct buffer value;
-    buffer_init(&value, STATE_MAX_VALUE + 16);
+    buffer_init(&value, STATE_MAX_VALUE + STATE_RECORD_OVERHEAD);
     record->json = NULL;
     record->revision = 0;
     uint64_t revision = 0;

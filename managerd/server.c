@@ -21,6 +21,7 @@
 #include "managerd/publish.h"
 #include "managerd/reseal.h"
 #include "managerd/retention.h"
+#include "managerd/routes_folder.h"
 #include "managerd/secrets.h"
 #include "managerd/state_lmdb.h"
 #include "managerd/tokens.h"
@@ -354,7 +355,9 @@ static enum error open_stores(struct server *server, struct buffer *problem)
         /* Before any route names them. */
         server->certificates = certificates_new(server->base, server->state, server->secrets,
                                                 server->store_thread, certificates);
-        error = publish_open(&options, &server->publisher, problem);
+        error = routes_folder_heal(routes, problem);
+        if (!error)
+            error = publish_open(&options, &server->publisher, problem);
         if (!error)
             issuers_start(server->issuers, server->publisher);
     }

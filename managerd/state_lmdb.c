@@ -6,6 +6,8 @@
 #include "managerd/chain.h"
 #include "managerd/jobs.h"
 #include "managerd/records.h"
+#include "managerd/state_check.h"
+#include "managerd/state_record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +17,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define RECORDS        "records"
-#define META           "meta"
-#define REVISION_KEY   "revision"
-#define REVISION_BYTES 8
+#define RECORDS      STATE_RECORDS
+#define META         STATE_META
+#define REVISION_KEY STATE_REVISION
 
 struct commit {
     struct change change; /* an own copy */
@@ -42,20 +43,6 @@ struct state_lmdb {
 
 static const char *const databases[] = {RECORDS, META, NULL};
 static const struct state_back_end lmdb_back_end;
-
-static uint64_t read_revision(const char *bytes)
-{
-    uint64_t revision = 0;
-    for (int i = 0; i < REVISION_BYTES; i++)
-        revision = revision << 8 | (uint8_t)bytes[i];
-    return revision;
-}
-
-static void write_revision(char *bytes, uint64_t revision)
-{
-    for (int i = REVISION_BYTES; i-- > 0; revision >>= 8)
-        bytes[i] = (char)(revision & 0xff);
-}
 
 static enum error lock_folder(struct state_lmdb *state, const char *folder, struct buffer *problem)
 {
@@ -100,6 +87,10 @@ enum error state_lmdb_open(const char *folder, size_t map_bytes, struct jobs *st
     else
         error = lock_folder(state, folder, problem);
     if (!error)
+        error = state_check(folder, NULL, problem);
+    if (error == ERROR_NOT_FOUND)
+        error = ERROR_NONE; /* the first start */
+    if (!error)
         error = store_open(&options, &state->store, problem);
     if (!error)
         error = store_reader_new(state->store, &state->reader);
@@ -131,11 +122,16 @@ static enum error lmdb_get(struct state *base, struct view key, struct buffer *v
     enum error error = store_get(state->reader, RECORDS, key, value);
     if (error)
         return error;
-    if (value->length < REVISION_BYTES)
+    uint64_t read = 0;
+    struct view text;
+    if (!state_record_read(key, buffer_view(value), &read, &text))
         return ERROR_DAMAGED;
     if (revision)
-        *revision = read_revision(value->data);
-    buffer_consume(value, REVISION_BYTES);
+        *revision = read;
+    size_t length = text.length;
+    buffer_consume(value, (size_t)(text.data - value->data));
+    value->length = length;
+    value->data[length] = 0;
     return ERROR_NONE;
 }
 
@@ -148,12 +144,10 @@ struct visit {
 static bool on_visit(struct view key, struct view value, void *context)
 {
     struct visit *visit = context;
-    if (value.length < REVISION_BYTES) {
-        visit->damaged = true;
-        return false;
-    }
-    return visit->visit(key, view_slice(value, REVISION_BYTES, SIZE_MAX), read_revision(value.data),
-                        visit->context);
+    struct view text;
+    uint64_t revision;
+    visit->damaged = !state_record_read(key, value, &revision, &text);
+    return !visit->damaged && visit->visit(key, text, revision, visit->context);
 }
 
 static enum error lmdb_range(struct state *base, struct view prefix, struct view first,
@@ -182,9 +176,10 @@ static enum error check_compares(struct store_write *write, const struct change 
         enum error error = store_write_get(write, RECORDS, compare->key, scratch);
         if (error && error != ERROR_NOT_FOUND)
             return error;
-        if (!error && scratch->length < REVISION_BYTES)
+        uint64_t revision = 0;
+        struct view text;
+        if (!error && !state_record_read(compare->key, buffer_view(scratch), &revision, &text))
             return ERROR_DAMAGED;
-        uint64_t revision = error ? 0 : read_revision(scratch->data);
         if (revision != compare->revision)
             return ERROR_CONFLICT;
     }
@@ -192,29 +187,30 @@ static enum error check_compares(struct store_write *write, const struct change 
 }
 
 static enum error put_record(struct store_write *write, struct view key, struct view value,
-                             const char *revision, struct buffer *scratch)
+                             uint64_t revision, struct buffer *scratch)
 {
     buffer_clear(scratch);
-    buffer_append(scratch, revision, REVISION_BYTES);
-    buffer_append_view(scratch, value);
+    state_record_write(scratch, key, revision, value);
     return scratch->error ? scratch->error : store_put(write, RECORDS, key, buffer_view(scratch));
 }
 
 /* Chains the records of the audit to those that the transaction has so far. */
 static enum error chain_entries(struct store_write *write, const struct change *change,
-                                const char *revision, struct buffer *scratch)
+                                uint64_t revision, struct buffer *scratch)
 {
     struct chain_place place;
     struct buffer record;
+    struct view head;
+    uint64_t head_revision;
     chain_begin(&place);
     enum error error = store_write_get(write, RECORDS, VIEW(STATE_CHAIN_HEAD), scratch);
     if (error == ERROR_NOT_FOUND)
         error = ERROR_NONE;
-    else if (!error && scratch->length < REVISION_BYTES)
+    else if (!error && !state_record_read(VIEW(STATE_CHAIN_HEAD), buffer_view(scratch),
+                                          &head_revision, &head))
         error = ERROR_DAMAGED;
     else if (!error)
-        error =
-            chain_place_read(view_slice(buffer_view(scratch), REVISION_BYTES, SIZE_MAX), &place);
+        error = chain_place_read(head, &place);
     buffer_init(&record, STATE_MAX_VALUE + 1024);
     for (size_t i = 0; i < change->entry_count && !error; i++) {
         struct key key = key_audit(place.sequence + 1);
@@ -235,8 +231,6 @@ static enum error chain_entries(struct store_write *write, const struct change *
 static enum error apply_writes(struct store_write *write, const struct change *change,
                                uint64_t revision, struct buffer *scratch)
 {
-    char bytes[REVISION_BYTES];
-    write_revision(bytes, revision);
     store_use_reserve(write, change->urgent);
     for (size_t i = 0; i < change->write_count; i++) {
         const struct state_write *one = &change->writes[i];
@@ -246,16 +240,19 @@ static enum error apply_writes(struct store_write *write, const struct change *c
             if (error == ERROR_NOT_FOUND)
                 error = ERROR_NONE;
         } else {
-            error = put_record(write, one->key, one->value, bytes, scratch);
+            error = put_record(write, one->key, one->value, revision, scratch);
         }
         if (error)
             return error;
     }
     enum error error =
-        change->entry_count ? chain_entries(write, change, bytes, scratch) : ERROR_NONE;
+        change->entry_count ? chain_entries(write, change, revision, scratch) : ERROR_NONE;
     store_use_reserve(write, true);
-    return error ? error
-                 : store_put(write, META, VIEW(REVISION_KEY), view_from(bytes, sizeof bytes));
+    if (error)
+        return error;
+    buffer_clear(scratch);
+    state_record_write(scratch, VIEW(REVISION_KEY), revision, VIEW(STATE_LAYOUT));
+    return store_put(write, META, VIEW(REVISION_KEY), buffer_view(scratch));
 }
 
 /* Writes `count` commits in one transaction. A commit whose compares fail is left out; any other
@@ -263,17 +260,16 @@ static enum error apply_writes(struct store_write *write, const struct change *c
 static enum error write_commits(struct store *store, struct commit *first, size_t count)
 {
     struct buffer scratch;
-    buffer_init(&scratch, STATE_MAX_VALUE + REVISION_BYTES);
+    buffer_init(&scratch, STATE_MAX_VALUE + STATE_RECORD_OVERHEAD);
     struct store_write *write = NULL;
     enum error error = store_write_begin(store, &write);
     if (error)
         goto out;
     uint64_t revision = 0;
     error = store_write_get(write, META, VIEW(REVISION_KEY), &scratch);
-    if (!error && scratch.length == REVISION_BYTES)
-        revision = read_revision(scratch.data);
-    else if (error != ERROR_NOT_FOUND)
-        error = error ? error : ERROR_DAMAGED;
+    struct view layout;
+    if (!error && !state_record_read(VIEW(REVISION_KEY), buffer_view(&scratch), &revision, &layout))
+        error = ERROR_DAMAGED;
     if (error == ERROR_NOT_FOUND)
         error = ERROR_NONE;
     struct commit *commit = first;

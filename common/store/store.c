@@ -106,6 +106,13 @@ static enum error open_environment(struct store *store, const struct store_optio
     int rc;
 
     error = register_store(store);
+    if (error == ERROR_BUSY) {
+        store_explain(problem,
+                      "%s/data.mdb was replaced while this process has the one before open, and "
+                      "lock.mdb was not: remove both and restart their writer.",
+                      options->folder);
+        return error;
+    }
     if (error != ERROR_NONE) {
         store_explain(problem, "%s cannot be read: %s.", options->folder, error_text(error));
         return error;
@@ -153,6 +160,13 @@ static enum error describe_open(const char *folder, int rc, struct buffer *probl
 {
     enum error error = store_error(rc);
 
+    if ((rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH) && store_folder_has_head(folder)) {
+        store_explain(problem,
+                      "%s/lock.mdb is in use by another process with another version of LMDB: end "
+                      "that process first.",
+                      folder);
+        return ERROR_BUSY;
+    }
     if (rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED) {
         store_explain(
             problem,
@@ -289,6 +303,7 @@ static enum error register_store(struct store *store)
 {
     char path[STORE_PATH_BYTES];
     struct stat status;
+    bool shared = false;
 
     store_path(path, store->folder, "lock.mdb");
     if (stat(path, &status) != 0)
@@ -296,13 +311,17 @@ static enum error register_store(struct store *store)
     store->lock_device = status.st_dev;
     store->lock_inode = status.st_ino;
     pthread_mutex_lock(&registry_lock);
-    for (struct store *other = registry; other; other = other->next)
-        REQUIRE(other->pid != store->pid || other->lock_device != store->lock_device ||
-                other->lock_inode != store->lock_inode);
-    store->next = registry;
-    registry = store;
+    for (struct store *other = registry; other && !shared; other = other->next) {
+        shared = other->pid == store->pid && other->lock_device == store->lock_device &&
+                 other->lock_inode == store->lock_inode;
+        REQUIRE(!shared || store_replaced(other)); /* the same one twice */
+    }
+    if (!shared) {
+        store->next = registry;
+        registry = store;
+    }
     pthread_mutex_unlock(&registry_lock);
-    return ERROR_NONE;
+    return shared ? ERROR_BUSY : ERROR_NONE;
 }
 
 static void unregister_store(struct store *store)

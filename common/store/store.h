@@ -35,8 +35,9 @@ struct store_options {
 
 /* On failure one sentence (what, where, what to do) goes to `problem` (may be NULL). read_only of a
  * folder without an environment: ERROR_NOT_FOUND; try again later. ERROR_DENIED: no lock can be
- * taken. ERROR_BUSY: another process of the same id in another PID namespace, or no free reader
- * slot. ERROR_DAMAGED: foreign, cut or damaged file. A reader may know databases that its writer
+ * taken. ERROR_BUSY: another process of the same id in another PID namespace, or with another LMDB, no
+ * free reader slot, or this process has an environment open whose data.mdb was replaced, and its
+ * lock.mdb was not. ERROR_DAMAGED: foreign, cut or damaged file. A reader may know databases that its writer
  * has not made yet: they are empty until they appear. Opening an environment that this process has
  * open already is our bug (REQUIRE). */
 enum error store_open(const struct store_options *options, struct store **store,

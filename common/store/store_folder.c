@@ -112,6 +112,23 @@ enum error store_folder_settle(const struct store_options *options, struct buffe
     return error;
 }
 
+bool store_folder_has_head(const char *folder)
+{
+    const uint32_t wanted[2] = {UINT32_C(0xBEEFC0DE), 1}; /* behind the page's own head */
+    char path[STORE_PATH_BYTES];
+    uint32_t found[2] = {0};
+    int file;
+
+    store_path(path, folder, "data.mdb");
+    file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    bool good = pread(file, found, sizeof(found), 16) == (ssize_t)sizeof(found) &&
+                memcmp(found, wanted, sizeof(wanted)) == 0;
+    close(file);
+    return good;
+}
+
 void store_path(char out[STORE_PATH_BYTES], const char *folder, const char *file)
 {
     int length = snprintf(out, STORE_PATH_BYTES, "%s/%s", folder, file);

@@ -17,6 +17,8 @@ enum error store_folder_check(const struct store_options *options,
 /* For a writer, after LMDB made its files: exact modes, and names that survive a power cut. */
 enum error store_folder_settle(const struct store_options *options,
                                struct buffer *problem) MUST_CHECK;
+/* Whether data.mdb begins as LMDB's files do: if LMDB still does not take it, the lock file is why. */
+bool store_folder_has_head(const char *folder);
 /* "folder/file". */
 void store_path(char out[STORE_PATH_BYTES], const char *folder, const char *file);
 /* One sentence; `problem` may be NULL. */

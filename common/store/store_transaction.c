@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define MAX_KEY_BYTES  511
@@ -15,6 +16,8 @@
 #define FREE_LOOK_PAGES  32768
 #define LEAST_PAGE_BYTES 4096
 #define TREE_PAGES       6 /* that a put copies on its way down, and splits */
+/* With less than this left, a write that was cut short was cut by the disk. */
+#define FULL_DISK_BYTES ((uint64_t)1024 * 1024)
 /* More than one transaction of ours takes. */
 #define LENGTH_AHEAD_BYTES ((off_t)4 * 1024 * 1024)
 
@@ -42,6 +45,7 @@ static enum error visit_range(MDB_txn *transaction, MDB_dbi handle, struct view 
 static enum error check_key(struct view key);
 static enum error write_failed(struct store_write *write, enum error error);
 static void keep_length(struct store *store);
+static enum error commit_error(struct store *store, int rc);
 static uint64_t count_free_pages(const struct store_write *write);
 static uint64_t count_given_back(struct store *store, size_t last);
 static enum error keep_reserve(struct store_write *write, size_t bytes);
@@ -308,11 +312,26 @@ enum error store_commit(struct store_write *write)
     }
     REQUIRE(!write->visiting);
     atomic_store(&store->writing, false);
-    error = store_error(mdb_txn_commit(write->transaction));
+    error = commit_error(store, mdb_txn_commit(write->transaction));
     if (error == ERROR_NONE)
         keep_length(store);
     free(write);
     return error;
+}
+
+/* To LMDB a write that is cut short by a full disk is an error of input and output like others. */
+static enum error commit_error(struct store *store, int rc)
+{
+    struct statvfs disk;
+    int file;
+
+    mdb_env_get_fd(store->environment, &file);
+    if (rc == EFBIG || rc == EDQUOT)
+        return ERROR_FULL;
+    if (rc == EIO && fstatvfs(file, &disk) == 0 &&
+        (uint64_t)disk.f_bavail * disk.f_frsize < FULL_DISK_BYTES)
+        return ERROR_FULL;
+    return store_error(rc);
 }
 
 void store_abort(struct store_write *write)
