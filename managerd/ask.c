@@ -4,12 +4,33 @@
 #include "common/base/clock.h"
 #include "common/contract/path.h"
 #include "common/contract/reply.h"
+#include "common/net/syntax.h"
 #include "managerd/records.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define ADDED_HEADERS 8
+#define MAX_LOG_BYTES ((size_t)64 * 1024) /* Lambda gives 4 KB */
+
+bool ask_method_valid(struct view text)
+{
+    return syntax_is(text, SYNTAX_METHOD);
+}
+
+bool ask_target_valid(struct view text)
+{
+    struct view path, query;
+    struct buffer normal;
+    for (size_t i = 0; i < text.length; i++)
+        if ((unsigned char)text.data[i] <= 0x20 || text.data[i] == 0x7f || text.data[i] == '#')
+            return false;
+    target_split(text, &path, &query);
+    buffer_init(&normal, PATH_NORMAL_MAX(ASK_MAX_TARGET_BYTES));
+    bool lawful = path_normalize(path, &normal) == ERROR_NONE;
+    buffer_release(&normal);
+    return lawful;
+}
 
 enum event_format ask_format(const struct json *version)
 {
@@ -50,15 +71,25 @@ static void add(struct event_header *headers, size_t *count, const struct ask_re
         headers[(*count)++] = (struct event_header){name, value};
 }
 
+static struct view host_of(const struct ask_request *request)
+{
+    return request->host.length ? request->host : VIEW("probe.invalid");
+}
+
+static struct view peer_of(const struct ask_request *request)
+{
+    return request->peer.length ? request->peer : VIEW("127.0.0.1");
+}
+
 static size_t collect(const struct ask_request *request, struct event_header *headers,
                       char length[24])
 {
     size_t count = 0;
 
-    add(headers, &count, request, VIEW("Host"), VIEW("probe.invalid"));
+    add(headers, &count, request, VIEW("Host"), host_of(request));
     add(headers, &count, request, VIEW("User-Agent"), request->user_agent);
     add(headers, &count, request, VIEW("Accept"), VIEW("*/*"));
-    add(headers, &count, request, VIEW("X-Forwarded-For"), VIEW("127.0.0.1"));
+    add(headers, &count, request, VIEW("X-Forwarded-For"), peer_of(request));
     add(headers, &count, request, VIEW("X-Forwarded-Proto"), VIEW("http"));
     add(headers, &count, request, VIEW("X-Forwarded-Port"), VIEW("80"));
     add(headers, &count, request, VIEW("X-Request-Id"), request->id);
@@ -83,8 +114,8 @@ enum error ask_encode(const struct json *version, struct view app,
         .headers = headers,
         .header_count = count,
         .body = request->body,
-        .source_ip = VIEW("127.0.0.1"),
-        .domain_name = VIEW("probe.invalid"),
+        .source_ip = peer_of(request),
+        .domain_name = host_of(request),
         .request_id = request->id,
         .time_ms = clock_wall_ms(),
         .app = app,
@@ -102,12 +133,14 @@ void ask_stream_init(struct ask_stream *stream)
     memset(stream, 0, sizeof *stream);
     event_stream_init(&stream->decoder);
     buffer_init(&stream->output, ASK_MAX_OUTPUT_BYTES);
+    buffer_init(&stream->log, MAX_LOG_BYTES);
 }
 
 void ask_stream_release(struct ask_stream *stream)
 {
     event_stream_release(&stream->decoder);
     buffer_release(&stream->output);
+    buffer_release(&stream->log);
 }
 
 static void copy_text(char *to, size_t size, struct view text)
@@ -121,6 +154,7 @@ static void note_end(struct ask_stream *stream, const struct event_stream_item *
     struct arena arena;
 
     stream->ended = true;
+    buffer_append_view(&stream->log, item->log);
     stream->failed = item->kind != EVENT_STREAM_COMPLETE || item->code.length > 0;
     if (!stream->failed)
         return;

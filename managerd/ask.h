@@ -21,8 +21,15 @@ struct ask_request {
     size_t header_count;
     struct view body;
     struct view user_agent;
-    struct view id; /* the request's own */
+    struct view id;   /* the request's own */
+    struct view host; /* without port; empty: probe.invalid */
+    struct view peer; /* the client's address; empty: 127.0.0.1 */
 };
+
+#define ASK_MAX_TARGET_BYTES 8192
+bool ask_method_valid(struct view text);
+/* What the guard would let by, and a path that routes. */
+bool ask_target_valid(struct view text);
 
 enum event_format ask_format(const struct json *version);
 /* How proxyd reads a version's streams; only for those that may stream. */
@@ -42,6 +49,7 @@ struct ask_stream {
     bool failed;          /* the function, or Lambda, said so: */
     char code[128], details[1024];
     bool timed_out;
+    struct buffer log;   /* base64 of the end of the function's log, where that was asked for */
     const char *problem; /* the frames are not well-formed: why; static */
 };
 #define ASK_MAX_OUTPUT_BYTES ((size_t)6 * 1024 * 1024)

@@ -2,34 +2,11 @@
 #include "managerd/check.h"
 
 #include "common/base/escape.h"
-#include "common/contract/path.h"
 #include "common/net/syntax.h"
 #include "managerd/ask.h"
 #include "managerd/resources.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
-#define MAX_TARGET_BYTES 8192
-
-static bool is_method(struct view text)
-{
-    return syntax_is(text, SYNTAX_METHOD);
-}
-
-/* What the guard would let by, and a path that routes. */
-static bool is_target(struct view text)
-{
-    struct view path, query;
-    struct buffer normal;
-    for (size_t i = 0; i < text.length; i++)
-        if ((unsigned char)text.data[i] <= 0x20 || text.data[i] == 0x7f || text.data[i] == '#')
-            return false;
-    target_split(text, &path, &query);
-    buffer_init(&normal, PATH_NORMAL_MAX(MAX_TARGET_BYTES));
-    bool lawful = path_normalize(path, &normal) == ERROR_NONE;
-    buffer_release(&normal);
-    return lawful;
-}
 
 static const char *check_headers(const struct json *value)
 {
@@ -68,14 +45,14 @@ static const struct shape_field request_fields[] = {
      .kind = SHAPE_STRING,
      .min = 1,
      .max = 32,
-     .check = is_method,
+     .check = ask_method_valid,
      .wants = "must be a method, such as GET",
      .description = "GET when absent."},
     {.name = "path",
      .kind = SHAPE_STRING,
      .min = 1,
-     .max = MAX_TARGET_BYTES,
-     .check = is_target,
+     .max = ASK_MAX_TARGET_BYTES,
+     .check = ask_target_valid,
      .wants = "must be a path, as clients send it, with or without a query",
      .description = "/ when absent."},
     {.name = "headers",

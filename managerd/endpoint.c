@@ -7,6 +7,7 @@
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/explain.h"
 #include "managerd/history.h"
+#include "managerd/invoke_event.h"
 #include "managerd/resources.h"
 #include "managerd/tokens.h"
 
@@ -76,6 +77,9 @@ const struct endpoint endpoints[] = {
      "getKey", "Reads an API key, without its secret.", key_get},
     {"DELETE", APP "/keys/{key}", ROLE_DEPLOYER, ENDPOINT_OF_APP, 0, NULL, NULL, 204, NULL,
      "deleteKey", "Revokes an API key; in force when it answers.", key_delete},
+    {"POST", APP "/invoke", ROLE_DEPLOYER, ENDPOINT_OF_APP, ENDPOINT_BODY, &invoke_shape,
+     &invoke_result_shape, 200, NULL, "invoke",
+     "Calls a version with an event or a request; tells its reply, log and duration.", invoke_post},
     {"POST", APP "/check", ROLE_DEPLOYER, ENDPOINT_OF_APP, ENDPOINT_OPTIONAL_BODY, &check_shape,
      &check_result_shape, 200, NULL, "check",
      "Asks a version requests and tells which rules of the contract it breaks.", check_post},

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "managerd/credential.h"
 #include "managerd/endpoints/endpoints.h"
+#include "managerd/secrets.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,9 +44,37 @@ static bool runs_already(const struct call *call)
     return false;
 }
 
+/* A text that was kept sealed. */
+static enum progress replay_text(struct call *call, const struct json *kept)
+{
+    int status = (int)integer_of(kept, "status");
+    if (truth_of(kept, "begun"))
+        return call_fail(call, PROBLEM_ANSWER_LOST,
+                         "The first request began, and managerd stopped before it had an answer: "
+                         "it may have done its work.");
+    if (json_get(kept, "unkeptBytes"))
+        return call_fail(call, PROBLEM_ANSWER_LOST,
+                         "The first request was answered with %d; its answer had %lld bytes, and "
+                         "at most %u are kept.",
+                         status, (long long)integer_of(kept, "unkeptBytes"), SECRETS_MAX_ANSWER);
+    if (secrets_unseal_answer(call->server->secrets, call->idempotency_key, text_of(kept, "sealed"),
+                              &call->text))
+        return call_fail(call, PROBLEM_ANSWER_LOST,
+                         "The first request was answered with %d; the key that its answer was "
+                         "sealed by is gone.",
+                         status);
+    return call_answer_text(call, status,
+                            status < 400 ? "application/json" : "application/problem+json");
+}
+
 static enum progress replay(struct call *call, struct record *kept)
 {
     struct view operation = text_of(kept->json, "operation");
+    if (json_get(kept->json, "begun")) {
+        enum progress verdict = replay_text(call, kept->json);
+        call->replayed = verdict == PROGRESS_NEXT;
+        return verdict;
+    }
     call->replayed = true;
     if (operation.length) {
         struct record record;
@@ -119,15 +148,54 @@ static struct json *without_secrets(const struct call *call, const struct json *
     return kept;
 }
 
+static struct json *begin_record(const struct call *call, int status)
+{
+    struct json *kept = json_new_object();
+    json_set_string(kept, "fingerprint", view_of(call->fingerprint));
+    json_set_integer(kept, "expiresAtMs", clock_wall_ms() + KEPT_MS);
+    json_set_integer(kept, "status", status);
+    return kept;
+}
+
+void idempotency_keep_begun(struct call *call)
+{
+    struct key name = record_key(call->idempotency_key);
+    struct json *kept = begin_record(call, 0);
+    json_set_bool(kept, "begun", true);
+    change_put(&call->change, name.text, kept);
+    json_free(kept);
+}
+
+void idempotency_keep_text(struct call *call, int status, struct view text)
+{
+    struct key name = record_key(call->idempotency_key);
+    struct json *kept = begin_record(call, status);
+    struct buffer sealed;
+    json_set_bool(kept, "begun", false);
+    buffer_init(&sealed, 2 * SECRETS_MAX_ANSWER);
+    if (text.length > SECRETS_MAX_ANSWER) {
+        json_set_integer(kept, "unkeptBytes", (int64_t)text.length);
+    } else {
+        secrets_seal_answer(call->server->secrets, call->idempotency_key, text, &sealed);
+        json_set_string(kept, "sealed", buffer_view(&sealed));
+    }
+    change_put(&call->change, name.text, kept);
+    buffer_release(&sealed);
+    json_free(kept);
+}
+
+void idempotency_forget(struct call *call)
+{
+    struct key name = record_key(call->idempotency_key);
+    change_remove(&call->change, name.text);
+}
+
 void idempotency_keep(struct call *call, int status, const struct json *result)
 {
     if (!call->idempotency_key[0])
         return;
     struct key name = record_key(call->idempotency_key);
-    struct json *kept = json_new_object();
-    json_set_string(kept, "fingerprint", view_of(call->fingerprint));
-    json_set_integer(kept, "expiresAtMs", clock_wall_ms() + KEPT_MS);
-    json_set_integer(kept, "status", status);
+    struct json *kept = begin_record(call, status);
     if (call->operation)
         json_set_string(kept, "operation", text_of(call->operation, "id"));
     if (result) {

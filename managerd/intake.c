@@ -2,6 +2,7 @@
 #include "managerd/intake.h"
 
 #include "common/base/escape.h"
+#include "managerd/ask.h"
 #include "managerd/problem.h"
 #include "managerd/scope.h"
 #include "managerd/tokens.h"
@@ -9,23 +10,25 @@
 
 #include <stdio.h>
 
-#define APPS         "/v1/apps/"
-#define DEPLOYMENTS  "/deployments"
-#define SPOOLED_FROM 65536 /* what is smaller is soon read, and needs no file */
+#define APPS              "/v1/apps/"
+#define SPOOLED_FROM      65536 /* what is smaller is soon read, and needs no file */
+#define EVENT_SLACK_BYTES 65536 /* of what is around an event */
 
 enum cargo {
     CARGO_NONE, /* JSON, at most INTAKE_MAX_BODY_BYTES */
     CARGO_ZIP,
     CARGO_JSON, /* with a package in base64 */
+    CARGO_EVENT,
 };
 
-/* The app that is deployed to, as the path names it; empty: none. */
-static struct view deployed_app(struct view path)
+/* The app whose call ends so, as the path names it; empty: none. */
+static struct view app_before(struct view path, struct view end)
 {
-    if (!view_starts_with(path, VIEW(APPS)) || !view_ends_with(path, VIEW(DEPLOYMENTS)) ||
-        path.length < sizeof APPS + sizeof DEPLOYMENTS - 2)
+    struct view start = VIEW(APPS);
+    if (!view_starts_with(path, start) || !view_ends_with(path, end) ||
+        path.length < start.length + end.length)
         return VIEW("");
-    return view_slice(path, sizeof APPS - 1, path.length - (sizeof APPS + sizeof DEPLOYMENTS - 2));
+    return view_slice(path, start.length, path.length - start.length - end.length);
 }
 
 /* Nobody who may not deploy gets to fill our disk with packages. */
@@ -33,7 +36,8 @@ static enum cargo cargo_of(struct server *server, const struct incoming_head *he
                            enum role *caller)
 {
     struct view path = view_slice(head->target, 0, view_find(head->target, '?'));
-    struct view app = deployed_app(path);
+    struct view deployed = app_before(path, VIEW("/deployments"));
+    struct view invoked = app_before(path, VIEW("/invoke"));
     struct principal principal;
     enum cargo cargo = CARGO_NONE;
     tokens_authenticate(server, head->authorization, head->peer_address, &principal);
@@ -42,7 +46,9 @@ static enum cargo cargo_of(struct server *server, const struct incoming_head *he
         cargo = CARGO_NONE;
     else if (view_equal(path, VIEW("/apps/deploy")))
         cargo = CARGO_JSON;
-    else if (app.length && scope_holds(principal_scope(&principal), app))
+    else if (invoked.length && scope_holds(principal_scope(&principal), invoked))
+        cargo = CARGO_EVENT;
+    else if (deployed.length && scope_holds(principal_scope(&principal), deployed))
         cargo =
             view_starts_with(head->content_type, VIEW("application/zip")) ? CARGO_ZIP : CARGO_JSON;
     principal_release(&principal);
@@ -59,13 +65,16 @@ static uint64_t limit_of(const struct server *server, enum cargo cargo)
         return package;
     case CARGO_JSON:
         return base64_encoded_length(package) + INTAKE_MAX_BODY_BYTES;
+    case CARGO_EVENT:
+        return ASK_MAX_EVENT_BYTES + EVENT_SLACK_BYTES;
     }
     return INTAKE_MAX_BODY_BYTES;
 }
 
 uint64_t intake_max_bytes(const struct server *server)
 {
-    return limit_of(server, CARGO_JSON);
+    uint64_t json = limit_of(server, CARGO_JSON), event = limit_of(server, CARGO_EVENT);
+    return json > event ? json : event;
 }
 
 uint64_t intake_limit(const struct incoming_head *head, enum guard_reason *over, void *context)
@@ -84,7 +93,7 @@ struct incoming_spool *intake_spool(const struct incoming_head *head, enum guard
     enum role caller;
     enum cargo cargo = cargo_of(server, head, &caller);
     uint64_t bytes = limit_of(server, cargo);
-    if (cargo == CARGO_NONE || head->content_length <= SPOOLED_FROM)
+    if (cargo == CARGO_NONE || cargo == CARGO_EVENT || head->content_length <= SPOOLED_FROM)
         return NULL;
     if (head->content_length < bytes)
         bytes = head->content_length;
@@ -104,9 +113,11 @@ static void describe(const struct incoming_refusal *refusal, const struct server
         problem->detail = "Send Authorization: Bearer TOKEN with a token of this installation.";
     } else if (reason == GUARD_BODY_TOO_LARGE) {
         problem->type = PROBLEM_TOO_LARGE;
-        snprintf(detail, size,
-                 "Packages may have %lld bytes when the token may deploy, other bodies %u.",
-                 (long long)server->config->max_package_bytes, INTAKE_MAX_BODY_BYTES);
+        snprintf(
+            detail, size,
+            "Packages may have %lld bytes when the token may deploy, events %zu, other bodies %u.",
+            (long long)server->config->max_package_bytes, ASK_MAX_EVENT_BYTES,
+            INTAKE_MAX_BODY_BYTES);
     } else if (reason == GUARD_BUSY) {
         problem->type = PROBLEM_TOO_MANY_UPLOADS;
         problem->detail = "Other packages are being uploaded; try again when they have come.";
@@ -121,7 +132,7 @@ static void describe(const struct incoming_refusal *refusal, const struct server
 
 void intake_refusal(const struct incoming_refusal *refusal, struct buffer *body, void *context)
 {
-    char detail[128];
+    char detail[160];
     struct problem problem = {.status = refusal->status};
     describe(refusal, context, &problem, detail, sizeof detail);
     struct json *document = problem_document(&problem, NULL, refusal->request_id);

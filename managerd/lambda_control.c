@@ -14,6 +14,7 @@
 #include "managerd/retry.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ struct lambda_call {
     size_t body_length;
     struct lambda_stream *stream; /* NULL: the body is it */
     int64_t deadline_ms;
-    bool once;
+    bool once, tail;
     bool (*on_bytes)(struct view bytes, void *context);
     void (*on_done)(const struct lambda_answer *answer, void *context);
     void *context;
@@ -332,15 +333,22 @@ static bool tried_again(struct lambda_call *call, const struct outgoing_result *
 static bool on_piece(struct view bytes, const struct outgoing_result *so_far, void *context)
 {
     struct lambda_call *call = context;
+    struct view header;
+    char id[64] = "";
     struct lambda_answer answer = {.outcome = LAMBDA_OK,
                                    .status = so_far->status,
                                    .body = VIEW(""),
+                                   .log = VIEW(""),
                                    .code = VIEW(""),
                                    .message = VIEW(""),
                                    .request_id = VIEW(""),
                                    .took_us = clock_monotonic_us() - call->attempted_us};
     if (so_far->status != 200)
         return true;
+    /* The header goes with the transfer. */
+    if (outgoing_header(so_far->call, "x-amzn-requestid", &header))
+        snprintf(id, sizeof id, "%.*s", VIEW_FORMAT(view_slice(header, 0, sizeof id - 1)));
+    answer.request_id = view_of(id);
     call->once = true;
     if (call->on_bytes(bytes, call->context))
         return true;
@@ -358,7 +366,9 @@ static void on_answer(const struct outgoing_result *result, void *context)
                                    .code = VIEW(""),
                                    .message = VIEW(""),
                                    .request_id = VIEW(""),
+                                   .log = VIEW(""),
                                    .error = result->error,
+                                   .sent = result->reach != OUTGOING_NOT_SENT,
                                    .took_us = result->total_us};
     struct json *json = NULL;
     struct view header;
@@ -372,6 +382,8 @@ static void on_answer(const struct outgoing_result *result, void *context)
         answer.code = plain_code(header);
     if (outgoing_header(result->call, "x-amzn-requestid", &header))
         answer.request_id = header;
+    if (outgoing_header(result->call, "x-amz-log-result", &header))
+        answer.log = header;
     answer.function_error = outgoing_header(result->call, "x-amz-function-error", &header);
     answer.outcome = classify(result, answer.code);
     if (answer.outcome != LAMBDA_OK) {
@@ -397,7 +409,7 @@ static size_t on_read(uint64_t offset, char *out, size_t room, void *context)
 static void send_signed(struct lambda_call *call, const struct sigv4_signature *signature,
                         bool has_body)
 {
-    struct incoming_header headers[5];
+    struct incoming_header headers[6];
     size_t count = 0;
     headers[count++] = (struct incoming_header){VIEW("X-Amz-Date"), view_of(signature->amz_date)};
     headers[count++] = (struct incoming_header){VIEW("Authorization"), signature->authorization};
@@ -409,6 +421,8 @@ static void send_signed(struct lambda_call *call, const struct sigv4_signature *
     if (call->stream)
         headers[count++] =
             (struct incoming_header){VIEW(CONTENT_HASH), view_of(call->stream->sha256)};
+    if (call->tail)
+        headers[count++] = (struct incoming_header){VIEW("X-Amz-Log-Type"), VIEW("Tail")};
     struct outgoing_request request = {
         .method = operations[call->operation].method,
         .url = call->url,
@@ -446,18 +460,21 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
     arena_init(&arena, 1u << 20);
     bool has_body = strcmp(operations[call->operation].method, "GET") != 0 &&
                     strcmp(operations[call->operation].method, "DELETE") != 0;
+    /* Only invocations want a tail, only packages stream. */
     struct sigv4_header headers[2] = {{VIEW("content-type"), VIEW("application/json")}};
     if (call->stream)
         headers[1] = (struct sigv4_header){VIEW(CONTENT_HASH), view_of(call->stream->sha256)};
+    else if (call->tail)
+        headers[1] = (struct sigv4_header){VIEW("x-amz-log-type"), VIEW("Tail")};
     struct sigv4_request request = {
         .method = view_of(operations[call->operation].method),
         .path = view_of(call->path),
         .query = view_of(call->query),
         .host = control->endpoint.host,
         .headers = headers,
-        .header_count = call->stream ? 2
-                        : has_body   ? 1
-                                     : 0,
+        .header_count = call->stream || call->tail ? 2
+                        : has_body                 ? 1
+                                                   : 0,
         .body = view_from(call->body, call->body_length),
         .region = control->endpoint.region,
         .service = VIEW("lambda"),
@@ -518,6 +535,7 @@ struct lambda_call *lambda_send(struct lambda_control *control,
     call->operation = request->operation;
     call->deadline_ms = request->deadline_ms ? request->deadline_ms : DEFAULT_DEADLINE;
     call->once = request->once;
+    call->tail = request->tail;
     call->on_bytes = request->on_bytes;
     call->on_done = on_done;
     call->context = context;

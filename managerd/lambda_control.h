@@ -53,10 +53,13 @@ struct lambda_answer {
     struct view body;
     const struct json *json; /* the body, parsed; NULL when it is none (and for LAMBDA_INVOKE) */
     bool function_error;     /* LAMBDA_INVOKE: X-Amz-Function-Error is there */
+    bool sent;               /* without a whole answer: perhaps AWS has read the call */
+    struct view log;         /* LAMBDA_INVOKE with `tail`: X-Amz-Log-Result, base64; else empty */
     enum error error;        /* without a whole answer: TIMEOUT, TOO_BIG (over 8 MB), … */
     uint64_t took_us;        /* of the last attempt */
+    struct view request_id;  /* of the last attempt; empty: unknown */
     /* When the outcome is not OK; empty or filled, never NULL data. */
-    struct view code, message, request_id;
+    struct view code, message;
 };
 
 /* A body that is made while it goes out, since it is too large to lie in memory. Embedded by who makes
@@ -77,6 +80,7 @@ struct lambda_request {
     struct lambda_stream *stream; /* instead of a body; taken; NULL: none */
     int64_t deadline_ms;          /* of one attempt; 0: 60 s */
     bool once;                    /* no further attempts */
+    bool tail;                    /* invocations: the end of the log is wanted */
     /* LAMBDA_INVOKE_STREAM: gets the answer's bytes as they come; `answer.body` is empty. False: it
      * has enough, the call ends well. No further attempt is made once bytes came. */
     bool (*on_bytes)(struct view bytes, void *context);

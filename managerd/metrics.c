@@ -246,6 +246,8 @@ void metrics_write(const struct server *server, struct buffer *out)
     write_aws(server, out);
     write_quotas(server, out);
     write_logs(server, out);
+    gauge(out, "managerd_invocations_running", "gauge", "Invocations by /invoke that run.",
+          server->invocations);
     gauge(out, "managerd_operations_running", "gauge", "Operations that run.",
           operations_running(server->operations));
     gauge(out, "managerd_operations_queued", "gauge", "Operations that wait for their turn.",

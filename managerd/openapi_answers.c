@@ -51,7 +51,7 @@ static bool by_naming(const struct endpoint *endpoint)
 /* An operation that was waited for answers with its own problem; AWS may be asked at once. */
 static bool by_waiting(const struct endpoint *endpoint)
 {
-    if (strcmp(endpoint->id, "readLogs") == 0)
+    if (strcmp(endpoint->id, "readLogs") == 0 || strcmp(endpoint->id, "invoke") == 0)
         return true;
     return openapi_writes(endpoint) && endpoint->flags & (ENDPOINT_ACCEPTS | ENDPOINT_PACKAGE);
 }

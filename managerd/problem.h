@@ -57,6 +57,12 @@
     X(TOO_MANY_ATTEMPTS, "too-many-attempts", 429, "Too many wrong tokens",                        \
       "Too many tokens that nobody knows came from this address. Try again later, with the right " \
       "one.")                                                                                      \
+    X(ANSWER_LOST, "idempotency-answer-lost", 409, "The first answer is not there any more",       \
+      "A request with this Idempotency-Key was made before, and is not made again; but its "       \
+      "answer "                                                                                    \
+      "was never known, or too large to be kept. Use a new key to make it anew.")                  \
+    X(INVOCATIONS_RUNNING, "invocations-running", 429, "Too many invocations are running",         \
+      "Events and replies are large, so only some invocations run at a time. Try again later.")    \
     X(CHECKS_RUNNING, "checks-running", 429, "Too many checks are running",                        \
       "Checks ask functions many requests, so only a few run at the same time. Try again later.")  \
     X(LOG_READERS_BUSY, "log-readers-busy", 429, "Too many readers of logs",                       \
@@ -66,7 +72,7 @@
       "The If-Match or If-None-Match condition does not hold. Read the resource again, redo the "  \
       "change, and send it with the new ETag.")                                                    \
     X(TOO_LARGE, "too-large", 413, "The body is too large",                                        \
-      "Packages may have MANAGERD_MAX_PACKAGE_BYTES, other bodies 1 MiB.")                         \
+      "Packages may have MANAGERD_MAX_PACKAGE_BYTES, events 6 MiB, other bodies 1 MiB.")           \
     X(MEDIA_TYPE, "media-type", 415, "The body is of the wrong type",                              \
       "The detail lists what the resource takes.")                                                 \
     X(INVALID, "invalid", 422, "The request is readable but wrong",                                \
@@ -105,6 +111,9 @@
     X(TOO_MANY_UPLOADS, "too-many-uploads", 503, "Too many packages are being uploaded",           \
       "As many packages are on their way as MANAGERD_MAX_UPLOADS and MANAGERD_MAX_UPLOAD_BYTES "   \
       "allow. Retry-After says when to try again.")                                                \
+    X(INVOCATION_DEADLINE, "invocation-deadline", 504, "The function did not answer in time",      \
+      "There was no whole reply within the deadline. The function may have done its work, or be "  \
+      "at it still.")                                                                              \
     X(STORAGE_FULL, "storage-full", 507, "No space is left",                                       \
       "The disk or the database is full. Free space, then try again.")                             \
     X(STORAGE_FAILED, "storage-failed", 500, "Stored data cannot be read or written",              \

@@ -72,7 +72,8 @@ static void add_fixed(struct call *call, struct answer *answer)
         add(answer, "Retry-After", VIEW("2"));
     if (call->status == 503 || call->problem.type == PROBLEM_IDEMPOTENCY_RUNNING ||
         call->problem.type == PROBLEM_DEPLOYMENT_RUNNING ||
-        call->problem.type == PROBLEM_LOG_READERS_BUSY)
+        call->problem.type == PROBLEM_LOG_READERS_BUSY ||
+        call->problem.type == PROBLEM_INVOCATIONS_RUNNING)
         add(answer, "Retry-After", VIEW("1"));
     if (call->operation && call->wait_ms >= 0)
         add(answer, "Preference-Applied",

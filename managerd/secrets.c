@@ -274,29 +274,53 @@ void secrets_fingerprint(const struct secrets *secrets, struct view app,
     free(sorted);
 }
 
-/* What it is bound to: no app's name has a colon. */
-static void bind_certificate(struct buffer *out, struct view host)
+/* What something is bound to beside an app: no app's name has a colon. */
+static void bind_to(struct buffer *out, const char *kind, struct view name)
 {
     buffer_init(out, 1024);
-    buffer_append_format(out, "certificate:%.*s", VIEW_FORMAT(host));
+    buffer_append_format(out, "%s:%.*s", kind, VIEW_FORMAT(name));
     REQUIRE(!out->error);
+}
+
+static void seal_bound(const struct secrets *secrets, const char *kind, struct view name,
+                       struct view text, struct buffer *sealed)
+{
+    struct buffer bound_to;
+    bind_to(&bound_to, kind, name);
+    seal_text(secrets, text, buffer_view(&bound_to), VIEW(""), sealed);
+    buffer_release(&bound_to);
+}
+
+static enum error unseal_bound(const struct secrets *secrets, const char *kind, struct view name,
+                               struct view sealed, struct buffer *text)
+{
+    struct buffer bound_to;
+    bind_to(&bound_to, kind, name);
+    enum error error = unseal_text(secrets, sealed, buffer_view(&bound_to), text);
+    buffer_release(&bound_to);
+    return error;
 }
 
 void secrets_seal_certificate(const struct secrets *secrets, struct view host, struct view pem,
                               struct buffer *sealed)
 {
-    struct buffer bound_to;
-    bind_certificate(&bound_to, host);
-    seal_text(secrets, pem, buffer_view(&bound_to), VIEW(""), sealed);
-    buffer_release(&bound_to);
+    seal_bound(secrets, "certificate", host, pem, sealed);
 }
 
 enum error secrets_unseal_certificate(const struct secrets *secrets, struct view host,
                                       struct view sealed, struct buffer *pem)
 {
-    struct buffer bound_to;
-    bind_certificate(&bound_to, host);
-    enum error error = unseal_text(secrets, sealed, buffer_view(&bound_to), pem);
-    buffer_release(&bound_to);
-    return error;
+    return unseal_bound(secrets, "certificate", host, sealed, pem);
+}
+
+void secrets_seal_answer(const struct secrets *secrets, const char *hash, struct view text,
+                         struct buffer *sealed)
+{
+    seal_bound(secrets, "answer", view_of(hash), text, sealed);
+}
+
+enum error secrets_unseal_answer(const struct secrets *secrets, const char *hash,
+                                 struct view sealed, struct buffer *text)
+{
+    return unseal_bound(secrets, "answer", view_of(hash), sealed, text);
 }

@@ -52,4 +52,12 @@ void secrets_seal_certificate(const struct secrets *secrets, struct view host, s
 enum error secrets_unseal_certificate(const struct secrets *secrets, struct view host,
                                       struct view sealed, struct buffer *pem) MUST_CHECK;
 
+/* An answer that is kept for an Idempotency-Key (idempotency.h), bound to the key's hash: of at most
+ * SECRETS_MAX_ANSWER bytes. It is not sealed anew: it is gone in a day, or with its key. */
+#define SECRETS_MAX_ANSWER (256u * 1024)
+void secrets_seal_answer(const struct secrets *secrets, const char *hash, struct view text,
+                         struct buffer *sealed);
+enum error secrets_unseal_answer(const struct secrets *secrets, const char *hash,
+                                 struct view sealed, struct buffer *text) MUST_CHECK;
+
 #endif

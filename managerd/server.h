@@ -42,6 +42,7 @@ struct server {
     struct call *calls; /* not yet answered */
     unsigned checks;    /* running */
     unsigned log_readers;
+    unsigned invocations; /* by /invoke, running */
     char installation[ID_SIZE];
     char *default_role; /* NULL: every app must name one */
     char *openapi;      /* the document, made once */

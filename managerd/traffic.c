@@ -98,6 +98,19 @@ int traffic_share(const struct json *traffic, int64_t version)
     return 0;
 }
 
+int64_t traffic_largest(const struct json *traffic)
+{
+    const struct json *share = json_first(json_get(traffic, "versions"));
+    int64_t version = 0;
+    int most = 0;
+    for (; share; share = json_next(share))
+        if (weight_of(share) > most) {
+            most = weight_of(share);
+            version = integer_of(share, "version");
+        }
+    return version;
+}
+
 bool traffic_any(const struct json *traffic)
 {
     const struct json *share = json_first(json_get(traffic, "versions"));

@@ -16,6 +16,8 @@ struct json *traffic_without_zeros(const struct json *traffic);
 int traffic_share(const struct json *traffic, int64_t version);
 /* Whether any version has a share. */
 bool traffic_any(const struct json *traffic);
+/* The version with the largest share, the first of several; 0: none has any. */
+int64_t traffic_largest(const struct json *traffic);
 /* Repeated versions, sums other than 100 (or none at all), too many decimals. */
 void traffic_check(const struct json *traffic, struct faults *faults);
 /* Whether both mean the same, whatever their order. */

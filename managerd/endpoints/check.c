@@ -19,23 +19,6 @@ static void leave_place(void *data)
     free(place);
 }
 
-/* The version that has the largest share. */
-static int64_t live_version(const struct json *app)
-{
-    const struct json *share =
-        json_first(json_get(json_get(internal_of(app), "traffic"), "versions"));
-    int64_t version = 0;
-    double most = 0;
-    for (; share; share = json_next(share)) {
-        double percent = 0;
-        if (json_get_number(share, "percent", &percent) && percent > most) {
-            most = percent;
-            version = integer_of(share, "version");
-        }
-    }
-    return version;
-}
-
 static void on_checked(void *context)
 {
     struct call *call = context;
@@ -51,10 +34,6 @@ static void on_checked(void *context)
 static enum progress start(struct call *call, const struct json *app, const struct json *version)
 {
     struct place *place;
-    if (!view_equal_string(text_of(version, "state"), "ready"))
-        return call_fail(call, PROBLEM_CONFLICT, "Version %lld is not ready: it is %.*s.",
-                         (long long)integer_of(version, "version"),
-                         VIEW_FORMAT(text_of(version, "state")));
     if (call->server->checks >= CHECK_MAX_RUNNING)
         return call_fail(call, PROBLEM_CHECKS_RUNNING,
                          "%d checks are running already; try again in a moment.",
@@ -80,21 +59,9 @@ enum progress check_post(struct call *call)
     if (!call_read_app(call, &app))
         return PROGRESS_FAIL;
     enum progress verdict = PROGRESS_FAIL;
-    int64_t number = integer_of(call->body, "version");
-    if (!number)
-        number = live_version(app.json);
-    struct key key = key_version(call_app(call), number);
-    enum error error = number ? record_read(call->server->state, key.text, &version) : ERROR_NONE;
-    if (!number) {
-        call_fail(call, PROBLEM_CONFLICT, "No version has traffic. Name one: {\"version\": n}.");
-    } else if (error == ERROR_NOT_FOUND) {
-        call_fail(call, PROBLEM_VERSION_NOT_FOUND, "The app %.*s has no version %lld.",
-                  VIEW_FORMAT(call_app(call)), (long long)number);
-    } else if (error) {
-        call_fail_error(call, error);
-    } else {
-        if (call_precondition(call, app.revision))
-            verdict = start(call, app.json, version.json);
+    if (call_precondition(call, app.revision) &&
+        call_read_asked_version(call, app.json, &version)) {
+        verdict = start(call, app.json, version.json);
         record_release(&version);
     }
     record_release(&app);

@@ -25,6 +25,7 @@
     X(rollback_post)                                                                               \
     X(activate_post)                                                                               \
     X(log_get)                                                                                     \
+    X(invoke_post)                                                                                 \
     X(check_post)                                                                                  \
     X(deactivate_post)                                                                             \
     X(domain_list)                                                                                 \
@@ -73,9 +74,13 @@
 ENDPOINT_ACTIONS(ENDPOINT_DECLARE)
 #undef ENDPOINT_DECLARE
 
+struct json;
 struct record;
 /* The change that the path names, of "apps" or "domains"; false: answered. */
 bool call_read_change(struct call *call, const char *kind, struct record *entry);
+/* The version that the body names, or else the one with the largest share of the traffic, which must
+ * be ready; false: answered. */
+bool call_read_asked_version(struct call *call, const struct json *app, struct record *version);
 /* 409, with the faults: what is to be taken back was changed again. */
 enum progress call_fail_changed_since(struct call *call);
 

@@ -157,3 +157,28 @@ enum progress version_delete(struct call *call)
     record_release(&version);
     return verdict;
 }
+
+bool call_read_asked_version(struct call *call, const struct json *app, struct record *version)
+{
+    int64_t number = integer_of(call->body, "version");
+    if (!number)
+        number = traffic_largest(json_get(internal_of(app), "traffic"));
+    if (!number) {
+        call_fail(call, PROBLEM_CONFLICT, "No version has traffic. Name one: {\"version\": n}.");
+        return false;
+    }
+    struct key key = key_version(call_app(call), number);
+    enum error error = record_read(call->server->state, key.text, version);
+    if (error == ERROR_NOT_FOUND) {
+        call_fail(call, PROBLEM_VERSION_NOT_FOUND, "The app %.*s has no version %lld.",
+                  VIEW_FORMAT(call_app(call)), (long long)number);
+    } else if (error) {
+        call_fail_error(call, error);
+    } else if (!view_equal_string(text_of(version->json, "state"), "ready")) {
+        call_fail(call, PROBLEM_CONFLICT, "Version %lld is not ready: it is %.*s.",
+                  (long long)number, VIEW_FORMAT(text_of(version->json, "state")));
+        record_release(version);
+        error = ERROR_CONFLICT;
+    }
+    return error == ERROR_NONE;
+}

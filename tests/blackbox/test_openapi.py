@@ -75,7 +75,7 @@ class Scene:
         self.prepare()
         if call.id == "refreshIssuer":
             self.ask("PATCH", "/v1/apps/hello", {"access": {"jwt": {"issuer": "https://issuer.invalid", "audience": ["a"]}}})
-        if call.id in ("deleteVersion", "putTraffic", "rollback", "check"):
+        if call.id in ("deleteVersion", "putTraffic", "rollback", "check", "invoke"):
             self.ask("PUT", "/v1/apps/hello/traffic", {"versions": [{"version": 5, "percent": 100}]})
 
     def send(self, call, kind=None, query=None, body=None, headers=None):
