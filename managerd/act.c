@@ -17,9 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_CONFLICTS 1000
-#define MAX_LIMIT     500
-#define DEFAULT_LIMIT 100
+#define MAX_CONFLICTS  1000
+#define MAX_LIMIT      500
+#define DEFAULT_LIMIT  100
+#define MAX_PAGE_BYTES (8u << 20) /* one more item may come */
+#define ITEMS_BEGIN    "{\"items\":["
 
 static void set_result(struct call *call, int status, struct json *result)
 {
@@ -121,11 +123,14 @@ static void after_commit(struct call *call)
 static void on_published(enum error error, void *context)
 {
     struct call *call = context;
+    meter_enter(&call->meter);
+    meter_add(&call->meter, publish_times(call->server->publisher));
     if (error)
         call_resume(call, call_fail(call, PROBLEM_UNPUBLISHED,
                                     "The change is saved and will be in force soon."));
     else
         after_commit(call);
+    meter_leave();
 }
 
 static void publish_change(struct call *call)
@@ -144,9 +149,8 @@ static void publish_or_go_on(struct call *call)
         after_commit(call);
 }
 
-static void on_commit(enum error error, uint64_t revision, void *context)
+static void go_on_after_commit(struct call *call, enum error error, uint64_t revision)
 {
-    struct call *call = context;
     if (error == ERROR_CONFLICT && call->conflicts++ < MAX_CONFLICTS) {
         act_again(call);
         return;
@@ -161,6 +165,15 @@ static void on_commit(enum error error, uint64_t revision, void *context)
     if (call->operation)
         operations_accept(call->server->operations, call->operation, revision);
     publish_or_go_on(call);
+}
+
+static void on_commit(enum error error, uint64_t revision, void *context)
+{
+    struct call *call = context;
+    meter_enter(&call->meter);
+    meter_add(&call->meter, state_times(call->server->state));
+    go_on_after_commit(call, error, revision);
+    meter_leave();
 }
 
 /* One can always delete one's way out of a full store, and go back or out of service meanwhile. */
@@ -249,9 +262,11 @@ static void on_wait_over(evutil_socket_t fd, short what, void *context)
 {
     struct call *call = context;
     (void)fd, (void)what;
+    meter_enter(&call->meter);
     enum progress verdict = wait_is_over(call);
     if (verdict != PROGRESS_WAIT)
         call_resume(call, verdict);
+    meter_leave();
 }
 
 static void on_operation_changed(void *context)
@@ -259,13 +274,15 @@ static void on_operation_changed(void *context)
     struct call *call = context;
     struct record record;
     struct key key = key_operation(text_of(call->operation, "id"));
-    if (record_read(call->server->state, key.text, &record))
-        return;
-    json_free(call->operation);
-    call->operation = record.json;
-    call->operation_revision = record.revision;
-    if (operation_finished(call->operation))
-        event_active(call->timer, 0, 0);
+    meter_enter(&call->meter);
+    if (record_read(call->server->state, key.text, &record) == ERROR_NONE) {
+        json_free(call->operation);
+        call->operation = record.json;
+        call->operation_revision = record.revision;
+        if (operation_finished(call->operation))
+            event_active(call->timer, 0, 0);
+    }
+    meter_leave();
 }
 
 enum progress call_wait_operation(struct call *call)
@@ -414,6 +431,39 @@ bool call_page(struct call *call, struct page *page, bool (*is_name)(struct view
     if (call->faults.count)
         call_fail_faults(call);
     return call->faults.count == 0;
+}
+
+bool call_add_item(struct call *call, struct json *item)
+{
+    buffer_append_string(&call->text, call->text.length ? "," : ITEMS_BEGIN);
+    json_print(&call->text, item);
+    json_free(item);
+    return call->text.length < MAX_PAGE_BYTES;
+}
+
+bool call_add_text(struct call *call, struct view item)
+{
+    buffer_append_string(&call->text, call->text.length ? "," : ITEMS_BEGIN);
+    buffer_append_view(&call->text, item);
+    return call->text.length < MAX_PAGE_BYTES;
+}
+
+enum progress call_answer_items(struct call *call, struct view next)
+{
+    if (!call->text.length)
+        buffer_append_string(&call->text, ITEMS_BEGIN);
+    buffer_append_string(&call->text, "],\"nextCursor\":");
+    if (next.length) {
+        buffer_append_byte(&call->text, '"');
+        hex_encode(&call->text, next.data, next.length);
+        buffer_append_byte(&call->text, '"');
+    } else {
+        buffer_append_string(&call->text, "null");
+    }
+    buffer_append_byte(&call->text, '}');
+    if (call->text.error)
+        return call_fail_error(call, call->text.error);
+    return call_answer_text(call, 200, "application/json");
 }
 
 enum progress call_answer_page(struct call *call, struct json *items, struct view next)

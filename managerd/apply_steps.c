@@ -9,6 +9,7 @@
 #include "managerd/operation.h"
 #include "managerd/plan.h"
 #include "managerd/publish.h"
+#include "managerd/roster.h"
 #include "managerd/traffic.h"
 
 #include <stdlib.h>
@@ -84,15 +85,11 @@ static bool create(struct operation *operation, struct task *task)
     struct key function = key_function(text_of(json_get(settings, "function"), "name"));
     struct key removed = key_removed(task->name);
     struct record owner;
-    uint32_t slot = 0;
+    uint32_t slot = roster_offer_slot(operation->environment->roster);
     if (!record_read(state, function.text, &owner)) {
         operation_step_problem(operation, PROBLEM_CONFLICT, "Its function belongs to the app %.*s.",
                                VIEW_FORMAT(text_of(owner.json, "app")));
         record_release(&owner);
-        return false;
-    }
-    if (slot_free(state, &slot)) {
-        operation_step_problem(operation, PROBLEM_STORAGE_FAILED, "State cannot be read.");
         return false;
     }
     struct key slot_key = key_slot(slot);

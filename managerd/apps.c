@@ -7,12 +7,22 @@
 #include "managerd/plan.h"
 #include "managerd/proxies.h"
 #include "managerd/resources.h"
+#include "managerd/roster.h"
 #include "managerd/secrets.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define MAX_FUNCTION_NAME 64
+
+struct json *apps_show_record(const struct call *call, struct record *app)
+{
+    const struct config *config = call->server->config;
+    struct json *taken = app->json;
+    app->json = NULL;
+    return app_show(taken, app->revision, view_of(config->public_url),
+                    view_of(config->base_domain_count ? config->base_domains[0] : ""));
+}
 
 struct json *apps_show(const struct call *call, const struct json *app, uint64_t revision)
 {
@@ -44,7 +54,6 @@ struct json *apps_create(struct call *call, struct json *settings)
 {
     struct server *server = call->server;
     struct record owner;
-    uint32_t slot = 0;
     struct view name = call_app(call);
     shape_fill(&app_shape, settings);
     access_check(json_get(settings, "access"), &call->faults);
@@ -60,10 +69,11 @@ struct json *apps_create(struct call *call, struct json *settings)
         record_release(&owner);
         goto fail;
     }
-    if (error != ERROR_NOT_FOUND || (error = slot_free(server->state, &slot))) {
+    if (error != ERROR_NOT_FOUND) {
         call_fail_error(call, error);
         goto fail;
     }
+    uint32_t slot = roster_offer_slot(server->roster);
     struct json *app = app_new(name, settings, slot, clock_wall_ms());
     struct json *note = json_new_object();
     struct key key = key_app(name), slot_key = key_slot(slot), removed = key_removed(name);

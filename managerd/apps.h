@@ -4,7 +4,8 @@
 
 #include "managerd/call.h"
 
-/* The app as the API shows it. */
+/* The app as the API shows it; the record is empty then. */
+struct json *apps_show_record(const struct call *call, struct record *app);
 struct json *apps_show(const struct call *call, const struct json *app, uint64_t revision);
 
 /* Makes a new app from settings (public members, any may be absent; consumed) and adds its records

@@ -42,6 +42,7 @@ static const struct {
 
 static void call_free(struct call *call)
 {
+    meter_forget(&call->meter);
     *call->link = call->next;
     if (call->next)
         call->next->link = call->link;
@@ -79,14 +80,17 @@ static void run(struct call *call)
 void call_resume(struct call *call, enum progress verdict)
 {
     REQUIRE(verdict != PROGRESS_WAIT && call->step < STEP_RESPOND);
+    meter_enter(&call->meter);
     call->step = verdict == PROGRESS_FAIL ? STEP_RESPOND : call->step + 1;
     run(call);
+    meter_leave();
 }
 
 void call_begin(struct server *server, struct incoming_request *incoming)
 {
     struct call *call = calloc(1, sizeof *call);
     REQUIRE(call);
+    meter_enter(&call->meter);
     call->server = server;
     call->incoming = incoming;
     call->started_us = incoming_started_us(incoming);
@@ -101,6 +105,7 @@ void call_begin(struct server *server, struct incoming_request *incoming)
     change_init(&call->change);
     call->wait_ms = -1;
     run(call);
+    meter_leave();
 }
 
 void call_drop_all(struct server *server)
@@ -237,7 +242,8 @@ static enum progress respond(struct call *call)
         call->incoming = NULL;
     else
         respond_to_call(call);
-    metrics_count_call(&call->server->metrics, index, call->status, took_us);
+    metrics_count_call(&call->server->metrics, index, call->status, took_us,
+                       meter_own_us(&call->meter));
     return PROGRESS_NEXT;
 }
 
@@ -268,6 +274,8 @@ static enum progress audit_call(struct call *call)
     if (call->operation)
         json_write_string(&w, "operation", text_of(call->operation, "id"));
     json_write_integer(&w, "durationMs", clock_wall_ms() - call->arrived_ms);
+    json_write_integer(&w, "ownUs", (int64_t)meter_own_us(&call->meter));
+    json_write_integer(&w, "syncUs", (int64_t)call->meter.sync_us);
     json_close_object(&w);
     if (!line.error)
         log_access(buffer_view(&line));

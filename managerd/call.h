@@ -25,6 +25,7 @@ struct call {
     uint64_t started_us;
     struct call *next, **link; /* among the server's */
     struct arena arena;
+    struct meter meter;
     unsigned step;
 
     /* accept */
@@ -143,6 +144,13 @@ struct view call_expiry(struct call *call);
 /* A filter whose value must be one of `choices` ("a|b"); a fault is set when it is another. Empty:
  * absent. */
 struct view call_choice(struct call *call, const char *name, const char *choices);
+/* Long lists are written item by item: no tree of all of them is built. Adds one (consumed); false: the page
+ * has become too long to go on, end it with this item. */
+bool call_add_item(struct call *call, struct json *item);
+/* The same of what is JSON text already. */
+bool call_add_text(struct call *call, struct view item);
+/* Ends what these two began. */
+enum progress call_answer_items(struct call *call, struct view next);
 /* {"items", "nextCursor"}; `next` empty: the last page. */
 enum progress call_answer_page(struct call *call, struct json *items, struct view next);
 /* Adds a queued operation to call->change. */

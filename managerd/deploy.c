@@ -240,6 +240,7 @@ static void on_routes_published(enum error error, void *context)
     struct operation *operation = context;
     if (operation_stopped(operation))
         return;
+    meter_add(&operation->meter, publish_times(operation->environment->publisher));
     if (error)
         operation_poll(operation, step_publish_routes, "The routes could not be written.");
     else

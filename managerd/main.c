@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define LARGE_BYTES (256 * 1024)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -69,6 +72,14 @@ static void on_bus_error(int signal_number)
     _exit(1);
 }
 
+/* Long answers go back to the system when they are sent. Left to itself glibc would keep them in the heap
+ * once one was freed, and go through all small free pieces each time. */
+static void settle_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, LARGE_BYTES);
+}
+
 int main(int argc, char **argv)
 {
     static struct config config;
@@ -79,6 +90,7 @@ int main(int argc, char **argv)
     signal(SIGBUS, on_bus_error);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of writing */
     umask(0027);
+    settle_memory();
     /* The zip library asks for local times, on two threads. With TZ set, glibc reads the zone once,
      * here, and not again for each. */
     setenv("TZ", ":/etc/localtime", 0);

@@ -18,7 +18,21 @@
 static const double bounds[METRICS_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                0.1,   0.25,   0.5,   1,    5,     30};
 
-void metrics_count_call(struct metrics *metrics, size_t endpoint, int status, uint64_t took_us)
+static const double own_bounds[METRICS_OWN_BUCKETS] = {
+    0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1};
+
+static void count_own(uint64_t counts[METRICS_OWN_BUCKETS + 1], double *sum, uint64_t us)
+{
+    double seconds = (double)us / 1e6;
+    unsigned bucket = 0;
+    while (bucket < METRICS_OWN_BUCKETS && seconds > own_bounds[bucket])
+        bucket++;
+    counts[bucket]++;
+    *sum += seconds;
+}
+
+void metrics_count_call(struct metrics *metrics, size_t endpoint, int status, uint64_t took_us,
+                        uint64_t own_us)
 {
     unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 - 1 : 4;
     double seconds = (double)took_us / 1e6;
@@ -31,6 +45,19 @@ void metrics_count_call(struct metrics *metrics, size_t endpoint, int status, ui
         bucket++;
     metrics->seconds[bucket]++;
     metrics->seconds_sum += seconds;
+    count_own(metrics->own, &metrics->own_sum, own_us);
+}
+
+void metrics_count_turn(struct metrics *metrics, uint64_t turn_us)
+{
+    count_own(metrics->turns, &metrics->turns_sum, turn_us);
+}
+
+static void gauge(struct buffer *out, const char *name, const char *type, const char *help,
+                  uint64_t value)
+{
+    exposition_family(out, name, type, help);
+    exposition_count(out, name, NULL, 0, value);
 }
 
 static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -54,6 +81,29 @@ static void write_calls(const struct metrics *metrics, struct buffer *out)
                       "Time from the first byte of a call to its answer.");
     exposition_histogram(out, "managerd_call_duration_seconds", NULL, 0, bounds, metrics->seconds,
                          METRICS_BUCKETS, metrics->seconds_sum);
+    exposition_family(out, "managerd_call_own_seconds", "histogram",
+                      "What of it managerd itself was busy with: neither AWS nor the disk.");
+    exposition_histogram(out, "managerd_call_own_seconds", NULL, 0, own_bounds, metrics->own,
+                         METRICS_OWN_BUCKETS, metrics->own_sum);
+    exposition_family(out, "managerd_loop_turn_seconds", "histogram",
+                      "Processor time between two looks at the sockets: how long others wait.");
+    exposition_histogram(out, "managerd_loop_turn_seconds", NULL, 0, own_bounds, metrics->turns,
+                         METRICS_OWN_BUCKETS, metrics->turns_sum);
+}
+
+static void write_state(struct state *state, struct buffer *out)
+{
+    struct store_times sum;
+    gauge(out, "managerd_state_commits_total", "counter", "Commits to state.",
+          state_commits(state));
+    gauge(out, "managerd_state_transactions_total", "counter",
+          "Transactions that held them: what comes at once is written together.",
+          state_transactions(state, &sum));
+    exposition_family(out, "managerd_state_sync_seconds_total", "counter",
+                      "For how long these waited for the disk.");
+    exposition_sample(out, "managerd_state_sync_seconds_total", NULL, 0, (double)sum.sync_us / 1e6);
+    gauge(out, "managerd_state_used_bytes", "gauge", "Bytes of state in use.",
+          state_used_bytes(state));
 }
 
 static void write_aws(const struct server *server, struct buffer *out)
@@ -151,13 +201,6 @@ static void write_certificates(const struct server *server, struct buffer *out)
     exposition_count(out, "managerd_certificates_lost", NULL, 0,
                      certificates_lost(server->certificates, &hosts));
     buffer_release(&hosts);
-}
-
-static void gauge(struct buffer *out, const char *name, const char *type, const char *help,
-                  uint64_t value)
-{
-    exposition_family(out, name, type, help);
-    exposition_count(out, name, NULL, 0, value);
 }
 
 static void write_issuers(const struct server *server, struct buffer *out)
@@ -259,10 +302,7 @@ void metrics_write(const struct server *server, struct buffer *out)
           incoming_connections(server->incoming));
     write_audit(server, out);
     write_uploads(server, out);
-    gauge(out, "managerd_state_commits_total", "counter", "Commits to state.",
-          state_commits(server->state));
-    gauge(out, "managerd_state_used_bytes", "gauge", "Bytes of state in use.",
-          state_used_bytes(server->state));
+    write_state(server->state, out);
     gauge(out, "managerd_publish_transactions_total", "counter", "Transactions of the route store.",
           publish_transactions(server->publisher));
     gauge(out, "managerd_routes_published", "gauge", "1 while routes agree with state.",

@@ -74,6 +74,7 @@ static void step_release(struct operation *operation)
 
 static void operation_free(struct operation *operation)
 {
+    meter_forget(&operation->meter);
     step_release(operation);
     arena_release(&operation->arena);
     change_release(&operation->change);
@@ -161,11 +162,12 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     struct operation *operation = context;
     (void)fd, (void)what;
-    if (operation->cancel && !operation->ending && !operation->noting && operation->started) {
+    meter_enter(&operation->meter);
+    if (operation->cancel && !operation->ending && !operation->noting && operation->started)
         operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
-        return;
-    }
-    operation->on_timer(operation);
+    else
+        operation->on_timer(operation);
+    meter_leave();
 }
 
 void operations_accept(struct operations *operations, const struct json *document,
@@ -316,8 +318,11 @@ static void dispatch(struct operations *operations)
     struct operation *one = operations->first;
     while (one && !operations->stopping &&
            operations->running < operations->environment.max_running) {
-        if (!one->started && !one->ending && !must_wait(operations, one))
+        if (!one->started && !one->ending && !must_wait(operations, one)) {
+            meter_enter(&one->meter);
             begin_operation(one);
+            meter_leave();
+        }
         one = one->next;
     }
 }
@@ -377,6 +382,7 @@ void operation_step_done(struct operation *operation, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
+    meter_enter(&operation->meter);
     struct json *next = json_copy(operation->document);
     struct json *step = present_step(next);
     json_set_string(step, "state", VIEW("done"));
@@ -393,6 +399,7 @@ void operation_step_done(struct operation *operation, const char *format, ...)
     } else {
         end_operation(operation, "succeeded", NULL);
     }
+    meter_leave();
 }
 
 void operation_step_failed(struct operation *operation, const struct problem *problem)
@@ -438,7 +445,10 @@ static void retire(struct operation *operation)
     log_write(well ? LOG_INFO : LOG_WARN, "operation-ended", LOG_STRING("id", operation->id),
               LOG_STRING("type", operation->type->name), LOG_STRING("app", operation->app),
               LOG_VIEW("state", text_of(operation->document, "state")),
-              LOG_VIEW("detail", text_of(json_get(operation->document, "problem"), "detail")));
+              LOG_VIEW("detail", text_of(json_get(operation->document, "problem"), "detail")),
+              LOG_INTEGER("ownUs", (int64_t)meter_own_us(&operation->meter)),
+              LOG_INTEGER("syncUs", (int64_t)operation->meter.sync_us),
+              LOG_INTEGER("awsUs", (int64_t)operation->meter.aws_us));
     void (*after)(struct operation * operation) =
         well ? operation->type->after_success : operation->type->after_failure;
     if (after)
@@ -465,11 +475,8 @@ static void on_conflict(struct operation *operation)
     run_step(operation);
 }
 
-static void on_committed(enum error error, uint64_t revision, void *context)
+static void go_on_after_commit(struct operation *operation, enum error error, uint64_t revision)
 {
-    struct operation *operation = context;
-    if (operation_stopped(operation))
-        return;
     if (error == ERROR_CONFLICT) {
         on_conflict(operation);
         return;
@@ -495,6 +502,17 @@ static void on_committed(enum error error, uint64_t revision, void *context)
     } else {
         run_step(operation);
     }
+}
+
+static void on_committed(enum error error, uint64_t revision, void *context)
+{
+    struct operation *operation = context;
+    if (operation_stopped(operation))
+        return;
+    meter_enter(&operation->meter);
+    meter_add(&operation->meter, state_times(operation->environment->state));
+    go_on_after_commit(operation, error, revision);
+    meter_leave();
 }
 
 static void commit_document(struct operation *operation)

@@ -15,6 +15,7 @@
 
 #include "common/base/id.h"
 #include "managerd/lambda_control.h"
+#include "managerd/meter.h"
 #include "managerd/problem.h"
 #include "managerd/state.h"
 
@@ -23,10 +24,12 @@ struct event_base;
 struct observer;
 struct operation;
 struct operations;
+struct package_sweep;
 struct packages;
 struct proxies;
 struct prune;
 struct publisher;
+struct roster;
 struct secrets;
 
 /* What steps work with; outlives the operations. */
@@ -37,9 +40,11 @@ struct operation_environment {
     struct lambda_control *control;
     struct packages *packages;
     const struct secrets *secrets;
-    struct proxies *proxies;   /* who measure versions; NULL: nobody */
-    struct prune *prune;       /* told of deployments that ended; NULL: nobody */
-    struct observer *observer; /* told when what it knows is over; NULL: nobody */
+    struct proxies *proxies;             /* who measure versions; NULL: nobody */
+    struct package_sweep *package_sweep; /* told when versions are gone; NULL: nobody */
+    struct roster *roster;               /* gives new apps their slots */
+    struct prune *prune;                 /* told of deployments that ended; NULL: nobody */
+    struct observer *observer;           /* told when what it knows is over; NULL: nobody */
     const char *installation;
     const char *default_role;
     int64_t drain_ms; /* how long to wait for requests under way; <0: the longest deadline */
@@ -78,6 +83,8 @@ struct operation {
     struct json *result;  /* for the document's "result"; NULL: none */
     struct lambda_call *call;
     struct ask_stream *stream; /* of a streamed answer; NULL: none */
+    struct meter meter;
+    uint64_t asked_us; /* AWS, the call under way */
     struct event *timer;
     void (*on_timer)(struct operation *operation);
     void (*on_answer)(struct operation *operation, const struct lambda_answer *answer);

@@ -1,6 +1,7 @@
 /* How the steps of operations ask AWS, and what they do without an answer. */
 #include "managerd/operation.h"
 
+#include "common/base/clock.h"
 #include "common/base/crypto.h"
 #include "common/base/log.h"
 #include "managerd/ask.h"
@@ -23,16 +24,19 @@ static int64_t repeat_delay_ms(unsigned repeats)
 static void on_call_done(const struct lambda_answer *answer, void *context)
 {
     struct operation *operation = context;
+    meter_enter(&operation->meter);
     operation->call = NULL;
+    operation->meter.aws_us += clock_monotonic_us() - operation->asked_us;
     if (answer->outcome == LAMBDA_UNAVAILABLE && operation->repeatable &&
         operation->repeats < MAX_REPEATS) {
         log_write(LOG_INFO, "step-repeated", LOG_STRING("id", operation->id),
                   LOG_STRING("app", operation->app), LOG_INTEGER("repeats", operation->repeats + 1),
                   LOG_VIEW("code", answer->code));
         operation_repeat(operation, repeat_delay_ms(operation->repeats));
-        return;
+    } else {
+        operation->on_answer(operation, answer);
     }
-    operation->on_answer(operation, answer);
+    meter_leave();
 }
 
 void operation_open_stream(struct operation *operation)
@@ -52,6 +56,7 @@ void operation_send(struct operation *operation, const struct lambda_request *re
     /* What a function says is its own business. */
     operation->repeatable =
         request->operation != LAMBDA_INVOKE && request->operation != LAMBDA_INVOKE_STREAM;
+    operation->asked_us = clock_monotonic_us();
     operation->call =
         lambda_send(operation->environment->control, request, on_call_done, operation);
 }

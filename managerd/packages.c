@@ -8,6 +8,7 @@
 #include "managerd/body_cut.h"
 #include "managerd/growing_file.h"
 #include "managerd/jobs.h"
+#include "managerd/names.h"
 #include "managerd/package_body.h"
 #include "managerd/state.h"
 #include "managerd/upload.h"
@@ -344,6 +345,33 @@ static bool on_package(const char *name, void *context)
     if (unlink(path) == 0)
         sweep->removed++;
     return true;
+}
+
+static bool on_file(const char *name, void *context)
+{
+    if (strlen(name) == 64 + 4 && strcmp(name + 64, ".zip") == 0)
+        names_add(context, view_from(name, 64));
+    return true;
+}
+
+enum error packages_list(const struct packages *packages, struct names *hashes)
+{
+    return folder_list(packages->folder, on_file, hashes);
+}
+
+bool packages_storing(const struct packages *packages)
+{
+    return packages->storing > 0;
+}
+
+bool packages_remove(struct packages *packages, struct view sha256_hex)
+{
+    char path[4096];
+    for (struct pin *one = packages->pins; one; one = one->next)
+        if (view_equal_string(sha256_hex, one->sha256))
+            return false;
+    path_of(packages, sha256_hex, path);
+    return unlink(path) == 0;
 }
 
 unsigned packages_sweep_unused(struct packages *packages, struct state *state)

@@ -45,6 +45,13 @@ void packages_body(struct packages *packages, struct view sha256, struct view be
 /* Removes the packages that no version in state names and that are not pinned; how many. Blocks: it
  * reads all versions. */
 unsigned packages_sweep_unused(struct packages *packages, struct state *state);
+/* Adds the hashes of all packages that are there; on any thread. */
+struct names;
+enum error packages_list(const struct packages *packages, struct names *hashes) MUST_CHECK;
+/* Whether one is being stored: it may be one that is there already, and is neither pinned nor named yet. */
+bool packages_storing(const struct packages *packages);
+/* Removes a package that no version names, unless it is pinned; whether it did. */
+bool packages_remove(struct packages *packages, struct view sha256);
 /* A package that was just stored is pinned until its version is committed (or given up). */
 void packages_unpin(struct packages *packages, struct view sha256);
 

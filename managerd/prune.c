@@ -9,6 +9,7 @@
 #include "managerd/publish.h"
 #include "managerd/records.h"
 #include "managerd/retention.h"
+#include "managerd/roster.h"
 #include "managerd/traffic.h"
 
 #include <event2/event.h>
@@ -80,8 +81,7 @@ struct prune {
     struct prune_options options;
     struct operations *operations;
     struct event *pass;
-    char (*apps)[64]; /* that the pass under way has still to look at */
-    size_t app_count;
+    char last[64]; /* where the pass under way is; empty: none is */
     LIST_HEAD(, due) due;
 };
 
@@ -251,52 +251,17 @@ void prune_due(struct prune *prune, struct view app)
 
 /* All apps. */
 
-struct pass {
-    char (*apps)[64];
-    size_t count;
-    char last[64];
-    int64_t versions; /* of the last */
-};
-
-/* Apps of which there is more than one version; the records themselves are read later. */
-static bool on_key(struct view key, struct view value, uint64_t revision, void *context)
-{
-    struct pass *pass = context;
-    struct view name = view_slice(key, sizeof "versions/" - 1, SIZE_MAX);
-    (void)value, (void)revision;
-    name = view_slice(name, 0, view_find(name, '/'));
-    if (!view_equal_string(name, pass->last)) {
-        snprintf(pass->last, sizeof pass->last, "%.*s", VIEW_FORMAT(name));
-        pass->versions = 0;
-    }
-    if (++pass->versions != 2)
-        return true;
-    if ((pass->count & (pass->count - 1)) == 0) {
-        size_t room = pass->count ? 2 * pass->count : 1;
-        pass->apps = realloc(pass->apps, room * sizeof *pass->apps);
-        REQUIRE(pass->apps);
-    }
-    memcpy(pass->apps[pass->count++], pass->last, sizeof pass->last);
-    return true;
-}
-
-/* One app a turn, so that a pass over many is noticed by nobody. */
+/* One app a turn, so that a pass over many is noticed by nobody. Apps with one version have none to end. */
 static void on_pass(evutil_socket_t fd, short what, void *context)
 {
     struct prune *prune = context;
-    struct pass pass = {0};
     struct timeval later = {PASS_EACH_MS / 1000, 0}, soon = {0, TURN_MS * 1000};
+    const char *next = roster_next_of_many(prune->options.roster, view_of(prune->last));
     (void)fd, (void)what;
-    if (prune->app_count) {
-        prune_due(prune, view_of(prune->apps[--prune->app_count]));
-    } else {
-        free(prune->apps);
-        if (state_range(prune->options.state, VIEW("versions/"), VIEW(""), on_key, &pass))
-            pass.count = 0;
-        prune->apps = pass.apps;
-        prune->app_count = pass.count;
-    }
-    evtimer_add(prune->pass, prune->app_count ? &soon : &later);
+    snprintf(prune->last, sizeof prune->last, "%s", next ? next : "");
+    if (next)
+        prune_due(prune, view_of(prune->last));
+    evtimer_add(prune->pass, next ? &soon : &later);
 }
 
 struct prune *prune_new(const struct prune_options *options)
@@ -324,6 +289,5 @@ void prune_free(struct prune *prune)
     while (!LIST_EMPTY(&prune->due))
         forget(LIST_FIRST(&prune->due));
     event_free(prune->pass);
-    free(prune->apps);
     free(prune);
 }

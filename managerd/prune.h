@@ -20,6 +20,7 @@ struct prune_options {
     struct event_base *base;
     struct state *state;
     struct publisher *publisher;
+    struct roster *roster;
     int64_t drain_ms; /* as the option says it */
     int64_t keep;     /* newest versions of each app, unless it says otherwise; 0: all */
     int64_t keep_ms;  /* and all that are younger */

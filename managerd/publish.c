@@ -14,6 +14,7 @@
 #include "managerd/names.h"
 #include "managerd/kept_route.h"
 #include "managerd/records.h"
+#include "managerd/route_versions.h"
 #include "managerd/traffic.h"
 
 #include <event2/event.h>
@@ -49,6 +50,7 @@ struct batch {
     bool everything; /* entries that are not wanted go */
     enum error error;
     bool changed;
+    struct store_times times;
 };
 
 struct publisher {
@@ -61,6 +63,7 @@ struct publisher {
     struct event *retry;
     bool failed; /* everything is to be written again */
     uint64_t transactions;
+    struct store_times times; /* of the one whose waiters are told */
 };
 
 static const char *const databases[] = {LAYOUT_META, LAYOUT_SETTINGS, LAYOUT_ROUTES, LAYOUT_DOMAINS,
@@ -89,77 +92,6 @@ static void batch_free(struct batch *batch)
     }
     free(batch->wants);
     free(batch);
-}
-
-/* One version's part of a route; false when the version is not there or not ready. */
-static bool read_version(struct publisher *publisher, struct view app, int64_t number, int weight,
-                         struct arena *arena, struct route_version *version)
-{
-    struct record record;
-    struct key key = key_version(app, number);
-    if (record_read(publisher->options.state, key.text, &record))
-        return false;
-    const struct json *http = json_get(record.json, "http");
-    struct view format = text_of(http, "payloadFormat"), mode = text_of(http, "responseMode");
-    struct view qualifier = version_qualifier(record.json);
-    bool ready = qualifier.length > 0 &&
-                 (weight > 0 || view_equal_string(text_of(record.json, "state"), "ready"));
-    version->number = (uint32_t)number;
-    version->weight = (uint16_t)weight;
-    version->function = arena_copy(arena, text_of(json_get(record.json, "function"), "name"));
-    version->qualifier = arena_copy(arena, qualifier);
-    version->payload_format = view_equal_string(format, "1.0")   ? ROUTE_PAYLOAD_1_0
-                              : view_equal_string(format, "alb") ? ROUTE_PAYLOAD_ALB
-                                                                 : ROUTE_PAYLOAD_2_0;
-    version->response_mode = view_equal_string(mode, "stream") ? ROUTE_STREAM
-                             : view_equal_string(mode, "auto") ? ROUTE_AUTO
-                                                               : ROUTE_BUFFERED;
-    version->multi_value = truth_of(http, "multiValueHeaders");
-    version->timeout_s = (uint32_t)integer_of(record.json, "timeoutSeconds");
-    record_release(&record);
-    return ready;
-}
-
-/* The newest versions, in a ring: state gives them in rising order. */
-struct newest {
-    int64_t numbers[ROUTE_MAX_VERSIONS];
-    size_t count;
-};
-
-static bool on_version(struct view key, struct view value, uint64_t revision, void *context)
-{
-    struct newest *newest = context;
-    uint64_t number = 0;
-    (void)value, (void)revision;
-    if (key.length > 10 && !view_to_u64(view_slice(key, key.length - 10, 10), INT32_MAX, &number))
-        newest->numbers[newest->count++ % ROUTE_MAX_VERSIONS] = (int64_t)number;
-    return true;
-}
-
-static bool has_version(const struct route_record *route, int64_t number)
-{
-    for (size_t i = 0; i < route->version_count; i++)
-        if (route->versions[i].number == (uint64_t)number)
-            return true;
-    return false;
-}
-
-/* Versions without traffic that clients may ask for: the newest, as many as a route holds. */
-static enum error add_previews(struct publisher *publisher, struct arena *arena,
-                               struct route_record *route)
-{
-    struct newest newest = {.count = 0};
-    struct key prefix = key_versions(route->app);
-    enum error error =
-        state_range(publisher->options.state, view_of(prefix.text), VIEW(""), on_version, &newest);
-    for (size_t i = 0; i < ROUTE_MAX_VERSIONS && i < newest.count && !error; i++) {
-        int64_t number = newest.numbers[(newest.count - 1 - i) % ROUTE_MAX_VERSIONS];
-        if (route->version_count < ROUTE_MAX_VERSIONS && !has_version(route, number) &&
-            read_version(publisher, route->app, number, 0, arena,
-                         &route->versions[route->version_count]))
-            route->version_count++;
-    }
-    return error;
 }
 
 static void set_limits(struct route_record *route, const struct json *limits)
@@ -207,15 +139,15 @@ static void encode_route(struct publisher *publisher, const struct json *app, ui
         int weight = traffic_share(traffic, number);
         if (weight == 0)
             continue;
-        if (!read_version(publisher, name, number, weight, &arena,
-                          &route.versions[route.version_count++]))
+        if (!route_version_read(publisher->options.state, name, number, weight, &arena,
+                                &route.versions[route.version_count++]))
             error = ERROR_DAMAGED;
     }
     enum error unruly = access_route(app, issuer_keys, &arena, &route.access);
     if (!error)
         error = unruly;
     if (!error && (route.previews || route.version_header))
-        error = add_previews(publisher, &arena, &route);
+        error = route_previews_add(publisher->options.state, &arena, &route);
     if (!error)
         error = route_record_validate(&route, &problem);
     if (!error) {
@@ -404,7 +336,9 @@ out:
 static void write_batch(struct batch *batch)
 {
     struct store_write *write = NULL;
+    struct store_watch watch;
     struct buffer scratch;
+    store_watch_begin(&watch);
     buffer_init(&scratch, ROUTE_MAX_RECORD);
     enum error error = store_write_begin(batch->store, &write);
     if (error)
@@ -420,6 +354,7 @@ static void write_batch(struct batch *batch)
     else
         error = store_commit(write);
 out:
+    store_watch_end(&watch, &batch->times);
     batch->error = error;
     buffer_release(&scratch);
 }
@@ -450,6 +385,7 @@ static void on_batch_written(void *context)
     publisher->batch = NULL;
     publisher->writing = NULL;
     publisher->transactions++;
+    publisher->times = batch->times;
     if (error) {
         struct timeval soon = {RETRY_S, 0};
         publisher->failed = true;
@@ -588,6 +524,11 @@ bool publish_healthy(const struct publisher *publisher)
 uint64_t publish_transactions(const struct publisher *publisher)
 {
     return publisher->transactions;
+}
+
+struct store_times publish_times(const struct publisher *publisher)
+{
+    return publisher->times;
 }
 
 struct store_reader *publish_reader(const struct publisher *publisher)

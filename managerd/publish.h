@@ -46,6 +46,8 @@ void publish_domain(struct publisher *publisher, struct view host,
 /* Whether the routes agree with state (nothing failed and is waiting to be tried again). */
 bool publish_healthy(const struct publisher *publisher);
 uint64_t publish_transactions(const struct publisher *publisher);
+/* Within on_done: what the transaction took. */
+struct store_times publish_times(const struct publisher *publisher);
 /* Reads the route store as proxyd does: what is in force. Borrowed; loop thread only. */
 struct store_reader *publish_reader(const struct publisher *publisher);
 

@@ -95,6 +95,50 @@ enum error record_parse(struct view value, struct json **json)
     return json_parse(value, 100, json, NULL) ? ERROR_DAMAGED : ERROR_NONE;
 }
 
+/* Where the text ends whose first quote is at `at`: behind its last. */
+static size_t skip_string(struct view text, size_t at)
+{
+    for (at++; at < text.length && text.data[at] != '"'; at++)
+        at += text.data[at] == '\\';
+    return at + 1;
+}
+
+/* Behind the value that begins at `at`. Records are lawful JSON without blanks: we wrote them. */
+static size_t skip_value(struct view text, size_t at)
+{
+    size_t depth = 0;
+    while (at < text.length) {
+        char byte = text.data[at];
+        if (depth == 0 && (byte == ',' || byte == '}' || byte == ']'))
+            break;
+        depth += byte == '{' || byte == '[';
+        depth -= byte == '}' || byte == ']';
+        at = byte == '"' ? skip_string(text, at) : at + 1;
+    }
+    return at < text.length ? at : text.length;
+}
+
+bool record_peek(struct view record, const char *member, struct view *value)
+{
+    size_t at = 1;
+    while (at < record.length && record.data[at] == '"') {
+        size_t end = skip_string(record, at);
+        struct view name = view_slice(record, at + 1, end - at - 2);
+        size_t after = skip_value(record, end + 1);
+        if (view_equal_string(name, member)) {
+            *value = view_slice(record, end + 1, after - end - 1);
+            if (!view_starts_with(*value, VIEW("\"")))
+                return view_starts_with(*value, VIEW("{"));
+            if (value->length < 2 || !view_ends_with(*value, VIEW("\"")))
+                return false; /* cut off */
+            *value = view_slice(*value, 1, value->length - 2);
+            return view_find(*value, '\\') == SIZE_MAX;
+        }
+        at = after + 1;
+    }
+    return false;
+}
+
 enum error record_read(struct state *state, const char *key, struct record *record)
 {
     struct buffer value;
@@ -263,18 +307,25 @@ static struct json *urls_of(struct view name, struct view public_url, struct vie
 struct json *app_public(const struct json *app, uint64_t revision, struct view public_url,
                         struct view base_domain)
 {
+    return app_show(json_copy(app), revision, public_url, base_domain);
+}
+
+struct json *app_show(struct json *app, uint64_t revision, struct view public_url,
+                      struct view base_domain)
+{
     struct json *public = json_new_object();
     for (size_t i = 0; i < app_shape.count; i++) {
         const char *name = app_shape.fields[i].name;
-        const struct json *member = json_get(app, name);
+        struct json *member = json_take(app, name);
         if (member)
-            json_set(public, name, json_copy(member));
+            json_set(public, name, member);
     }
     shape_fill(&app_shape, public); /* settings that are younger than the app */
     const struct json *domains = json_get(internal_of(app), "domains");
     json_set(public, "domains", domains ? json_copy(domains) : json_new_array());
-    json_set(public, "urls", urls_of(text_of(app, "name"), public_url, base_domain));
+    json_set(public, "urls", urls_of(text_of(public, "name"), public_url, base_domain));
     set_revision(public, revision);
+    json_free(app);
     return public;
 }
 
@@ -306,29 +357,4 @@ bool operation_finished(const struct json *operation)
 {
     struct view state = text_of(operation, "state");
     return !view_equal(state, VIEW("queued")) && !view_equal(state, VIEW("running"));
-}
-
-struct slot_search {
-    uint32_t next;
-};
-
-static bool on_slot(struct view key, struct view value, uint64_t revision, void *context)
-{
-    struct slot_search *search = context;
-    uint64_t number = 0;
-    (void)value, (void)revision;
-    if (view_to_u64(view_slice(key, sizeof "slots/" - 1, SIZE_MAX), UINT32_MAX, &number))
-        return true;
-    if (number != search->next)
-        return false; /* a gap */
-    search->next++;
-    return true;
-}
-
-enum error slot_free(struct state *state, uint32_t *slot)
-{
-    struct slot_search search = {0};
-    enum error error = state_range(state, VIEW("slots/"), VIEW(""), on_slot, &search);
-    *slot = search.next;
-    return error;
 }

@@ -66,6 +66,10 @@ void record_release(struct record *record);
 /* Parses a record's text; ERROR_DAMAGED when it is none. */
 enum error record_parse(struct view value, struct json **json) MUST_CHECK;
 
+/* A member of a record that is a text, or an object's own text, found without parsing it all; borrowed from
+ * `record`. False: it is neither, is not there, or has escapes: parse it, then. */
+bool record_peek(struct view record, const char *member, struct view *value);
+
 /* Borrowed members; an absent object or member gives NULL, "", 0 or false. */
 struct view text_of(const struct json *object, const char *member);
 int64_t integer_of(const struct json *object, const char *member);
@@ -85,7 +89,9 @@ struct json *version_new(const struct json *app, int64_t number, struct json *pa
 
 /* Appends SCHEME://HOST[:PORT], scheme and port as in the public URL. */
 void url_of_host(struct view public_url, struct view host, struct buffer *out);
-/* As the API shows them. */
+/* As the API shows them; app_show consumes the app. */
+struct json *app_show(struct json *app, uint64_t revision, struct view public_url,
+                      struct view base_domain);
 struct json *app_public(const struct json *app, uint64_t revision, struct view public_url,
                         struct view base_domain);
 struct json *version_public(const struct json *version, uint64_t revision);
@@ -95,8 +101,5 @@ struct view version_qualifier(const struct json *version);
 struct json *operation_public(const struct json *operation);
 /* Whether nothing more will happen to it. */
 bool operation_finished(const struct json *operation);
-
-/* The smallest slot that no app has. */
-enum error slot_free(struct state *state, uint32_t *slot) MUST_CHECK;
 
 #endif

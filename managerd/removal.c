@@ -2,8 +2,7 @@
 #include "managerd/deploy.h"
 
 #include "common/base/clock.h"
-#include "common/base/log.h"
-#include "managerd/packages.h"
+#include "managerd/package_sweep.h"
 #include "managerd/publish.h"
 #include "managerd/records.h"
 #include "managerd/traffic.h"
@@ -63,6 +62,7 @@ static void on_routes_removed(enum error error, void *context)
     struct operation *operation = context;
     if (operation_stopped(operation))
         return;
+    meter_add(&operation->meter, publish_times(operation->environment->publisher));
     if (error)
         operation_poll(operation, step_remove_routes, "The routes could not be written.");
     else
@@ -352,8 +352,5 @@ static void give_version_back(struct operation *operation, const struct json *pr
 
 static void sweep_packages(struct operation *operation)
 {
-    unsigned removed =
-        packages_sweep_unused(operation->environment->packages, operation->environment->state);
-    if (removed)
-        log_write(LOG_INFO, "packages-removed", LOG_INTEGER("count", removed));
+    package_sweep_soon(operation->environment->package_sweep);
 }

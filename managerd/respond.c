@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_HEADERS          16
+#define MAX_HEADERS          20
 #define MAX_ANSWER_BYTES     (64u << 20)
 #define MIN_COMPRESSED_BYTES 1024
 
@@ -102,10 +102,24 @@ static void compress_body(struct call *call, struct answer *answer, struct buffe
     }
 }
 
+/* What it took, for those who may use the API: a stranger's guesses are not to be timed. */
+static void add_timing(struct call *call, struct answer *answer)
+{
+    char *timing;
+    if (call->principal.role == ROLE_NONE)
+        return;
+    timing =
+        arena_format(&call->arena, "own;dur=%.3f, sync;dur=%.3f",
+                     (double)meter_own_us(&call->meter) / 1000, (double)call->meter.sync_us / 1000);
+    if (timing)
+        add(answer, "Server-Timing", view_of(timing));
+}
+
 static void send_body(struct call *call, struct answer *answer, struct buffer *body)
 {
     size_t length;
     compress_body(call, answer, body);
+    add_timing(call, answer);
     char *text = buffer_take(body, &length);
     incoming_reply(call->incoming, call->status, answer->headers, answer->count,
                    view_from(text, length), free_body, NULL);
@@ -158,6 +172,7 @@ void respond_to_call(struct call *call)
         add(&answer, "Content-Type", view_of(call->text_type));
         send_body(call, &answer, &call->text);
     } else {
+        add_timing(call, &answer);
         incoming_reply(call->incoming, call->status, answer.headers, answer.count, VIEW(""), NULL,
                        NULL);
     }

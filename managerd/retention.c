@@ -12,7 +12,8 @@
 #define OPERATION_KEPT_MS (30ll * 24 * 3600 * 1000)
 #define REMOVAL_KEPT_MS   (10ll * 1000) /* when space is short: long enough to be told of its end */
 #define TRIAL_PUTS        12
-#define SWEEP_AT_ONCE     500
+#define SWEEP_AT_ONCE     500 /* removed in one commit */
+#define ANSWERS_AT_ONCE   500 /* looked at */
 #define SWEEP_EACH_MS     (3600ll * 1000)
 #define HISTORY_AT_ONCE   5000
 
@@ -49,38 +50,67 @@ static void remove_key(struct sweep *sweep, struct view key)
     change_remove(&sweep->change, text);
 }
 
-static bool on_answer(struct view key, struct view value, uint64_t revision, void *context)
+/* What there may be a lot of is walked a part at a time. */
+struct walk {
+    struct sweep *sweep;
+    char next[KEY_SIZE]; /* where to go on; empty: from the start */
+    unsigned seen;
+};
+
+/* True: this part ends before the key. */
+static bool part_ends(struct walk *walk, unsigned most, struct view key)
 {
-    struct sweep *sweep = context;
-    struct json *kept = NULL;
-    (void)revision;
-    if (record_parse(value, &kept) || integer_of(kept, "expiresAtMs") <= sweep->now_ms)
-        remove_key(sweep, key);
-    json_free(kept);
-    return sweep->change.write_count < SWEEP_AT_ONCE;
+    if (walk->seen++ < most && walk->sweep->change.write_count < SWEEP_AT_ONCE)
+        return false;
+    snprintf(walk->next, sizeof walk->next, "%.*s", VIEW_FORMAT(key));
+    return true;
 }
 
-/* What is over and leads nowhere: an Idempotency-Key never names it. */
-static bool is_removal(const struct json *operation)
+static bool on_answer(struct view key, struct view value, uint64_t revision, void *context)
 {
-    return view_equal_string(text_of(operation, "type"), delete_type.name) ||
-           view_equal_string(text_of(operation, "type"), delete_version_type.name);
+    struct walk *walk = context;
+    struct json *kept = NULL;
+    (void)revision;
+    if (part_ends(walk, ANSWERS_AT_ONCE, key))
+        return false;
+    if (record_parse(value, &kept) || integer_of(kept, "expiresAtMs") <= walk->sweep->now_ms)
+        remove_key(walk->sweep, key);
+    json_free(kept);
+    return true;
+}
+
+/* Whether it has ended; `removal`: it leads nowhere, an Idempotency-Key never names it. */
+static bool has_ended(struct view record, bool *removal)
+{
+    struct view state, type;
+    struct json *operation = NULL;
+    if (!record_peek(record, "state", &state) || !record_peek(record, "type", &type)) {
+        if (record_parse(record, &operation))
+            return false;
+        state = text_of(operation, "state");
+        type = text_of(operation, "type");
+    }
+    *removal = view_equal_string(type, delete_type.name) ||
+               view_equal_string(type, delete_version_type.name);
+    bool ended = !view_equal(state, VIEW("queued")) && !view_equal(state, VIEW("running"));
+    json_free(operation);
+    return ended;
 }
 
 /* Ids sort by time, so the walk ends at the first that is young. */
 static bool on_operation(struct view key, struct view value, uint64_t revision, void *context)
 {
-    struct sweep *sweep = context;
-    struct json *operation = NULL;
+    struct walk *walk = context;
+    struct sweep *sweep = walk->sweep;
+    bool removal = false;
     int64_t made_ms = retention_id_ms(view_slice(key, sizeof "operations/" - 1, SIZE_MAX));
     (void)revision;
-    if (made_ms > sweep->now_ms - (sweep->pressed ? REMOVAL_KEPT_MS : OPERATION_KEPT_MS))
+    if (made_ms > sweep->now_ms - (sweep->pressed ? REMOVAL_KEPT_MS : OPERATION_KEPT_MS) ||
+        part_ends(walk, UINT32_MAX, key))
         return false;
-    if (record_parse(value, &operation) == ERROR_NONE && operation_finished(operation) &&
-        (made_ms <= sweep->now_ms - OPERATION_KEPT_MS || is_removal(operation)))
+    if (has_ended(value, &removal) && (made_ms <= sweep->now_ms - OPERATION_KEPT_MS || removal))
         remove_key(sweep, key);
-    json_free(operation);
-    return sweep->change.write_count < 2 * SWEEP_AT_ONCE;
+    return true;
 }
 
 static void on_swept(enum error error, uint64_t revision, void *context)
@@ -88,51 +118,46 @@ static void on_swept(enum error error, uint64_t revision, void *context)
     (void)error, (void)revision, (void)context; /* what stays is swept the next time */
 }
 
-/* History is walked a part at a time: there may be a lot of it. While space is short it goes first, but
- * no more of it than that takes. */
-struct walk {
-    struct sweep *sweep;
-    char next[KEY_SIZE]; /* where to go on; empty: from the start */
-    unsigned seen;
-};
-
+/* While space is short history goes first, but no more of it than a part takes. */
 static bool on_change(struct view key, struct view value, uint64_t revision, void *context)
 {
     struct walk *walk = context;
     (void)value, (void)revision;
-    if (walk->seen++ == HISTORY_AT_ONCE) {
-        snprintf(walk->next, sizeof walk->next, "%.*s", VIEW_FORMAT(key));
+    if (part_ends(walk, HISTORY_AT_ONCE, key))
         return false;
-    }
     size_t id = key.length < ID_SIZE ? 0 : key.length - (ID_SIZE - 1);
     int64_t kept_ms = walk->sweep->pressed ? REMOVAL_KEPT_MS : HISTORY_KEPT_MS;
     if (retention_id_ms(view_slice(key, id, SIZE_MAX)) < walk->sweep->now_ms - kept_ms)
         remove_key(walk->sweep, key);
-    return walk->sweep->change.write_count < 3 * SWEEP_AT_ONCE;
+    return true;
 }
 
-static enum error sweep_history(struct state *state, struct sweep *sweep)
+/* One part below `folder`, from where the one before it ended; whether there is more of it. */
+static bool sweep_part(struct state *state, struct sweep *sweep, const char *folder,
+                       char place[KEY_SIZE], state_visit visit)
 {
-    static char from[KEY_SIZE];
     struct walk walk = {.sweep = sweep};
-    enum error error = state_range(state, VIEW("history/"), view_of(from), on_change, &walk);
-    memcpy(from, walk.next, sizeof from);
-    return error;
+    struct change *change = &sweep->change;
+    change_init(change);
+    change->urgent = true;
+    if (state_range(state, view_of(folder), view_of(place), visit, &walk))
+        walk.next[0] = 0;
+    memcpy(place, walk.next, KEY_SIZE);
+    if (change->write_count)
+        state_commit(state, change, on_swept, NULL);
+    change_release(change);
+    return place[0] != 0;
 }
 
-void retention_sweep(struct state *state, int64_t now_ms)
+bool retention_sweep(struct state *state, int64_t now_ms)
 {
+    static char answers[KEY_SIZE], changes[KEY_SIZE];
+    char operations[KEY_SIZE] = ""; /* always the oldest */
     struct sweep sweep = {.now_ms = now_ms, .pressed = state_full(state)};
-    change_init(&sweep.change);
-    sweep.change.urgent = true;
-    enum error error = state_range(state, VIEW("idempotency/"), VIEW(""), on_answer, &sweep);
-    if (!error)
-        error = state_range(state, VIEW("operations/"), VIEW(""), on_operation, &sweep);
-    if (!error)
-        error = sweep_history(state, &sweep);
-    if (!error && sweep.change.write_count)
-        state_commit(state, &sweep.change, on_swept, NULL);
-    change_release(&sweep.change);
+    bool more = sweep_part(state, &sweep, "idempotency/", answers, on_answer);
+    more |= sweep_part(state, &sweep, "operations/", operations, on_operation);
+    more |= sweep_part(state, &sweep, "history/", changes, on_change);
+    return more;
 }
 
 static void on_tried(enum error error, uint64_t revision, void *context)
@@ -169,7 +194,7 @@ void retention_look(struct state *state, int64_t now_ms, int64_t *swept_ms)
     if (!state_writable(state))
         try_writing(state, now_ms);
     if (pressed || now_ms - *swept_ms >= SWEEP_EACH_MS || now_ms < *swept_ms) {
-        retention_sweep(state, now_ms);
-        *swept_ms = now_ms;
+        if (!retention_sweep(state, now_ms))
+            *swept_ms = now_ms;
     }
 }

@@ -13,14 +13,17 @@
 #include "managerd/intake.h"
 #include "managerd/issuers.h"
 #include "managerd/jobs.h"
+#include "managerd/logbook.h"
 #include "managerd/observer.h"
 #include "managerd/openapi.h"
+#include "managerd/package_sweep.h"
 #include "managerd/packages.h"
 #include "managerd/proxies.h"
 #include "managerd/prune.h"
 #include "managerd/publish.h"
 #include "managerd/reseal.h"
 #include "managerd/retention.h"
+#include "managerd/roster.h"
 #include "managerd/routes_folder.h"
 #include "managerd/secrets.h"
 #include "managerd/state_lmdb.h"
@@ -352,6 +355,8 @@ static enum error open_stores(struct server *server, struct buffer *problem)
             packages_new(packages, server->pool, (uint64_t)config->max_package_bytes);
         packages_sweep_unused(server->packages, server->state);
         start_uploads(server, packages);
+        server->package_sweep =
+            package_sweep_new(server->base, server->state, server->packages, server->pool);
         /* Before any route names them. */
         server->certificates = certificates_new(server->base, server->state, server->secrets,
                                                 server->store_thread, certificates);
@@ -366,6 +371,16 @@ static enum error open_stores(struct server *server, struct buffer *problem)
     free(packages);
     free(certificates);
     free(key);
+    return error;
+}
+
+static enum error read_lists(struct server *server, struct buffer *problem)
+{
+    enum error error = roster_new(server->state, &server->roster);
+    if (!error)
+        error = logbook_new(server->state, &server->logbook);
+    if (error)
+        buffer_append_format(problem, "apps and operations cannot be read: %s.", error_text(error));
     return error;
 }
 
@@ -395,6 +410,7 @@ static enum error start_operations(struct server *server, struct buffer *problem
     struct prune_options prune = {.base = server->base,
                                   .state = server->state,
                                   .publisher = server->publisher,
+                                  .roster = server->roster,
                                   .drain_ms = server->config->drain_ms,
                                   .keep = server->config->keep_versions,
                                   .keep_ms = server->config->keep_versions_ms};
@@ -416,6 +432,8 @@ static enum error start_operations(struct server *server, struct buffer *problem
         .packages = server->packages,
         .secrets = server->secrets,
         .proxies = server->proxies,
+        .package_sweep = server->package_sweep,
+        .roster = server->roster,
         .prune = server->prune,
         .observer = server->observer,
         .installation = server->installation,
@@ -456,6 +474,8 @@ enum error server_start(struct server *server, struct config *config,
                                &server->cloudwatch, problem);
     if (!error)
         error = open_stores(server, problem);
+    if (!error)
+        error = read_lists(server, problem);
     server->attempts = attempts_new();
     if (!error)
         error = tokens_prepare(server, problem);
@@ -475,6 +495,17 @@ enum error server_start(struct server *server, struct config *config,
     return start_operations(server, problem);
 }
 
+/* A turn at a time, to know how long each keeps all others waiting. */
+static void run_loop(struct server *server)
+{
+    uint64_t before_us = clock_thread_us(), now_us;
+    while (event_base_loop(server->base, EVLOOP_ONCE) == 0 && !event_base_got_break(server->base)) {
+        now_us = clock_thread_us();
+        metrics_count_turn(&server->metrics, now_us - before_us);
+        before_us = now_us;
+    }
+}
+
 void server_run(struct server *server)
 {
     log_write(LOG_INFO, "ready", LOG_STRING("listen", incoming_address(server->incoming)),
@@ -483,7 +514,7 @@ void server_run(struct server *server)
               LOG_STRING("region", lambda_control_region(server->control)),
               LOG_STRING("endpoint", lambda_control_endpoint(server->control)),
               LOG_BOOL("open", authenticator_open(server->authenticator)));
-    event_base_dispatch(server->base);
+    run_loop(server);
 }
 
 void server_stop(struct server *server)
@@ -529,11 +560,14 @@ void server_stop(struct server *server)
     lambda_control_free(server->control);
     publish_close(server->publisher);
     issuers_free(server->issuers);
+    package_sweep_free(server->package_sweep);
     packages_free(server->packages);
     uploads_free(server->uploads);
     certificates_free(server->certificates);
     secrets_free(server->secrets);
     audit_free(server->audit);
+    roster_free(server->roster);
+    logbook_free(server->logbook);
     state_close(server->state);
     authenticator_free(server->authenticator);
     attempts_free(server->attempts);

@@ -13,6 +13,9 @@ struct event_base;
 struct incoming;
 struct jobs;
 struct uploads;
+struct logbook;
+struct package_sweep;
+struct roster;
 
 struct server {
     struct config *config;
@@ -20,12 +23,15 @@ struct server {
     struct jobs *store_thread; /* one thread: commits and publishing */
     struct jobs *pool;         /* two: hashing, zip checks, big JSON */
     struct state *state;
+    struct roster *roster;
+    struct logbook *logbook;
     struct issuers *issuers;
     struct publisher *publisher;
     struct lambda_control *control;
     struct cloudwatch *cloudwatch;
     struct packages *packages;
     struct uploads *uploads;
+    struct package_sweep *package_sweep;
     struct secrets *secrets;
     struct certificates *certificates;
     struct proxies *proxies;

@@ -12,6 +12,14 @@ struct state_watch {
     struct state_watch *next, **link;
 };
 
+struct state_follower {
+    struct state *state;
+    struct view folder;
+    void (*on_written)(struct view key, void *context);
+    void *context;
+    struct state_follower *next;
+};
+
 enum error state_get(struct state *state, struct view key, struct buffer *value, uint64_t *revision)
 {
     return state->back_end->get(state, key, value, revision);
@@ -49,12 +57,25 @@ uint64_t state_commits(const struct state *state)
     return state->commits;
 }
 
+struct store_times state_times(const struct state *state)
+{
+    return state->times;
+}
+
+uint64_t state_transactions(const struct state *state, struct store_times *sum)
+{
+    *sum = state->all_times;
+    return state->transactions;
+}
+
 void state_close(struct state *state)
 {
     if (!state)
         return;
     while (state->watches)
         state_unwatch(state->watches);
+    while (state->followers)
+        state_unfollow(state->followers);
     state->back_end->close(state);
 }
 
@@ -98,6 +119,37 @@ void state_changed(struct state *state, struct view key)
             watch->on_change(watch->context);
         watch = state->next_watch;
     }
+}
+
+struct state_follower *state_follow(struct state *state, const char *folder,
+                                    void (*on_written)(struct view key, void *context),
+                                    void *context)
+{
+    struct state_follower *follower = calloc(1, sizeof *follower);
+    REQUIRE(follower);
+    *follower =
+        (struct state_follower){state, view_of(folder), on_written, context, state->followers};
+    state->followers = follower;
+    return follower;
+}
+
+void state_unfollow(struct state_follower *follower)
+{
+    if (!follower)
+        return;
+    struct state_follower **link = &follower->state->followers;
+    while (*link != follower)
+        link = &(*link)->next;
+    *link = follower->next;
+    free(follower);
+}
+
+void state_written(struct state *state, struct view key)
+{
+    struct state_follower *follower = state->followers;
+    for (; follower; follower = follower->next)
+        if (view_starts_with(key, follower->folder))
+            follower->on_written(key, follower->context);
 }
 
 void change_init(struct change *change)

@@ -13,6 +13,7 @@
 #include "common/base/arena.h"
 #include "common/base/bytes.h"
 #include "common/base/json.h"
+#include "managerd/meter.h"
 
 #define STATE_MAX_KEY   480
 #define STATE_MAX_VALUE (4u << 20)
@@ -76,11 +77,23 @@ struct state_watch *state_watch(struct state *state, const char *key, void (*on_
                                 void *context);
 void state_unwatch(struct state_watch *watch);
 
+/* Calls on_written from the loop for each key below `folder` that a commit wrote, before its on_done:
+ * who is called by on_done finds what follows state in step with it. */
+struct state_follower;
+struct state_follower *state_follow(struct state *state, const char *folder,
+                                    void (*on_written)(struct view key, void *context),
+                                    void *context);
+void state_unfollow(struct state_follower *follower);
+
 /* Whether the last commit succeeded (true before the first), and state is not full; for readiness. */
 bool state_writable(const struct state *state);
 /* Whether something was refused for want of space, and nothing but urgent changes was taken since. */
 bool state_full(const struct state *state);
 uint64_t state_commits(const struct state *state);
+/* Within on_done: what the transaction took that the commit was part of. */
+struct store_times state_times(const struct state *state);
+/* Transactions so far, and what all of them took. */
+uint64_t state_transactions(const struct state *state, struct store_times *sum);
 /* Bytes in use of the store, for metrics. */
 uint64_t state_used_bytes(struct state *state);
 void state_close(struct state *state);
@@ -98,12 +111,15 @@ struct state_back_end {
 };
 struct state {
     const struct state_back_end *back_end;
+    struct state_follower *followers;
     struct state_watch *watches;
     struct state_watch *next_watch; /* where a walk over the watches goes on */
     bool failing, full;
-    uint64_t commits;
+    uint64_t commits, transactions;
+    struct store_times times, all_times;
 };
-/* A back end tells of each written key, after on_done. */
+/* A back end tells of each written key, before and after on_done. */
+void state_written(struct state *state, struct view key);
 void state_changed(struct state *state, struct view key);
 
 #endif

@@ -38,7 +38,8 @@ struct state_lmdb {
     struct jobs *store_thread;
     int lock;
     struct commit *waiting, **waiting_end; /* gathered for the next transaction */
-    struct commit *writing;                /* the store thread's until its job is done */
+    struct commit *writing;                /* the store thread's until its job is done, */
+    struct store_times taken;              /* and this, too */
 };
 
 static const char *const databases[] = {RECORDS, META, NULL};
@@ -257,12 +258,14 @@ static enum error apply_writes(struct store_write *write, const struct change *c
 
 /* Writes `count` commits in one transaction. A commit whose compares fail is left out; any other
  * error aborts all. */
-static enum error write_commits(struct store *store, struct commit *first, size_t count)
+static enum error write_commits(struct state_lmdb *state, struct commit *first, size_t count)
 {
+    struct store_watch watch;
+    store_watch_begin(&watch);
     struct buffer scratch;
     buffer_init(&scratch, STATE_MAX_VALUE + STATE_RECORD_OVERHEAD);
     struct store_write *write = NULL;
-    enum error error = store_write_begin(store, &write);
+    enum error error = store_write_begin(state->store, &write);
     if (error)
         goto out;
     uint64_t revision = 0;
@@ -292,6 +295,7 @@ static enum error write_commits(struct store *store, struct commit *first, size_
     }
 out:
     buffer_release(&scratch);
+    store_watch_end(&watch, &state->taken);
     return error;
 }
 
@@ -303,18 +307,27 @@ static void write_batch(void *context)
     size_t count = 0;
     for (struct commit *commit = state->writing; commit; commit = commit->next)
         count++;
-    enum error error = write_commits(state->store, state->writing, count);
+    state->taken = (struct store_times){0};
+    enum error error = write_commits(state, state->writing, count);
     if (!error)
         return;
     for (struct commit *commit = state->writing; commit; commit = commit->next) {
         if (count > 1)
-            error = write_commits(state->store, commit, 1);
+            error = write_commits(state, commit, 1);
         if (error)
             commit->error = error;
     }
 }
 
 static void start_batch(struct state_lmdb *state);
+
+static void note_times(struct state_lmdb *state)
+{
+    state->state.times = state->taken;
+    state->state.all_times.store_us += state->taken.store_us;
+    state->state.all_times.sync_us += state->taken.sync_us;
+    state->state.transactions++;
+}
 
 static void note_outcome(struct state *state, const struct commit *commit)
 {
@@ -331,12 +344,15 @@ static void on_batch_written(void *context)
     struct state_lmdb *state = context;
     struct commit *commit = state->writing;
     state->writing = NULL;
+    note_times(state);
     /* The next transaction is on its way while the results of this one are handed out. */
     start_batch(state);
     while (commit) {
         struct commit *next = commit->next;
         note_outcome(&state->state, commit);
         state->state.commits++;
+        for (size_t i = 0; i < commit->change.write_count && !commit->error; i++)
+            state_written(&state->state, commit->change.writes[i].key);
         commit->on_done(commit->error, commit->revision, commit->context);
         for (size_t i = 0; i < commit->change.write_count && !commit->error; i++)
             state_changed(&state->state, commit->change.writes[i].key);

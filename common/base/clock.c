@@ -32,6 +32,14 @@ int64_t clock_wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+uint64_t clock_thread_us(void)
+{
+    struct timespec now;
+
+    REQUIRE(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 void clock_freeze(int64_t wall_ms, uint64_t monotonic_us)
 {
     atomic_store(&frozen_wall_ms, wall_ms);

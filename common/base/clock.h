@@ -11,6 +11,8 @@
 uint64_t clock_monotonic_us(void);
 /* Milliseconds since 1970-01-01 UTC. */
 int64_t clock_wall_ms(void);
+/* Microseconds of processor time that the calling thread has had; tests cannot set it. */
+uint64_t clock_thread_us(void);
 
 /* Tests: freezes both clocks at these values; clock_advance_ms moves both; clock_thaw undoes. */
 void clock_freeze(int64_t wall_ms, uint64_t monotonic_us);

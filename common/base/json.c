@@ -10,7 +10,7 @@
 #include "common/base/json_text.h"
 
 #define MAX_DEPTH     100u
-#define QUADRATIC_FEW 16 /* members up to which comparing all with all beats sorting */
+#define QUADRATIC_FEW 40 /* members up to which comparing all with all beats sorting */
 
 /* Trees. A struct json is a cJSON under a name that keeps cJSON out of our headers. */
 
@@ -29,6 +29,12 @@ static struct json *made(cJSON *value)
 {
     REQUIRE(value != NULL);
     return (struct json *)value;
+}
+
+/* Most names differ in the first byte. */
+static bool same_name(const cJSON *member, const char *name)
+{
+    return member->string[0] == name[0] && strcmp(member->string, name) == 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -50,7 +56,7 @@ static const cJSON *duplicate_in(const cJSON *object)
         count++;
         for (const cJSON *other = object->child; count <= QUADRATIC_FEW && other != member;
              other = other->next) {
-            if (strcmp(member->string, other->string) == 0)
+            if (same_name(member, other->string))
                 return member;
         }
     }
@@ -168,9 +174,11 @@ const char *json_type_name(enum json_type type)
 
 const struct json *json_get(const struct json *object, const char *name)
 {
-    if (!cJSON_IsObject(node(object)))
-        return NULL;
-    return (const struct json *)cJSON_GetObjectItemCaseSensitive(node(object), name);
+    const cJSON *member = cJSON_IsObject(node(object)) ? node(object)->child : NULL;
+
+    while (member && !same_name(member, name))
+        member = member->next;
+    return (const struct json *)member;
 }
 
 bool json_get_string(const struct json *object, const char *name, struct view *out)
@@ -353,6 +361,17 @@ void json_remove(struct json *object, const char *name)
 {
     REQUIRE(cJSON_IsObject(node(object)));
     cJSON_DeleteItemFromObjectCaseSensitive(node_mutable(object), name);
+}
+
+struct json *json_take(struct json *object, const char *name)
+{
+    cJSON *member = node_mutable((struct json *)(uintptr_t)json_get(object, name));
+
+    if (!member)
+        return NULL;
+    cJSON_DetachItemViaPointer(node_mutable(object), member);
+    forget_name(member);
+    return (struct json *)member;
 }
 
 void json_append(struct json *array, struct json *value)

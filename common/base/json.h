@@ -62,6 +62,8 @@ void json_set_integer(struct json *object, const char *name, int64_t number);
 void json_set_bool(struct json *object, const char *name, bool truth);
 void json_set_null(struct json *object, const char *name);
 void json_remove(struct json *object, const char *name);
+/* The member, which the object loses; the caller's from now on. NULL: there is none. */
+struct json *json_take(struct json *object, const char *name);
 void json_append(struct json *array, struct json *value);
 bool json_equal(const struct json *a, const struct json *b);
 /* RFC 7396: applies `patch` to `target` (consumed) and returns the result. */

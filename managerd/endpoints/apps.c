@@ -6,6 +6,7 @@
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/plan.h"
 #include "managerd/resources.h"
+#include "managerd/roster.h"
 #include "managerd/traffic.h"
 
 #include "common/base/clock.h"
@@ -17,31 +18,28 @@ struct listing {
     struct call *call;
     struct page page;
     struct view label, label_value; /* filter; empty: none */
-    struct json *items;
+    enum error error;
+    unsigned count;
     struct view last;
     bool more;
 };
 
-static bool on_app(struct view key, struct view value, uint64_t revision, void *context)
+/* Adds one app to the page, if it is still there; false: the page is full. */
+static bool add_app(struct listing *listing, struct view name)
 {
-    struct listing *listing = context;
-    struct json *app = NULL;
-    struct view name = view_slice(key, sizeof "apps/" - 1, SIZE_MAX);
-    if (view_equal(name, listing->page.after) || record_parse(value, &app))
+    struct record app;
+    struct key key = key_app(name);
+    if (!call_may_see(listing->call, name))
         return true;
-    struct view found = VIEW("");
-    char *label = arena_string(&listing->call->arena, listing->label);
-    bool wanted =
-        call_may_see(listing->call, name) &&
-        (!listing->label.length || (json_get_string(json_get(app, "labels"), label, &found) &&
-                                    view_equal(found, listing->label_value)));
-    if (wanted && json_count(listing->items) == listing->page.limit) {
+    if (listing->count++ == listing->page.limit) {
         listing->more = true;
-    } else if (wanted) {
-        json_append(listing->items, apps_show(listing->call, app, revision));
-        listing->last = arena_copy(&listing->call->arena, name);
+        return false;
     }
-    json_free(app);
+    listing->error = record_read(listing->call->server->state, key.text, &app);
+    if (listing->error)
+        return false;
+    listing->last = arena_copy(&listing->call->arena, name);
+    listing->more = !call_add_item(listing->call, apps_show_record(listing->call, &app));
     return !listing->more;
 }
 
@@ -58,15 +56,17 @@ enum progress app_list(struct call *call)
     }
     if (!call_page(call, &listing.page, app_name_valid))
         return PROGRESS_FAIL;
-    listing.items = json_new_array();
-    struct key first = key_app(listing.page.after);
-    enum error error =
-        state_range(call->server->state, VIEW("apps/"), view_of(first.text), on_app, &listing);
-    if (error) {
-        json_free(listing.items);
-        return call_fail_error(call, error);
+    const struct roster *roster = call->server->roster;
+    struct view name = listing.page.after;
+    const char *next = roster_next(roster, name, listing.label, listing.label_value);
+    for (; next; next = roster_next(roster, name, listing.label, listing.label_value)) {
+        name = view_of(next);
+        if (!add_app(&listing, name))
+            break;
     }
-    return call_answer_page(call, listing.items, listing.more ? listing.last : VIEW(""));
+    if (listing.error)
+        return call_fail_error(call, listing.error);
+    return call_answer_items(call, listing.more ? listing.last : VIEW(""));
 }
 
 enum progress app_get(struct call *call)
@@ -75,7 +75,7 @@ enum progress app_get(struct call *call)
     if (!call_read_app(call, &app))
         return PROGRESS_FAIL;
     enum progress verdict =
-        call_answer_tagged(call, 200, apps_show(call, app.json, app.revision), app.revision);
+        call_answer_tagged(call, 200, apps_show_record(call, &app), app.revision);
     record_release(&app);
     return verdict;
 }

@@ -3,8 +3,10 @@
 #include "managerd/authorize.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/tokens.h"
+#include "managerd/state_record.h"
 
 #include "common/base/clock.h"
+#include "common/base/json_text.h"
 #include "common/contract/host.h"
 
 #include <event2/event.h>
@@ -14,7 +16,8 @@
 #include <string.h>
 
 #define MAX_LOOKED_AT  2000 /* records for one page; a page may end before it is full */
-#define VERIFY_AT_ONCE 1000
+#define MAX_DEPTH      100
+#define VERIFY_AT_ONCE 250
 
 #define READ_ONLY(NAME, KIND, TEXT)                                                                \
     {                                                                                              \
@@ -143,26 +146,45 @@ static void read_filter(struct call *call, struct filter *filter)
 }
 
 /* Whoever is limited to some apps sees what was done to them, and what he did himself. */
-static bool is_visible(const struct call *call, const struct json *record, struct view actor)
+static bool is_visible(const struct call *call, struct view app, struct view actor)
 {
-    struct view app = text_of(record, "app");
     return !principal_scope(&call->principal) || view_equal_string(actor, call->principal.id) ||
            (app.length && call_may_see(call, app));
 }
 
+/* What is asked of a record; most are judged by their text alone. */
+struct glance {
+    struct view text;
+    struct json *document; /* when it had to be parsed */
+};
+
+static struct view glance_at(struct glance *glance, const char *object, const char *member)
+{
+    struct view whole = glance->text, value;
+    if ((!object || record_peek(glance->text, object, &whole)) &&
+        record_peek(whole, member, &value))
+        return value;
+    if (!glance->document && record_parse(glance->text, &glance->document))
+        return VIEW("");
+    return text_of(object ? json_get(glance->document, object) : glance->document, member);
+}
+
 /* Whether to show it; `over`: what is older need not be looked at. */
-static bool wants(const struct call *call, const struct filter *filter, const struct json *record,
+static bool wants(const struct call *call, const struct filter *filter, struct view text,
                   bool *over)
 {
+    struct glance glance = {text, NULL};
+    struct view app = glance_at(&glance, NULL, "app");
+    struct view actor = glance_at(&glance, "actor", "id");
     int64_t time_ms = 0;
-    struct view actor = text_of(json_get(record, "actor"), "id");
-    if (clock_parse_rfc3339(text_of(record, "time"), &time_ms))
-        return false;
-    *over = time_ms < filter->since_ms;
-    return !*over && time_ms < filter->until_ms &&
-           (!filter->app.length || view_equal(filter->app, text_of(record, "app"))) &&
-           (!filter->actor.length || view_equal(filter->actor, actor)) &&
-           is_visible(call, record, actor);
+    bool dated = clock_parse_rfc3339(glance_at(&glance, NULL, "time"), &time_ms) == ERROR_NONE;
+    *over = dated && time_ms < filter->since_ms;
+    bool wanted = dated && !*over && time_ms < filter->until_ms &&
+                  (!filter->app.length || view_equal(filter->app, app)) &&
+                  (!filter->actor.length || view_equal(filter->actor, actor)) &&
+                  is_visible(call, app, actor);
+    json_free(glance.document);
+    return wanted;
 }
 
 enum progress audit_list(struct call *call)
@@ -182,22 +204,24 @@ enum progress audit_list(struct call *call)
     if (page.after.length && view_to_u64(page.after, INT64_MAX, &before) == ERROR_NONE &&
         before <= sequence)
         sequence = before - 1;
-    struct json *items = json_new_array();
+    struct buffer text;
+    unsigned count = 0;
+    buffer_init(&text, STATE_MAX_VALUE + STATE_RECORD_OVERHEAD);
     for (unsigned looked = 0; sequence > anchor.sequence && !over; sequence--) {
-        struct record record;
+        size_t damaged_at;
         struct key key = key_audit(sequence);
-        if (json_count(items) == page.limit || looked++ == MAX_LOOKED_AT) {
+        if (count == page.limit || looked++ == MAX_LOOKED_AT) {
             snprintf(next, sizeof next, "%" PRIu64, sequence + 1);
             break;
         }
-        if (record_read(call->server->state, key.text, &record))
-            continue; /* verifying tells of it */
-        if (wants(call, &filter, record.json, &over))
-            json_append(items, record.json);
-        else
-            json_free(record.json);
+        /* What cannot be read is told of by verifying. */
+        if (!state_get(call->server->state, view_of(key.text), &text, NULL) &&
+            wants(call, &filter, buffer_view(&text), &over) &&
+            json_text_good(buffer_view(&text), MAX_DEPTH, &damaged_at))
+            count = call_add_text(call, buffer_view(&text)) ? count + 1 : page.limit;
     }
-    return call_answer_page(call, items, arena_copy(&call->arena, view_of(next)));
+    buffer_release(&text);
+    return call_answer_items(call, arena_copy(&call->arena, view_of(next)));
 }
 
 /* verification: a bounded number of records in each turn of the loop */
@@ -263,6 +287,7 @@ static void mind_the_sweep(struct verification *verification)
  * its end when a look finds nothing after the end that was read before it. */
 static enum progress go_on(struct verification *verification)
 {
+    static const struct timeval at_once = {0, 0};
     struct call *call = verification->call;
     struct chain_place anchor, head;
     enum error error = audit_bounds(call->server->state, &anchor, &head);
@@ -283,7 +308,7 @@ static enum progress go_on(struct verification *verification)
     }
     bool further = verification->at.sequence > head.sequence && verification->now > 0;
     if (!verification->problem && (swept || further || verification->now == VERIFY_AT_ONCE)) {
-        event_active(call->timer, 0, 0);
+        evtimer_add(call->timer, &at_once); /* an event made active would come before the sockets */
         return PROGRESS_WAIT;
     }
     if (!verification->problem && (verification->at.sequence != head.sequence ||
@@ -298,9 +323,11 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     struct verification *verification = context;
     struct call *call = verification->call;
     (void)fd, (void)what;
+    meter_enter(&call->meter);
     enum progress verdict = go_on(verification);
     if (verdict != PROGRESS_WAIT)
         call_resume(call, verdict);
+    meter_leave();
 }
 
 enum progress audit_verify(struct call *call)

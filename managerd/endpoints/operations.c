@@ -2,59 +2,47 @@
 #include "managerd/authorize.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/events.h"
+#include "managerd/logbook.h"
 
 #include "common/contract/host.h"
 
 #include <string.h>
 
-struct listing {
-    struct call *call;
-    struct page page;
-    struct view app, state; /* filters; empty: none */
-    struct json *items;
-    struct view last;
-    bool more;
-};
-
-static bool on_operation(struct view key, struct view value, uint64_t revision, void *context)
+static bool may_see(struct view app, void *context)
 {
-    struct listing *listing = context;
-    struct json *operation = NULL;
-    struct view id = view_slice(key, sizeof "operations/" - 1, SIZE_MAX);
-    (void)revision;
-    if (view_equal(id, listing->page.after) || record_parse(value, &operation))
-        return true;
-    bool wanted =
-        call_may_see(listing->call, text_of(operation, "app")) &&
-        (!listing->app.length || view_equal(text_of(operation, "app"), listing->app)) &&
-        (!listing->state.length || view_equal(text_of(operation, "state"), listing->state));
-    if (wanted && json_count(listing->items) == listing->page.limit) {
-        listing->more = true;
-    } else if (wanted) {
-        json_append(listing->items, operation_public(operation));
-        listing->last = arena_copy(&listing->call->arena, id);
-    }
-    json_free(operation);
-    return !listing->more;
+    return call_may_see(context, app);
 }
 
 enum progress operation_list(struct call *call)
 {
-    struct listing listing = {.call = call, .app = VIEW(""), .state = VIEW("")};
-    listing.state = call_choice(call, "state", "queued|running|succeeded|failed|cancelled");
-    if (call_query(call, "app", &listing.app) && !app_name_valid(listing.app))
+    struct logbook_filter filter = {VIEW(""), VIEW(""), may_see, call};
+    struct page page;
+    struct view after, next = VIEW("");
+    char id[ID_SIZE];
+    unsigned count = 0;
+    filter.state = call_choice(call, "state", "queued|running|succeeded|failed|cancelled");
+    if (call_query(call, "app", &filter.app) && !app_name_valid(filter.app))
         fault_parameter(&call->faults, "app", "must be the name of an app");
-    if (!call_page(call, &listing.page, id_valid))
+    if (!call_page(call, &page, id_valid))
         return PROGRESS_FAIL;
-    struct key first = key_operation(view_slice(listing.page.after, 0, 128));
-    listing.items = json_new_array();
-    enum error error = state_range(call->server->state, VIEW("operations/"), view_of(first.text),
-                                   on_operation, &listing);
-    if (error) {
-        json_free(listing.items);
-        return call_fail_error(call, error);
+    for (after = page.after; logbook_next(call->server->logbook, after, &filter, id);) {
+        struct record record;
+        struct key key = key_operation(view_of(id));
+        if (count++ == page.limit) {
+            next = after;
+            break;
+        }
+        after = arena_copy(&call->arena, view_of(id));
+        enum error error = record_read(call->server->state, key.text, &record);
+        if (error)
+            return call_fail_error(call, error);
+        json_remove(record.json, "work");
+        if (!call_add_item(call, record.json)) {
+            next = after;
+            break;
+        }
     }
-    return call_answer_page(call, listing.items, listing.more ? listing.last : VIEW(""));
+    return call_answer_items(call, next);
 }
 
 /* The operation that the path names; false: answered. */

@@ -2,29 +2,14 @@
 #include "managerd/call.h"
 #include "managerd/certificates.h"
 #include "managerd/endpoints/endpoints.h"
+#include "managerd/logbook.h"
 #include "managerd/publish.h"
+#include "managerd/roster.h"
 #include "managerd/schemas.h"
 
 #include "common/base/exposition.h"
 
 #include <string.h>
-
-static bool count_one(struct view key, struct view value, uint64_t revision, void *context)
-{
-    (void)key, (void)value, (void)revision;
-    ++*(int64_t *)context;
-    return true;
-}
-
-static void set_count(struct call *call, struct json *counts, const char *name, const char *prefix)
-{
-    int64_t count = 0;
-    if (state_range(call->server->state, view_of(prefix), VIEW(""), count_one, &count) ==
-        ERROR_NONE)
-        json_set_integer(counts, name, count);
-    else
-        json_set_null(counts, name);
-}
 
 enum progress system_get(struct call *call)
 {
@@ -39,9 +24,9 @@ enum progress system_get(struct call *call)
     json_set_string(aws, "region", view_of(lambda_control_region(server->control)));
     json_set_string(aws, "endpoint", view_of(lambda_control_endpoint(server->control)));
     json_set(system, "aws", aws);
-    set_count(call, counts, "apps", "apps/");
-    set_count(call, counts, "versions", "versions/");
-    set_count(call, counts, "operations", "operations/");
+    json_set_integer(counts, "apps", (int64_t)roster_apps(server->roster));
+    json_set_integer(counts, "versions", (int64_t)roster_versions(server->roster));
+    json_set_integer(counts, "operations", (int64_t)logbook_count(server->logbook));
     json_set_integer(counts, "operationsRunning", operations_running(server->operations));
     json_set_integer(counts, "operationsQueued", operations_queued(server->operations));
     json_set(system, "counts", counts);

@@ -4,6 +4,7 @@
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
 #include "managerd/lambda_control.h"
+#include "managerd/package_sweep.h"
 #include "managerd/packages.h"
 
 #include <unistd.h>
@@ -122,6 +123,68 @@ static void nothing_is_swept_while_a_package_is_being_stored(void **state)
     assert_true(is_there(stored.sha256));
 }
 
+static void name_package(struct change *change, int number, const char *sha256_hex)
+{
+    struct json *version = json_new_object();
+    struct key key = key_version(VIEW("a"), number);
+    json_set_string(object_in(version, "package"), "sha256", view_of(sha256_hex));
+    change_put(change, key.text, version);
+    json_free(version);
+}
+
+static void commit(struct change *change)
+{
+    change->urgent = true; /* the map is a small one */
+    state_commit(scene.state, change, scene_on_put, NULL);
+    change_clear(change);
+    jobs_drain(scene.store_thread);
+}
+
+static void run_until_swept(struct package_sweep *sweep)
+{
+    for (int i = 0; i < 10000 && package_sweep_running(sweep); i++)
+        event_base_loop(scene.base, EVLOOP_ONCE);
+    assert_false(package_sweep_running(sweep));
+}
+
+/* More versions and files than one turn looks at. */
+static void a_sweep_in_turns_removes_what_no_version_names(void **state)
+{
+    enum { COUNT = 700 };
+    static char hashes[COUNT][65];
+    struct change change;
+    change_init(&change);
+    (void)state;
+    struct package_sweep *sweep = package_sweep_new(scene.base, scene.state, packages, scene.pool);
+    for (int i = 0; i < COUNT; i++) {
+        char name[96];
+        snprintf(hashes[i], 65, "%064x", i * 7919 + 1);
+        snprintf(name, sizeof name, "packages/%s.zip", hashes[i]);
+        assert_int_equal(file_write(scene_path(&scene, name), VIEW("x"), 0600), ERROR_NONE);
+        if (i % 7)
+            name_package(&change, i, hashes[i]);
+    }
+    commit(&change);
+    assert_int_equal(store(view_from(zip, sizeof zip), false), ERROR_NONE); /* pinned */
+    package_sweep_soon(sweep);
+    /* One that is named while the sweep is under way. */
+    name_package(&change, COUNT, hashes[0]);
+    commit(&change);
+    run_until_swept(sweep);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(is_there(hashes[i]), i % 7 != 0 || i == 0);
+    assert_true(is_there(stored.sha256));
+    /* Asked for while it runs, it runs once more. */
+    package_sweep_soon(sweep);
+    scene_put(&scene, key_version(VIEW("a"), 1), NULL);
+    package_sweep_soon(sweep);
+    run_until_swept(sweep);
+    assert_false(is_there(hashes[1]));
+    assert_true(is_there(hashes[2]));
+    package_sweep_free(sweep);
+    change_release(&change);
+}
+
 static struct lambda_stream *body;
 
 static void on_body(enum error error, struct lambda_stream *made, void *context)
@@ -208,6 +271,7 @@ int main(void)
         TEST(what_is_no_archive_is_refused_with_a_sentence),
         TEST(a_package_stays_while_it_is_pinned_or_named),
         TEST(nothing_is_swept_while_a_package_is_being_stored),
+        TEST(a_sweep_in_turns_removes_what_no_version_names),
         TEST(a_body_is_the_package_in_base64_between_its_frame_however_it_is_read),
         TEST(a_package_that_was_cut_short_is_not_sent),
     };

@@ -93,6 +93,37 @@ static void while_space_is_short_the_records_of_removals_go_early(void **state)
     assert_true(is_there("operations/" OLD_ID2));
 }
 
+static void what_is_too_much_for_one_sweep_goes_by_the_next(void **state)
+{
+    int64_t swept_ms = 0;
+    char key[80];
+    struct change change;
+    struct json *answer = scene_parse("{\"expiresAtMs\":1}");
+    (void)state;
+    change_init(&change);
+    change.urgent = true; /* the map is a small one */
+    for (int i = 0; i < 700; i++) {
+        snprintf(key, sizeof key, "idempotency/%04d", i);
+        change_put(&change, key, answer);
+        snprintf(key, sizeof key, "history/apps/a/018bcfe5-6800-7000-8000-%012x", i);
+        change_put(&change, key, answer);
+    }
+    state_commit(scene.state, &change, scene_on_put, NULL);
+    change_release(&change);
+    json_free(answer);
+    scene_drain(&scene);
+    retention_look(scene.state, NOW_MS + 90ll * 24 * 3600 * 1000, &swept_ms);
+    scene_drain(&scene);
+    assert_int_equal(swept_ms, 0); /* there is more: the next look goes on */
+    assert_false(is_there("idempotency/0499"));
+    assert_true(is_there("idempotency/0699"));
+    retention_look(scene.state, NOW_MS + 90ll * 24 * 3600 * 1000, &swept_ms);
+    scene_drain(&scene);
+    assert_true(swept_ms > 0);
+    assert_false(is_there("idempotency/0699"));
+    assert_false(is_there("history/apps/a/018bcfe5-6800-7000-8000-0000000002bb"));
+}
+
 static void a_look_finds_out_that_writing_works_again(void **state)
 {
     int64_t swept_ms = NOW_MS;
@@ -111,6 +142,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_what_is_due_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(while_space_is_short_the_records_of_removals_go_early,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_too_much_for_one_sweep_goes_by_the_next, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_look_finds_out_that_writing_works_again, set_up,
                                         tear_down),
     };

@@ -39,3 +39,5 @@ target_compile_definitions(managerd_test_rules PRIVATE DOCS_DIR="${CMAKE_SOURCE_
 unit_test(managerd/test_retention LIBRARIES managerd_core PkgConfig::LIBEVENT)
 unit_test(managerd/test_metrics LIBRARIES managerd_core)
 target_compile_definitions(managerd_test_metrics PRIVATE SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+unit_test(managerd/test_meter LIBRARIES managerd_core)
+unit_test(managerd/test_roster LIBRARIES managerd_core PkgConfig::LIBEVENT)
