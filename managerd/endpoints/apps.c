@@ -24,23 +24,37 @@ struct listing {
     bool more;
 };
 
-/* Adds one app to the page, if it is still there; false: the page is full. */
+/* The roster is a commit behind what can be read until its on_done: what has changed since is judged anew. */
+static bool still_wanted(const struct listing *listing, const struct json *app)
+{
+    const struct json *label = json_first(json_get(app, "labels"));
+    while (label && !view_equal(json_name(label), listing->label))
+        label = json_next(label);
+    return !listing->label.length ||
+           (label && view_equal(json_string(label), listing->label_value));
+}
+
+/* Adds one app to the page, if it is still there; false: the page is full, or cannot be read. */
 static bool add_app(struct listing *listing, struct view name)
 {
     struct record app;
     struct key key = key_app(name);
     if (!call_may_see(listing->call, name))
         return true;
-    if (listing->count++ == listing->page.limit) {
+    if (listing->count == listing->page.limit) {
         listing->more = true;
         return false;
     }
-    listing->error = record_read(listing->call->server->state, key.text, &app);
-    if (listing->error)
-        return false;
-    listing->last = arena_copy(&listing->call->arena, name);
-    listing->more = !call_add_item(listing->call, apps_show_record(listing->call, &app));
-    return !listing->more;
+    enum error error = record_read(listing->call->server->state, key.text, &app);
+    if (error && error != ERROR_NOT_FOUND)
+        listing->error = error;
+    if (!error && still_wanted(listing, app.json)) {
+        listing->count++;
+        listing->last = arena_copy(&listing->call->arena, name);
+        listing->more = !call_add_item(listing->call, apps_show_record(listing->call, &app));
+    }
+    record_release(&app);
+    return !listing->more && !listing->error;
 }
 
 enum progress app_list(struct call *call)

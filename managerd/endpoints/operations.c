@@ -13,6 +13,12 @@ static bool may_see(struct view app, void *context)
     return call_may_see(context, app);
 }
 
+/* The logbook is a commit behind what can be read until its on_done: what has changed since is judged anew. */
+static bool still_wanted(const struct logbook_filter *filter, const struct json *operation)
+{
+    return !filter->state.length || view_equal(text_of(operation, "state"), filter->state);
+}
+
 enum progress operation_list(struct call *call)
 {
     struct logbook_filter filter = {VIEW(""), VIEW(""), may_see, call};
@@ -28,18 +34,23 @@ enum progress operation_list(struct call *call)
     for (after = page.after; logbook_next(call->server->logbook, after, &filter, id);) {
         struct record record;
         struct key key = key_operation(view_of(id));
-        if (count++ == page.limit) {
+        if (count == page.limit) {
             next = after;
             break;
         }
         after = arena_copy(&call->arena, view_of(id));
         enum error error = record_read(call->server->state, key.text, &record);
-        if (error)
+        if (error && error != ERROR_NOT_FOUND)
             return call_fail_error(call, error);
-        json_remove(record.json, "work");
-        if (!call_add_item(call, record.json)) {
-            next = after;
-            break;
+        if (!error && still_wanted(&filter, record.json)) {
+            json_remove(record.json, "work");
+            count++;
+            if (!call_add_item(call, record.json)) {
+                next = after;
+                break;
+            }
+        } else {
+            record_release(&record);
         }
     }
     return call_answer_items(call, next);
