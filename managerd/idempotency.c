@@ -93,6 +93,9 @@ static enum progress replay(struct call *call, struct record *kept)
     const struct json *result = json_get(kept->json, "result");
     int status = (int)integer_of(kept->json, "status");
     int64_t unchanged = integer_of(kept->json, "revision");
+    struct view location = text_of(kept->json, "location");
+    if (location.length)
+        call->location = arena_string(&call->arena, location);
     if (truth_of(kept->json, "tagged"))
         return call_answer_tagged(call, status, json_copy(result),
                                   unchanged ? (uint64_t)unchanged : kept->revision);
@@ -201,6 +204,8 @@ void idempotency_keep(struct call *call, int status, const struct json *result)
     if (result) {
         json_set(kept, "result", without_secrets(call, result));
         json_set_bool(kept, "tagged", call->tagged);
+        if (call->location)
+            json_set_string(kept, "location", view_of(call->location));
         if (call->unchanged)
             json_set_integer(kept, "revision", (int64_t)call->unchanged);
     }

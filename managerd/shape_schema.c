@@ -83,6 +83,15 @@ static void write_text_rule(const struct shape_field *field, struct json_writer 
 
 static void write_map(const struct shape_field *field, struct json_writer *w, enum shape_side side)
 {
+    if (field->pattern && side == SHAPE_PATCHED) {
+        /* What cannot be there may be taken away all the same. */
+        json_open_object(w, "patternProperties");
+        json_member(w, view_of(field->pattern));
+        json_write_raw(w, NULL, VIEW("{\"type\":[\"string\",\"null\"]}"));
+        json_close_object(w);
+        json_write_raw(w, "additionalProperties", VIEW("{\"type\":\"null\"}"));
+        return;
+    }
     if (field->pattern) {
         json_open_object(w, "propertyNames");
         json_write_string(w, "pattern", view_of(field->pattern));

@@ -179,6 +179,16 @@ enum progress app_put(struct call *call)
     return verdict;
 }
 
+/* A patch that takes `function` back leaves the name, which cannot change. */
+static void keep_function_name(struct json *settings, const struct json *app)
+{
+    struct json *function = object_in(settings, "function");
+    if (!json_get(function, "name"))
+        json_set(function, "name", json_copy(json_get(json_get(app, "function"), "name")));
+    if (!json_get(function, "role"))
+        json_set_null(function, "role");
+}
+
 enum progress app_patch(struct call *call)
 {
     struct record app;
@@ -191,12 +201,14 @@ enum progress app_patch(struct call *call)
         shape_merge(&app_shape, settings, call->body);
         shape_fill(&app_shape, settings);
         shape_check(&app_shape, settings, "", &call->faults);
-        struct view name;
-        if (!json_get_string(json_get(settings, "function"), "name", &name))
-            json_set(object_in(settings, "function"), "name",
-                     json_copy(json_get(json_get(app.json, "function"), "name")));
-        shape_drop_read_only(&app_shape, settings);
-        verdict = save_settings(call, &app, settings);
+        if (call->faults.count) {
+            json_free(settings);
+            verdict = call_fail_faults(call);
+        } else {
+            keep_function_name(settings, app.json);
+            shape_drop_read_only(&app_shape, settings);
+            verdict = save_settings(call, &app, settings);
+        }
     }
     record_release(&app);
     return verdict;

@@ -307,3 +307,32 @@ def test_a_route_store_that_was_deleted_is_made_again_from_state(stack):
     wait_for(lambda: stack.app("lasting").status == 404, 5, "proxyd reads the new store")
     assert call(stack, "POST", "/v1/apps/lasting/activate").status == 200
     assert stack.app("lasting").text == "still here"
+
+
+# -- found by requests made by chance (test_api_properties.py) --------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["x", 1, [], True, 1.5])
+def test_a_patch_whose_function_is_no_object_is_refused_and_hurts_nobody(stack, wrong):
+    call(stack, "PUT", "/v1/apps/patched", {})
+    for body in ({"function": wrong}, {"function": wrong, "nonsense": 1}, {"http": wrong, "function": wrong, "limits": wrong, "access": wrong}):
+        answer = call(stack, "PATCH", "/v1/apps/patched", body)
+        assert answer.status == 422 and "/function" in [error["pointer"] for error in answer.json()["errors"]], answer
+    assert call(stack, "GET", "/v1/apps/patched").json()["function"] == {"name": "patched", "role": None}
+
+
+def test_a_patch_that_takes_function_back_leaves_the_name_and_takes_the_role_away(stack):
+    role = "arn:aws:iam::000000000000:role/other"
+    call(stack, "PUT", "/v1/apps/taken-back", {"function": {"name": "its-own", "role": role}})
+    assert call(stack, "PATCH", "/v1/apps/taken-back", {"function": {}}).json()["function"] == {"name": "its-own", "role": role}
+    assert call(stack, "PATCH", "/v1/apps/taken-back", {"function": None}).json()["function"] == {"name": "its-own", "role": None}
+    call(stack, "PATCH", "/v1/apps/taken-back", {"function": {"role": role}})
+    assert call(stack, "PATCH", "/v1/apps/taken-back", {"function": {"role": None, "name": None}}).json()["function"] == {"name": "its-own", "role": None}
+
+
+def test_an_answer_that_is_given_again_says_where_the_thing_is_too(stack):
+    call(stack, "PUT", "/v1/apps/again", {})
+    first, again = (call(stack, "POST", "/v1/apps/again/keys", {"name": "k"}, Idempotency_Key="where") for _ in range(2))
+    assert first.status == again.status == 201 and again.header("Idempotency-Replayed") == "true"
+    assert first.header("Location") == again.header("Location") == f"/v1/apps/again/keys/{first.json()['id']}"
+    assert len(call(stack, "GET", "/v1/apps/again/keys").json()["items"]) == 1
