@@ -34,6 +34,7 @@ static const struct {
                                      LAMBDA_QUOTA_CONTROL},
     [LAMBDA_PUBLISH_VERSION] = {"PublishVersion", "POST", "/versions", LAMBDA_QUOTA_CONTROL},
     [LAMBDA_DELETE_FUNCTION] = {"DeleteFunction", "DELETE", "", LAMBDA_QUOTA_CONTROL},
+    [LAMBDA_GET_ACCOUNT_SETTINGS] = {"GetAccountSettings", "GET", "", LAMBDA_QUOTA_CONTROL},
     [LAMBDA_INVOKE] = {"Invoke", "POST", "/invocations", LAMBDA_QUOTA_COUNT},
     [LAMBDA_INVOKE_STREAM] = {"InvokeWithResponseStream", "POST", "/response-streaming-invocations",
                               LAMBDA_QUOTA_COUNT},
@@ -301,7 +302,8 @@ static bool is_invocation(enum lambda_operation operation)
 static bool may_have_happened(const struct lambda_call *call, const struct outgoing_result *result,
                               bool throttled)
 {
-    bool changes = operations[call->operation].quota == LAMBDA_QUOTA_CONTROL;
+    bool changes = operations[call->operation].quota == LAMBDA_QUOTA_CONTROL &&
+                   strcmp(operations[call->operation].method, "GET") != 0;
     return changes && !throttled && (!result->error || result->reach != OUTGOING_NOT_SENT);
 }
 
@@ -491,6 +493,23 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
     credentials_release(credentials);
 }
 
+/* Each family of operations has a date of its own. */
+static void append_path(struct buffer *path, const struct lambda_request *request)
+{
+    if (request->operation == LAMBDA_GET_ACCOUNT_SETTINGS) {
+        buffer_append_string(path, "/2016-08-19/account-settings");
+        return;
+    }
+    buffer_append_string(path, request->operation == LAMBDA_INVOKE_STREAM
+                                   ? "/2021-11-15/functions"
+                                   : "/2015-03-31/functions");
+    if (request->operation == LAMBDA_CREATE_FUNCTION)
+        return;
+    buffer_append_byte(path, '/');
+    percent_encode(path, request->function, "");
+    buffer_append_string(path, operations[request->operation].path_end);
+}
+
 static void make_target(struct lambda_call *call, const struct lambda_request *request)
 {
     struct buffer path, query, url;
@@ -498,14 +517,7 @@ static void make_target(struct lambda_call *call, const struct lambda_request *r
     buffer_init(&query, 4096);
     buffer_init(&url, 16384);
     buffer_append_view(&path, call->control->endpoint.path);
-    buffer_append_string(&path, request->operation == LAMBDA_INVOKE_STREAM
-                                    ? "/2021-11-15/functions"
-                                    : "/2015-03-31/functions");
-    if (request->operation != LAMBDA_CREATE_FUNCTION) {
-        buffer_append_byte(&path, '/');
-        percent_encode(&path, request->function, "");
-        buffer_append_string(&path, operations[request->operation].path_end);
-    }
+    append_path(&path, request);
     if (request->qualifier.length) {
         buffer_append_string(&query, "Qualifier=");
         percent_encode(&query, request->qualifier, "");

@@ -27,12 +27,13 @@ enum lambda_operation {
     LAMBDA_UPDATE_CONFIGURATION,
     LAMBDA_PUBLISH_VERSION,
     LAMBDA_DELETE_FUNCTION,
+    LAMBDA_GET_ACCOUNT_SETTINGS,
     LAMBDA_INVOKE,
     LAMBDA_INVOKE_STREAM, /* InvokeWithResponseStream: the answer is frames (event_stream.h) */
     LAMBDA_OPERATION_COUNT,
 };
 enum lambda_quota {
-    LAMBDA_QUOTA_CONTROL, /* what changes something */
+    LAMBDA_QUOTA_CONTROL, /* what changes something, and what reads anything but functions */
     LAMBDA_QUOTA_GET,     /* GetFunction */
     LAMBDA_QUOTA_COUNT,
 };

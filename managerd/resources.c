@@ -362,25 +362,6 @@ const struct shape environment_shape = {.name = "Environment",
                                         .count = COUNT(environment_fields),
                                         .example = "{\"variables\":{\"GREETING\":\"hello\"}}"};
 
-static const struct shape_field system_fields[] = {
-    READ_ONLY_STRING("release", "Of this program."),
-    READ_ONLY_STRING("installation", "Its id."),
-    {.name = "storage",
-     .kind = SHAPE_OBJECT,
-     .flags = SHAPE_READ_ONLY,
-     .description = "Where state lies."},
-    {.name = "aws",
-     .kind = SHAPE_OBJECT,
-     .flags = SHAPE_READ_ONLY,
-     .description = "Which AWS it drives."},
-    {.name = "counts",
-     .kind = SHAPE_OBJECT,
-     .flags = SHAPE_READ_ONLY,
-     .description = "How many there are."},
-};
-const struct shape system_shape = {
-    .name = "System", .fields = system_fields, .count = COUNT(system_fields)};
-
 static const struct shape_field compatibility_deploy_fields[] = {
     {.name = "name",
      .kind = SHAPE_STRING,

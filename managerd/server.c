@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/net/incoming.h"
+#include "managerd/account.h"
 #include "managerd/api_certificate.h"
 #include "managerd/attempts.h"
 #include "managerd/audit.h"
@@ -396,10 +397,9 @@ static void start_audit(struct server *server)
 
 static void choose_role(struct server *server)
 {
-    const char *endpoint = lambda_control_endpoint(server->control);
     const char *role = server->config->role;
     /* A stand-in for AWS takes any role; AWS itself wants a real one. */
-    if (!role && !strstr(endpoint, ".amazonaws.com") && !strstr(endpoint, ".api.aws"))
+    if (!role && !endpoint_is_aws(lambda_control_endpoint(server->control)))
         role = LOCAL_ROLE;
     server->default_role = role ? view_duplicate(view_of(role)) : NULL;
 }
@@ -473,6 +473,11 @@ enum error server_start(struct server *server, struct config *config,
         error = cloudwatch_new(server->base, variable, present_credentials, server,
                                &server->cloudwatch, problem);
     if (!error)
+        error = caller_new(server->base, variable, lambda_control_endpoint(server->control),
+                           present_credentials, server, &server->caller, problem);
+    if (!error)
+        server->account = account_new(server->base, server->control, server->caller);
+    if (!error)
         error = open_stores(server, problem);
     if (!error)
         error = read_lists(server, problem);
@@ -523,6 +528,8 @@ void server_stop(struct server *server)
         operations_stop(server->operations);
     if (server->observer)
         observer_stop(server->observer);
+    if (server->account)
+        account_stop(server->account);
     if (server->proxies)
         proxies_stop(server->proxies);
     if (server->issuers)
@@ -557,6 +564,8 @@ void server_stop(struct server *server)
     if (server->uses)
         event_free(server->uses);
     cloudwatch_free(server->cloudwatch);
+    account_free(server->account);
+    caller_free(server->caller);
     lambda_control_free(server->control);
     publish_close(server->publisher);
     issuers_free(server->issuers);

@@ -29,6 +29,8 @@ struct server {
     struct publisher *publisher;
     struct lambda_control *control;
     struct cloudwatch *cloudwatch;
+    struct caller *caller;
+    struct account *account;
     struct packages *packages;
     struct uploads *uploads;
     struct package_sweep *package_sweep;

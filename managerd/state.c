@@ -42,6 +42,11 @@ uint64_t state_used_bytes(struct state *state)
     return state->back_end->used_bytes(state);
 }
 
+uint64_t state_max_bytes(struct state *state)
+{
+    return state->back_end->max_bytes(state);
+}
+
 bool state_writable(const struct state *state)
 {
     return !state->failing && !state->full;

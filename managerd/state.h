@@ -96,6 +96,8 @@ struct store_times state_times(const struct state *state);
 uint64_t state_transactions(const struct state *state, struct store_times *sum);
 /* Bytes in use of the store, for metrics. */
 uint64_t state_used_bytes(struct state *state);
+/* Bytes that the store may grow to. */
+uint64_t state_max_bytes(struct state *state);
 void state_close(struct state *state);
 
 /* For back ends. */
@@ -107,6 +109,7 @@ struct state_back_end {
     void (*commit)(struct state *state, const struct change *change, state_done on_done,
                    void *context);
     uint64_t (*used_bytes)(struct state *state);
+    uint64_t (*max_bytes)(struct state *state);
     void (*close)(struct state *state);
 };
 struct state {

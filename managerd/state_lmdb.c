@@ -168,6 +168,14 @@ static uint64_t lmdb_used_bytes(struct state *base)
     return statistics.used_bytes;
 }
 
+static uint64_t lmdb_max_bytes(struct state *base)
+{
+    struct store_statistics statistics = {0};
+    if (store_statistics(((struct state_lmdb *)base)->store, &statistics))
+        return 0;
+    return statistics.map_bytes;
+}
+
 /* On the store thread: the compares of one commit, against what the transaction has so far. */
 static enum error check_compares(struct store_write *write, const struct change *change,
                                  struct buffer *scratch)
@@ -389,5 +397,5 @@ static void lmdb_commit(struct state *base, const struct change *change, state_d
     start_batch(state);
 }
 
-static const struct state_back_end lmdb_back_end = {lmdb_get, lmdb_range, lmdb_commit,
-                                                    lmdb_used_bytes, lmdb_close};
+static const struct state_back_end lmdb_back_end = {lmdb_get,        lmdb_range,     lmdb_commit,
+                                                    lmdb_used_bytes, lmdb_max_bytes, lmdb_close};

@@ -1,4 +1,4 @@
-/* The tables of what the status of an app holds: what is observed, outside its revision. */
+/* The tables of what is observed: the status of an app, outside its revision, and the system. */
 #include "managerd/resources.h"
 
 #define COUNT(array)             (sizeof(array) / sizeof(array)[0])
@@ -141,3 +141,79 @@ const struct shape status_shape = {.name = "Status",
                                    .description = "What is observed.",
                                    .fields = status_fields,
                                    .count = COUNT(status_fields)};
+
+static const struct shape_field storage_fields[] = {
+    WORD("kind", "lmdb", 0, "How state lies."),
+    FIELD("usedBytes", SHAPE_INTEGER, 0, "Of state."),
+    FIELD("maxBytes", SHAPE_INTEGER, 0, "That state may grow to."),
+    FIELD("writable", SHAPE_BOOL, 0, "Whether the latest change could be saved."),
+    FIELD("full", SHAPE_BOOL, 0, "Whether something was refused for want of space."),
+};
+static const struct shape storage_shape = {
+    .name = "Storage", .fields = storage_fields, .count = COUNT(storage_fields)};
+
+static const struct shape_field aws_fields[] = {
+    TEXT_FIELD("region", "Of everything."),
+    TEXT_FIELD("endpoint", "Of Lambda."),
+    TEXT_OR_NULL("role",
+                 "ARN that functions run with unless their app names one; null: each must."),
+    TEXT_OR_NULL("account", "Its number; null: not known."),
+    TEXT_OR_NULL("arn", "Of the identity that managerd's credentials belong to."),
+    TEXT_OR_NULL("userId", "Its unique id."),
+    TEXT_OR_NULL("identityProblem", "Why the last look failed."),
+    TEXT_OR_NULL("checkedAt", "The last look that succeeded; RFC 3339."),
+};
+static const struct shape aws_shape = {
+    .name = "Aws", .fields = aws_fields, .count = COUNT(aws_fields)};
+
+static const struct shape_field quota_fields[] = {
+    FIELD("perSecond", SHAPE_INTEGER, 0, "Calls that managerd allows itself."),
+    FIELD("now", SHAPE_NUMBER, 0, "Calls a second that pass now: fewer after AWS refused some."),
+    FIELD("waiting", SHAPE_INTEGER, 0, "Calls in line."),
+    FIELD("throttled", SHAPE_INTEGER, 0, "Answers of AWS that it was too much."),
+};
+static const struct shape quota_shape = {
+    .name = "Quota", .fields = quota_fields, .count = COUNT(quota_fields)};
+
+static const struct shape_field quotas_fields[] = {
+    FIELD("concurrentExecutions", SHAPE_INTEGER, SHAPE_NULLABLE, "Invocations at once, in all."),
+    FIELD("unreservedConcurrentExecutions", SHAPE_INTEGER, SHAPE_NULLABLE,
+          "Of these, not kept for single functions."),
+    FIELD("codeStorageBytes", SHAPE_INTEGER, SHAPE_NULLABLE, "For all code."),
+    FIELD("codeStorageUsedBytes", SHAPE_INTEGER, SHAPE_NULLABLE, "Of these, in use."),
+    FIELD("packageBytes", SHAPE_INTEGER, SHAPE_NULLABLE, "The largest package that is sent."),
+    FIELD("unpackedBytes", SHAPE_INTEGER, SHAPE_NULLABLE, "The largest package, unpacked."),
+    FIELD("functions", SHAPE_INTEGER, SHAPE_NULLABLE, "Functions there are, whoever made them."),
+    TEXT_OR_NULL("problem", "Why the last look failed."),
+    TEXT_OR_NULL("checkedAt", "The last look that succeeded; RFC 3339."),
+    PART("control", SHAPE_OBJECT, 0, &quota_shape, "Lambda's control calls."),
+    PART("getFunction", SHAPE_OBJECT, 0, &quota_shape, "GetFunction."),
+};
+static const struct shape quotas_shape = {
+    .name = "Quotas",
+    .description = "What the account may have in this region, and the pace of managerd's calls.",
+    .fields = quotas_fields,
+    .count = COUNT(quotas_fields)};
+
+static const struct shape_field count_fields[] = {
+    FIELD("apps", SHAPE_INTEGER, SHAPE_NULLABLE, "Apps."),
+    FIELD("versions", SHAPE_INTEGER, SHAPE_NULLABLE, "Versions of all apps."),
+    FIELD("domains", SHAPE_INTEGER, SHAPE_NULLABLE, "Domains."),
+    FIELD("tokens", SHAPE_INTEGER, SHAPE_NULLABLE, "Tokens of this API."),
+    FIELD("operations", SHAPE_INTEGER, SHAPE_NULLABLE, "Operations that are kept."),
+    FIELD("operationsRunning", SHAPE_INTEGER, 0, "Of these, running."),
+    FIELD("operationsQueued", SHAPE_INTEGER, 0, "Of these, queued."),
+};
+static const struct shape counts_shape = {
+    .name = "Counts", .fields = count_fields, .count = COUNT(count_fields)};
+
+static const struct shape_field system_fields[] = {
+    TEXT_FIELD("release", "Of this program."),
+    TEXT_FIELD("installation", "Its id."),
+    PART("storage", SHAPE_OBJECT, 0, &storage_shape, "Where state lies."),
+    PART("aws", SHAPE_OBJECT, 0, &aws_shape, "Which AWS it drives, and as whom."),
+    PART("quotas", SHAPE_OBJECT, 0, &quotas_shape, "What AWS allows."),
+    PART("counts", SHAPE_OBJECT, 0, &counts_shape, "How many there are."),
+};
+const struct shape system_shape = {
+    .name = "System", .fields = system_fields, .count = COUNT(system_fields)};

@@ -1,36 +1,114 @@
 /* Tells how managerd itself is: health, readiness, figures, documents. */
+#include "managerd/account.h"
 #include "managerd/call.h"
 #include "managerd/certificates.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/logbook.h"
 #include "managerd/publish.h"
+#include "managerd/quota.h"
 #include "managerd/roster.h"
 #include "managerd/schemas.h"
 
 #include "common/base/exposition.h"
 
+#include <math.h>
 #include <string.h>
 
-enum progress system_get(struct call *call)
+static bool count_one(struct view key, struct view value, uint64_t revision, void *context)
 {
-    const struct server *server = call->server;
-    struct json *system = json_new_object(), *storage = json_new_object();
-    struct json *aws = json_new_object(), *counts = json_new_object();
-    json_set_string(system, "release", view_of(RELEASE_VERSION));
-    json_set_string(system, "installation", view_of(server->installation));
+    (void)key, (void)value, (void)revision;
+    ++*(int64_t *)context;
+    return true;
+}
+
+static void set_count(struct call *call, struct json *counts, const char *name, const char *prefix)
+{
+    int64_t count = 0;
+    if (state_range(call->server->state, view_of(prefix), VIEW(""), count_one, &count) ==
+        ERROR_NONE)
+        json_set_integer(counts, name, count);
+    else
+        json_set_null(counts, name);
+}
+
+static struct json *show_storage(const struct server *server)
+{
+    struct json *storage = json_new_object();
     json_set_string(storage, "kind", VIEW("lmdb"));
     json_set_integer(storage, "usedBytes", (int64_t)state_used_bytes(server->state));
-    json_set(system, "storage", storage);
+    json_set_integer(storage, "maxBytes", (int64_t)state_max_bytes(server->state));
+    json_set_bool(storage, "writable", state_writable(server->state));
+    json_set_bool(storage, "full", state_full(server->state));
+    return storage;
+}
+
+static struct json *show_quota(const struct server *server, enum lambda_quota quota,
+                               int64_t per_second)
+{
+    struct quota_figures figures;
+    struct json *shown = json_new_object();
+    lambda_control_quota(server->control, quota, &figures);
+    json_set_integer(shown, "perSecond", per_second);
+    json_set(shown, "now", json_new_number(round(10 * figures.rate) / 10));
+    json_set_integer(shown, "waiting", figures.waiting);
+    json_set_integer(shown, "throttled", (int64_t)figures.throttles);
+    return shown;
+}
+
+static void show_aws(const struct server *server, struct json *system)
+{
+    const struct config *config = server->config;
+    struct json *aws = json_new_object(), *quotas = json_new_object();
     json_set_string(aws, "region", view_of(lambda_control_region(server->control)));
     json_set_string(aws, "endpoint", view_of(lambda_control_endpoint(server->control)));
+    json_set(aws, "role",
+             server->default_role ? json_new_string(view_of(server->default_role))
+                                  : json_new_null());
+    account_show(server->account, aws, quotas);
+    json_set(quotas, "control", show_quota(server, LAMBDA_QUOTA_CONTROL, config->aws_control_rate));
+    json_set(quotas, "getFunction", show_quota(server, LAMBDA_QUOTA_GET, config->aws_get_rate));
     json_set(system, "aws", aws);
+    json_set(system, "quotas", quotas);
+}
+
+static enum progress answer_system(struct call *call)
+{
+    const struct server *server = call->server;
+    struct json *system = json_new_object(), *counts = json_new_object();
+    json_set_string(system, "release", view_of(RELEASE_VERSION));
+    json_set_string(system, "installation", view_of(server->installation));
+    json_set(system, "storage", show_storage(server));
+    show_aws(server, system);
     json_set_integer(counts, "apps", (int64_t)roster_apps(server->roster));
     json_set_integer(counts, "versions", (int64_t)roster_versions(server->roster));
     json_set_integer(counts, "operations", (int64_t)logbook_count(server->logbook));
+    set_count(call, counts, "domains", "domains/");
+    set_count(call, counts, "tokens", "tokens/");
     json_set_integer(counts, "operationsRunning", operations_running(server->operations));
     json_set_integer(counts, "operationsQueued", operations_queued(server->operations));
     json_set(system, "counts", counts);
     return call_answer(call, 200, system);
+}
+
+static void leave_account(void *data)
+{
+    if (data)
+        account_leave(data);
+}
+
+static void on_account(void *context)
+{
+    struct call *call = context;
+    call->data = NULL;
+    call_resume(call, answer_system(call));
+}
+
+enum progress system_get(struct call *call)
+{
+    call->free_data = leave_account;
+    if (!call->server->draining)
+        call->data = account_ask(call->server->account, on_account, call);
+    return call->data ? PROGRESS_WAIT : answer_system(call);
 }
 
 enum progress health_get(struct call *call)

@@ -340,6 +340,7 @@ class LambdaLocal(Process):
         return {
             "AWS_ENDPOINT_URL_LAMBDA": self.url,
             "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": self.url,
+            "AWS_ENDPOINT_URL_STS": self.url,
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": self.options.get("LAMBDA_LOCAL_ACCESS_KEY_ID", "local"),
             "AWS_SECRET_ACCESS_KEY": self.options.get("LAMBDA_LOCAL_SECRET_ACCESS_KEY", "local"),

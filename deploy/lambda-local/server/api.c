@@ -64,6 +64,7 @@ static const struct api_operation operations[] = {
     {"GetAccountSettings", "GET", "/2016-08-19/account-settings", functions_account_settings, 0,
      false},
     {"FilterLogEvents", "POST", "/", logs_filter_events, SETTING_BODY_BYTES, false},
+    {"GetCallerIdentity", "POST", "/", caller_identity, SETTING_BODY_BYTES, false},
     {"GetCode", "GET", "/lambda-local/functions/{}/code", functions_code_location, 0, true},
 };
 
@@ -92,11 +93,22 @@ static bool matches(const char *pattern, struct view path, struct view *labels)
     return !view_split(&path, '/', &have);
 }
 
+/* CloudWatch Logs and STS both take POST of /: the former names what is asked for in a header. */
+static bool is_for_another_service(const struct api_operation *operation, struct api_call *call)
+{
+    struct view target;
+    bool logs = front_header(call->exchange, "x-amz-target", &target);
+
+    return (operation->handle == logs_filter_events && !logs) ||
+           (operation->handle == caller_identity && logs);
+}
+
 static const struct api_operation *find_operation(struct api_call *call, struct view method)
 {
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
         if (view_equal_string(method, operations[i].method) &&
-            matches(operations[i].pattern, call->path, call->labels))
+            matches(operations[i].pattern, call->path, call->labels) &&
+            !is_for_another_service(&operations[i], call))
             return &operations[i];
     }
     return NULL;
@@ -127,6 +139,11 @@ bool api_is_logs(const struct api_call *call)
     return call->operation && call->operation->handle == logs_filter_events;
 }
 
+bool api_is_sts(const struct api_call *call)
+{
+    return call->operation && call->operation->handle == caller_identity;
+}
+
 /* -- who asks -- */
 
 static bool lookup_key(struct view access_key_id, struct view *secret, void *context)
@@ -139,6 +156,13 @@ static bool lookup_key(struct view access_key_id, struct view *secret, void *con
     return true;
 }
 
+static struct view service_of(const struct api_call *call)
+{
+    if (api_is_logs(call))
+        return VIEW("logs");
+    return api_is_sts(call) ? VIEW("sts") : VIEW("lambda");
+}
+
 static enum sigv4_verdict verify(struct api_call *call)
 {
     struct sigv4_request request = {
@@ -147,7 +171,7 @@ static enum sigv4_verdict verify(struct api_call *call)
         .query = call->query,
         .body = buffer_view(&call->body),
         .region = VIEW(CONFIG_REGION),
-        .service = api_is_logs(call) ? VIEW("logs") : VIEW("lambda"),
+        .service = service_of(call),
     };
     struct sigv4_header headers[128];
     size_t count = 0;
@@ -208,8 +232,8 @@ static bool within_quota(struct api_call *call)
 
     if (handle == functions_get)
         passes = throttle_pass(&api->get, config->get_rate, clock_monotonic_us());
-    else if (!api_is_logs(call) && handle != invoke && handle != invoke_with_response_stream &&
-             !call->operation->open)
+    else if (!api_is_logs(call) && !api_is_sts(call) && handle != invoke &&
+             handle != invoke_with_response_stream && !call->operation->open)
         passes = throttle_pass(&api->control, config->control_rate, clock_monotonic_us());
     if (!passes)
         api_refuse_throttled(call, "CallerRateLimitExceeded");

@@ -107,6 +107,9 @@ void api_answer_bytes(struct api_call *call, int status, const struct incoming_h
  * its calls. */
 bool api_is_logs(const struct api_call *call);
 void api_refuse_logs(struct api_call *call, const char *type, struct view message);
+/* STS speaks XML. */
+bool api_is_sts(const struct api_call *call);
+void api_refuse_sts(struct api_call *call, int status, const char *code, struct view message);
 void api_refuse(struct api_call *call, enum refusal refusal, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /* In pieces, as an event stream: begin, write, end. After the end the call is over. */
@@ -145,6 +148,7 @@ void concurrency_put(struct api_call *call);
 void concurrency_get(struct api_call *call);
 void concurrency_delete(struct api_call *call);
 void logs_filter_events(struct api_call *call);
+void caller_identity(struct api_call *call);
 void invoke(struct api_call *call);
 void invoke_with_response_stream(struct api_call *call);
 

@@ -122,6 +122,10 @@ static void refuse(struct api_call *call, enum refusal refusal, const char *reas
         api_refuse_logs(call, refusal_name(refusal), message);
         return;
     }
+    if (api_is_sts(call)) {
+        api_refuse_sts(call, refusal_status(refusal), refusal_name(refusal), message);
+        return;
+    }
     buffer_init(&body, 64 * 1024);
     refusal_body(refusal, reason, message, &body);
     api_answer_bytes(call, refusal_status(refusal), headers, later ? 2 : 1, buffer_view(&body));

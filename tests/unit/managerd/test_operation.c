@@ -42,8 +42,8 @@ struct lambda_call {
 
 const char *lambda_operation_name(enum lambda_operation operation)
 {
-    static const char *const names[] = {"get",     "create", "code",  "configuration",
-                                        "publish", "delete", "invoke"};
+    static const char *const names[] = {"get",    "create",   "code",   "configuration", "publish",
+                                        "delete", "settings", "invoke", "stream"};
     return names[operation];
 }
 
@@ -177,6 +177,7 @@ static struct json *perform(const struct lambda_call *call)
         lambda.there = call->qualifier[0] != 0;
         lambda.broken = false;
         return json_new_object();
+    case LAMBDA_GET_ACCOUNT_SETTINGS:
     case LAMBDA_INVOKE:
     case LAMBDA_INVOKE_STREAM:
     case LAMBDA_OPERATION_COUNT:
