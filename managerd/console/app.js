@@ -2,25 +2,15 @@
 import { all, call, get, q } from './api.js';
 import { appFrame, readApp } from './app_frame.js';
 import { ask } from './dialog.js';
-import { h, replace } from './dom.js';
-import { action, problemBox } from './form.js';
-import { bytes, json, pill, spaced, time } from './format.js';
+import { h } from './dom.js';
+import { action, attempt } from './form.js';
+import { bytes, pill, time } from './format.js';
 import { table } from './list.js';
 import { tell } from './notice.js';
+import { observed } from './observed.js';
 import { trafficEditor } from './traffic.js';
 
-// Runs an action of a button; what goes wrong is told at `place`.
-const acting = (place, context, run) => async () => {
-  replace(place);
-  try {
-    await run();
-  } catch (problem) {
-    if (problem.name === 'AbortError') return;
-    const box = problemBox(problem, { reload: () => context.refresh() });
-    replace(place, box);
-    box.focus();
-  }
-};
+const acting = (place, context, run) => () => attempt(place, run, () => context.refresh());
 
 function actions({ app, base }, place, context) {
   const post = (path, said, id) =>
@@ -102,36 +92,6 @@ function places(app, status) {
         'Under way',
         operations.map((id) => h('a', { href: `#/operations/${id}` }, status.canary === id ? 'canary' : 'operation')),
       ),
-  );
-}
-
-// What is observed beyond that, by whatever members this release has.
-const SHOWN = ['app', 'status', 'traffic', 'canary', 'latestVersion', 'operations', 'lastDeployment', 'revision'];
-
-function observed(status) {
-  const rows = Object.entries(status).filter(
-    ([name, value]) => !SHOWN.includes(name) && value !== null && value !== undefined,
-  );
-  if (rows.length === 0) return null;
-  const show = (value) =>
-    Array.isArray(value) || typeof value !== 'object'
-      ? json(value)
-      : h(
-          'ul',
-          { class: 'plain-list' },
-          Object.entries(value).map(([name, one]) =>
-            h('li', null, `${spaced(name)}: `, h('span', { class: 'figures' }, json(one))),
-          ),
-        );
-  return h(
-    'section',
-    { class: 'panel' },
-    h('h2', null, 'Observed'),
-    h(
-      'dl',
-      { class: 'facts' },
-      rows.map(([name, value]) => [h('dt', null, spaced(name)), h('dd', null, show(value))]),
-    ),
   );
 }
 
@@ -261,7 +221,7 @@ export async function appPage(context) {
         h('h2', { id: 'versions-heading', tabindex: '-1' }, 'Versions'),
         versionsTable({ app, base, status }, versions, place, context),
       ),
-      observed(status),
+      observed(app, status, place, context),
     ],
     actions({ app, base }, place, context),
   );

@@ -7,17 +7,15 @@ import { listing } from './list.js';
 
 const AT_ONCE = 4;
 
-// What the status says beyond whether it serves; members of other releases may be missing.
-function health(status) {
-  const notes = [];
-  if (status.canary) notes.push('canary runs');
-  if (status.operations && status.operations.length)
-    notes.push(`${status.operations.length} operation${status.operations.length > 1 ? 's' : ''} under way`);
-  const last = status.lastDeployment;
-  if (last && (last.state || last.status) === 'failed') notes.push('last deployment failed');
-  if (status.drift && status.drift.state && !['none', 'in-sync'].includes(status.drift.state))
-    notes.push(`drift: ${status.drift.state}`);
-  return notes.join(', ');
+// What the status says beyond whether it serves; an older managerd tells less.
+function notes(status) {
+  const told = [];
+  if (status.canary) told.push('canary runs');
+  const running = (status.operations || []).length;
+  if (running) told.push(`${running} operation${running > 1 ? 's' : ''} under way`);
+  if (status.lastDeployment && status.lastDeployment.state === 'failed') told.push('last deployment failed');
+  if (status.drift && status.drift.state === 'drifted') told.push('AWS differs');
+  return told.join(', ');
 }
 
 export const serving = (traffic) =>
@@ -31,8 +29,9 @@ async function fill(rows, signal) {
     if (!row) return;
     try {
       const status = await get(`/v1/apps/${q(row.app.name)}/status`, signal);
-      const note = health(status);
-      replace(row.state, pill(status.status), note && h('span', { class: 'note' }, note));
+      const note = notes(status);
+      const health = status.health && status.health !== 'unknown' && pill(status.health);
+      replace(row.state, pill(status.status), health, note && h('span', { class: 'note' }, note));
       replace(row.traffic, serving(status.traffic));
     } catch (problem) {
       if (problem.name === 'AbortError') return;

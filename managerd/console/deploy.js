@@ -1,5 +1,5 @@
 // Deploys a zip: dropped or chosen, with the settings of the next version, and how it takes traffic.
-import { get, newKey, q, upload, Problem } from './api.js';
+import { newKey, q, upload, Problem } from './api.js';
 import { appFrame, readApp } from './app_frame.js';
 import { h, replace } from './dom.js';
 import { field, form, input, number, select } from './form.js';

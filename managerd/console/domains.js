@@ -1,8 +1,8 @@
 // Domains: the list, and one with its paths and its certificate.
 import { all, call, get, q } from './api.js';
 import { ask } from './dialog.js';
-import { h, replace } from './dom.js';
-import { action, checkbox, field, form, input, problemBox, select } from './form.js';
+import { h } from './dom.js';
+import { action, attempt, checkbox, field, form, input, select } from './form.js';
 import { full, time } from './format.js';
 import { changes } from './history.js';
 import { listing } from './list.js';
@@ -204,13 +204,12 @@ function certificate(domain, path, context) {
               }))
             )
               return;
-            try {
+            const take = async () => {
               await put(null);
               tell('The certificate is removed.');
               context.refresh({ focus: 'certificate-heading' });
-            } catch (problem) {
-              replace(trouble, problemBox(problem, { reload: () => context.refresh() }));
-            }
+            };
+            await attempt(trouble, take, () => context.refresh());
           },
         }),
       save: async () => {
@@ -232,33 +231,48 @@ function certificate(domain, path, context) {
   ];
 }
 
-export async function domainPage(context) {
-  const {
-      names: { host },
-      signal,
-    } = context,
-    path = `/v1/domains/${q(host)}`;
-  const [domain, apps] = await Promise.all([get(path, signal), appNames(signal)]),
-    editor = pathsEditor(domain.paths, apps);
-  const history = changes({ base: path, what: host, undoCall: 'undoDomainChange', context }).catch((problem) => {
+// Null when it is not there.
+const readDomain = (path, signal) =>
+  get(path, signal).catch((problem) => {
+    if (problem.status === 404) return null;
+    throw problem;
+  });
+
+// The history of a domain outlives it, and can bring it back.
+async function pastOf(host, path, context) {
+  const shown = changes({ base: path, what: host, undoCall: 'undoDomainChange', context }).catch((problem) => {
     if (problem.name === 'AbortError') throw problem;
     return h('p', { class: 'quiet' }, problem.message);
   });
+  return h('section', { class: 'panel' }, h('h2', null, 'History'), await shown);
+}
+
+export async function domainPage(context) {
+  const { names, signal } = context,
+    host = names.host,
+    path = `/v1/domains/${q(host)}`;
+  const [domain, apps] = await Promise.all([readDomain(path, signal), appNames(signal)]);
+  const history = await pastOf(host, path, context);
+  if (!domain)
+    return {
+      title: host,
+      above: CRUMBS,
+      content: [h('p', { class: 'strip' }, 'There is no such domain now.'), history],
+    };
+  const editor = pathsEditor(domain.paths, apps);
+  const trouble = h('div');
+  const end = async () => {
+    await call('DELETE', path, { ifMatch: domain.revision });
+    tell(`${host} is deleted.`);
+    context.refresh();
+  };
   const remove = action('Delete', {
     call: 'deleteDomain',
     tone: 'danger',
     onclick: async () => {
-      if (
-        !(await ask({
-          title: `Delete ${host}?`,
-          text: 'Its paths lead nowhere from then on. It can be undone from its history, while the apps are there.',
-          yes: 'Delete',
-        }))
-      )
-        return;
-      await call('DELETE', path, { ifMatch: domain.revision });
-      tell(`${host} is deleted.`);
-      context.go('/domains');
+      const text = 'Its paths lead nowhere from then on. This can be undone here, while the apps are there.';
+      if (await ask({ title: `Delete ${host}?`, text, yes: 'Delete' }))
+        await attempt(trouble, end, () => context.refresh());
     },
   });
   return {
@@ -266,6 +280,7 @@ export async function domainPage(context) {
     above: CRUMBS,
     beside: h('div', { class: 'actions' }, remove),
     content: [
+      trouble,
       h(
         'section',
         { class: 'panel' },
@@ -288,7 +303,7 @@ export async function domainPage(context) {
         h('h2', { id: 'certificate-heading', tabindex: '-1' }, 'Certificate'),
         certificate(domain, path, context),
       ),
-      h('section', { class: 'panel' }, h('h2', null, 'History'), await history),
+      history,
     ],
   };
 }

@@ -2,8 +2,8 @@
 import { call, get } from './api.js';
 import { appFrame, readApp } from './app_frame.js';
 import { ask } from './dialog.js';
-import { h, replace } from './dom.js';
-import { action, field, form, input, problemBox } from './form.js';
+import { h } from './dom.js';
+import { action, attempt, field, form, input } from './form.js';
 import { table } from './list.js';
 import { tell } from './notice.js';
 
@@ -61,13 +61,12 @@ export async function environmentPage(context) {
       }))
     )
       return;
-    try {
+    const take = async () => {
       await patch({ [one]: null });
       tell(`${one} is removed.`);
       context.refresh({ focus: 'variables-heading' });
-    } catch (problem) {
-      replace(trouble, problemBox(problem, { reload }));
-    }
+    };
+    await attempt(trouble, take, reload);
   };
   return appFrame(app, status, 'Environment', [
     h(

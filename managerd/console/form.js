@@ -79,6 +79,20 @@ export async function busy(button, run) {
   }
 }
 
+// Runs it; what goes wrong is told at `place`, with the focus. What is not a Problem is our own bug: it goes on.
+export async function attempt(place, run, reload) {
+  replace(place);
+  try {
+    await run();
+  } catch (problem) {
+    if (problem.name === 'AbortError' || problem.status === 401) return;
+    if (!(problem instanceof Problem)) throw problem;
+    const box = problemBox(problem, { reload });
+    replace(place, box);
+    box.focus();
+  }
+}
+
 function matching(fields, error) {
   const exact = fields.find(
     (one) => (error.pointer && one.pointer === error.pointer) || (error.parameter && one.parameter === error.parameter),

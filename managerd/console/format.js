@@ -46,9 +46,9 @@ export function took(from, to) {
 export const percent = (number) => `${Number(number.toFixed(2))}\u00a0%`;
 
 const TONES = {
-  good: ['serving', 'ready', 'succeeded', 'done', 'active', 'ok', 'healthy'],
-  busy: ['pending', 'running', 'queued', 'deleting', 'waiting'],
-  bad: ['failed', 'degraded', 'missing', 'unhealthy'],
+  good: ['serving', 'ready', 'succeeded', 'done', 'active', 'ok', 'healthy', 'in step'],
+  busy: ['pending', 'running', 'queued', 'deleting', 'waiting', 'changing'],
+  bad: ['failed', 'degraded', 'failing', 'drifted', 'missing'],
 };
 
 // A state as a word, with a shape beside it: never by colour alone.

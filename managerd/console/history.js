@@ -4,16 +4,16 @@ import { serving } from './apps.js';
 import { appFrame, readApp } from './app_frame.js';
 import { ask } from './dialog.js';
 import { h, replace } from './dom.js';
-import { action, problemBox } from './form.js';
+import { action, attempt } from './form.js';
 import { fromTo, json, time, words } from './format.js';
 import { tell } from './notice.js';
 
 // Values as people say them, where there is a shorter way than JSON.
 function say(pointer, value) {
   if (value === null || value === undefined || value === '') return null;
-  if (pointer === '/traffic' && Array.isArray(value.versions)) return serving(value);
+  if (pointer === '/traffic' && Array.isArray(value.versions)) return value.versions.length ? serving(value) : null;
   if (pointer === '/environment' && Array.isArray(value.names)) return value.names.join(', ') || null;
-  return json(value);
+  return typeof value === 'object' && Object.keys(value).length === 0 ? null : json(value);
 }
 
 const side = (text) => (text === null ? h('span', { class: 'quiet' }, 'nothing') : h('code', null, text));
@@ -25,7 +25,7 @@ function difference(one) {
   return h('li', null, h('code', { class: 'pointer' }, one.pointer || '/'), fromTo(side(before), side(after)));
 }
 
-function entry(change, undo, call) {
+function entry(change, undo, undoCall) {
   return h(
     'li',
     { class: 'change' },
@@ -36,7 +36,7 @@ function entry(change, undo, call) {
       h('span', { class: 'note' }, time(change.at), ` · ${change.by}`),
       change.operation && h('a', { href: `#/operations/${change.operation}` }, 'operation'),
       change.kind !== 'created' &&
-        action('Undo', { call, tone: 'small', onclick: undo, 'aria-label': `Undo what ${change.action} changed` }),
+        action('Undo', { call: undoCall, tone: 'small', onclick: undo, 'aria-label': `Undo what ${change.action} changed` }),
     ),
     h('ul', { class: 'differences' }, (change.changes || []).map(difference)),
   );
@@ -57,23 +57,23 @@ export async function changes({ base, what, undoCall, context }) {
       }))
     )
       return;
-    try {
+    await attempt(trouble, async () => {
       await call('POST', `${base}/history/${q(change.id)}/undo`);
       tell('It is taken back, and in force.');
       context.refresh();
-    } catch (problem) {
-      if (problem.name === 'AbortError') return;
-      const box = problemBox(problem);
-      replace(trouble, box);
-      box.focus();
-    }
+    });
   };
   const load = async (cursor) => {
     const { items, next } = await page(`${base}/history`, { limit: 30, cursor, signal: context.signal });
     list.append(...items.map((one) => entry(one, undo(one), undoCall)));
     replace(
       below,
-      next && h('button', { type: 'button', class: 'button', onclick: () => load(next) }, 'Show older ones'),
+      next &&
+        h(
+          'button',
+          { type: 'button', class: 'button', onclick: () => attempt(trouble, () => load(next)) },
+          'Show older ones',
+        ),
     );
     return items.length;
   };
@@ -91,6 +91,11 @@ export async function historyPage(context) {
     app,
     status,
     'History',
-    h('section', { class: 'panel' }, h('h2', null, 'Changes'), await changes({ base, what: name, undoCall: 'undoAppChange', context })),
+    h(
+      'section',
+      { class: 'panel' },
+      h('h2', null, 'Changes'),
+      await changes({ base, what: name, undoCall: 'undoAppChange', context }),
+    ),
   );
 }

@@ -2,7 +2,7 @@
 import { call, events, get, page, q } from './api.js';
 import { ask } from './dialog.js';
 import { h, replace } from './dom.js';
-import { action, problemBox, select } from './form.js';
+import { action, attempt, problemBox, select } from './form.js';
 import { percent, pill, time, took, words } from './format.js';
 import { table } from './list.js';
 import { announce, tell } from './notice.js';
@@ -112,12 +112,10 @@ export async function operationPage(context) {
         }))
       )
         return;
-      try {
+      await attempt(trouble, async () => {
         await call('POST', `/v1/operations/${q(id)}/cancel`);
         announce('It is being cancelled.');
-      } catch (problem) {
-        replace(trouble, problemBox(problem));
-      }
+      });
     },
   });
   const show = (operation) => {

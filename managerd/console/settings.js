@@ -2,8 +2,8 @@
 import { call } from './api.js';
 import { appFrame, readApp } from './app_frame.js';
 import { ask } from './dialog.js';
-import { h, replace } from './dom.js';
-import { action, checkbox, field, form, input, number, problemBox, select } from './form.js';
+import { h } from './dom.js';
+import { action, attempt, checkbox, field, form, input, number, select } from './form.js';
 import { tell } from './notice.js';
 
 const LIMITS = [
@@ -141,14 +141,11 @@ export async function settingsPage(context) {
         }))
       )
         return;
-      try {
+      const end = async () => {
         const operation = await call('DELETE', base, { ifMatch: app.revision });
         context.go(`/operations/${operation.id}`);
-      } catch (problem) {
-        const box = problemBox(problem, { reload: () => context.refresh() });
-        replace(trouble, box);
-        box.focus();
-      }
+      };
+      await attempt(trouble, end, () => context.refresh());
     },
   });
   return appFrame(app, status, 'Settings', [

@@ -2,7 +2,7 @@
 import { call, q } from './api.js';
 import { ask } from './dialog.js';
 import { h, replace } from './dom.js';
-import { action, busy, field, form, input, problemBox, select } from './form.js';
+import { action, attempt, busy, field, form, input, select } from './form.js';
 import { full, time } from './format.js';
 import { listing } from './list.js';
 import { announce, tell } from './notice.js';
@@ -124,15 +124,11 @@ export async function tokensPage(context) {
       }))
     )
       return;
-    try {
+    await attempt(trouble, async () => {
       await call('DELETE', `/v1/tokens/${q(one.id)}`);
       tell(`${one.name} is revoked.`);
       context.refresh({ focus: 'tokens-heading' });
-    } catch (problem) {
-      const box = problemBox(problem);
-      replace(trouble, box);
-      box.focus();
-    }
+    });
   };
   const content = await listing(
     'Tokens',

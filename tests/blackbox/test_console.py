@@ -182,7 +182,7 @@ def test_the_same_by_keyboard_alone(stack, browser):
 
 
 def test_steps_are_shown_as_they_come_and_a_deployment_can_be_cancelled(stack, browser):
-    slow = {"index.js": "exports.handler = async () => { await new Promise((done) => setTimeout(done, 4000)); return 'late'; };"}
+    slow = {"index.js": "exports.handler = async () => { await new Promise((done) => setTimeout(done, 3000)); return 'late'; };"}
     browser.sign_in(TOKEN)
     answer = stack.managerd.request("POST", "/v1/apps/slow/deployments?runtime=nodejs20.x&handler=index.handler&timeoutSeconds=30",
                                     body=make_zip(slow), headers={"Content-Type": "application/zip"})

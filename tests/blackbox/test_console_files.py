@@ -80,6 +80,15 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_written_as_markup(managerd)
     assert imported <= {path.rsplit("/", 1)[-1] for path in texts}, "a module is not preloaded"
 
 
+def test_every_import_is_there_and_used(managerd):
+    texts = {path.rsplit("/", 1)[-1]: request(managerd.url + path).text for path in files_of(managerd)}
+    for path, text in texts.items():
+        for names, module in re.findall(r"import \{([^}]*)\} from '\./([^']+)'", text):
+            for name in filter(None, map(str.strip, names.split(","))):
+                assert re.search(rf"export (async )?(function\*?|const|let|class) {name}\b", texts[module]), f"{path}: {name} is not in {module}"
+                assert len(re.findall(rf"\b{name}\b", text)) > 1, f"{path}: {name} is imported in vain"
+
+
 def test_all_of_it_together_is_small(managerd):
     sizes = {path: len(request(managerd.url + path).body) for path in ["/", *files_of(managerd)]}
     packed = sum(len(request(managerd.url + path, headers={"Accept-Encoding": "gzip"}).body) for path in sizes)

@@ -131,7 +131,7 @@ def test_a_wrong_token_is_refused_with_what_to_do(stack, browser):
 
 
 def test_a_token_that_ends_leads_back_to_sign_in_and_on_to_where_one_was(stack, browser):
-    ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4))
+    ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
     token = make_token(stack, "viewer", expiresAt=ends)
     browser.sign_in(token["secret"], "/apps/shop/environment")
     browser.settled("Environment")
@@ -226,7 +226,7 @@ def test_variables_go_in_and_never_come_back(stack, browser):
     browser.wait_text("No variable is set")
 
 
-def test_a_domain_is_made_changed_and_deleted(stack, browser, tmp_path):
+def test_a_domain_is_made_changed_deleted_and_brought_back(stack, browser, tmp_path):
     for name, text in zip(("chain.pem", "key.pem"), Authority().issue("api.example.com")):
         (tmp_path / name).write_text(text)
     browser.sign_in(TOKEN, "/domain/new")
@@ -239,7 +239,7 @@ def test_a_domain_is_made_changed_and_deleted(stack, browser, tmp_path):
     prefix.clear()
     prefix.send_keys("/inner")
     browser.press("Save the paths")
-    browser.wait_text("The paths are in force")
+    browser.wait(lambda: browser.focused() == "Paths", "the page is drawn anew")
     domain = stack.managerd.request("GET", "/v1/domains/api.example.com").json()
     assert [path["prefix"] for path in domain["paths"]] == ["/", "/inner"]
     browser.field("Certificate and chain").send_keys(str(tmp_path / "chain.pem"))
@@ -252,5 +252,9 @@ def test_a_domain_is_made_changed_and_deleted(stack, browser, tmp_path):
     browser.wait_text("The certificate is removed")
     browser.press("Delete")
     browser.press("Delete", "dialog button")
-    browser.settled("Domains")
+    browser.wait_text("There is no such domain now")
     assert stack.managerd.request("GET", "/v1/domains/api.example.com").status == 404
+    browser.press("Undo what deleteDomain changed")
+    browser.press("Undo it", "dialog button")
+    browser.wait_text("Save the paths")
+    assert [path["prefix"] for path in stack.managerd.request("GET", "/v1/domains/api.example.com").json()["paths"]] == ["/", "/inner"]
