@@ -1,6 +1,6 @@
 // The page of an app: where it is served, who serves, its versions, and what can be done at once.
 import { all, call, get, q } from './api.js';
-import { appFrame, readApp } from './app_frame.js';
+import { appFrame, readApp, whenKnown } from './app_frame.js';
 import { ask } from './dialog.js';
 import { h } from './dom.js';
 import { action, attempt } from './form.js';
@@ -15,9 +15,9 @@ const acting = (place, context, run) => () => attempt(place, run, () => context.
 function actions({ app, base }, place, context) {
   const post = (path, said, id) =>
     acting(place, context, async () => {
-      await call('POST', `${base}${path}`, { ifMatch: app.revision });
+      await call('POST', `${base}${path}`); // without a condition: whoever rolls back means it
       tell(said);
-      context.refresh({ focus: id });
+      await context.refresh({ focus: id });
     });
   return h(
     'div',
@@ -52,9 +52,8 @@ function actions({ app, base }, place, context) {
   );
 }
 
-function places(app, status) {
+function places(app) {
   const row = (name, value) => [h('dt', null, name), h('dd', null, value)];
-  const operations = status.operations || [];
   return h(
     'dl',
     { class: 'facts' },
@@ -87,21 +86,16 @@ function places(app, status) {
           ),
         ),
       ),
-    operations.length > 0 &&
-      row(
-        'Under way',
-        operations.map((id) => h('a', { href: `#/operations/${id}` }, status.canary === id ? 'canary' : 'operation')),
-      ),
   );
 }
 
-function versionsTable({ app, base, status }, versions, place, context) {
-  const share = new Map((status.traffic ? status.traffic.versions : []).map((one) => [one.version, one.percent]));
+function versionsTable({ app, base, traffic }, versions, place, context) {
+  const share = new Map(traffic.versions.map((one) => [one.version, one.percent]));
   const serve = (one) =>
     acting(place, context, async () => {
       await call('POST', `${base}/rollback`, { json: { version: one.version } });
       tell(`Version ${one.version} has all traffic.`);
-      context.refresh({ focus: 'versions-heading' });
+      await context.refresh({ focus: 'versions-heading' });
     });
   const again = (one) =>
     acting(place, context, async () => {
@@ -184,31 +178,43 @@ function versionsTable({ app, base, status }, versions, place, context) {
   );
 }
 
+// What needs an eye: a failed deployment, what is under way.
+function news(status) {
+  const last = status.lastDeployment;
+  const link = (id) => h('a', { href: `#/operations/${id}` }, status.canary === id ? 'the canary' : 'an operation');
+  return [
+    last &&
+      last.state === 'failed' &&
+      h(
+        'p',
+        { class: 'strip bad' },
+        'The last deployment failed. ',
+        last.operation && h('a', { href: `#/operations/${last.operation}` }, 'See why'),
+      ),
+    (status.operations || []).length > 0 &&
+      h(
+        'p',
+        { class: 'strip' },
+        'Under way: ',
+        status.operations.map((id, i) => [i ? ', ' : '', link(id)]),
+      ),
+  ];
+}
+
 export async function appPage(context) {
-  const {
-      names: { name },
-      signal,
-    } = context,
+  const { names, signal } = context,
     place = h('div');
-  const { app, status, base } = await readApp(name, signal);
+  const { app, status, base } = await readApp(names.name, signal);
   const [traffic, versions] = await Promise.all([get(`${base}/traffic`, signal), all(`${base}/versions`, signal)]);
   versions.sort((a, b) => b.version - a.version);
-  const last = status.lastDeployment;
-  const failed = last && (last.state === 'failed' || last.status === 'failed');
   return appFrame(
     app,
     status,
     '',
     [
       place,
-      failed &&
-        h(
-          'p',
-          { class: 'strip bad' },
-          'The last deployment failed. ',
-          last.operation && h('a', { href: `#/operations/${last.operation}` }, 'See why'),
-        ),
-      places(app, status),
+      whenKnown(status, h('div'), news),
+      places(app),
       h(
         'section',
         { class: 'panel' },
@@ -219,9 +225,18 @@ export async function appPage(context) {
         'section',
         { class: 'panel flush' },
         h('h2', { id: 'versions-heading', tabindex: '-1' }, 'Versions'),
-        versionsTable({ app, base, status }, versions, place, context),
+        versionsTable({ app, base, traffic }, versions, place, context),
       ),
-      observed(app, status, place, context),
+      h(
+        'section',
+        { class: 'panel' },
+        h('h2', null, 'Observed'),
+        whenKnown(
+          status,
+          h('div', { class: 'observed' }, h('p', { class: 'quiet' }, 'AWS is being looked at…')),
+          (known) => observed(app, known, place, context),
+        ),
+      ),
     ],
     actions({ app, base }, place, context),
   );

@@ -207,7 +207,7 @@ function certificate(domain, path, context) {
             const take = async () => {
               await put(null);
               tell('The certificate is removed.');
-              context.refresh({ focus: 'certificate-heading' });
+              await context.refresh({ focus: 'certificate-heading' });
             };
             await attempt(trouble, take, () => context.refresh());
           },
@@ -224,7 +224,7 @@ function certificate(domain, path, context) {
           privateKeyPem: await key.control.files[0].text(),
         });
         tell('The certificate is in force within a second.');
-        context.refresh({ focus: 'certificate-heading' });
+        await context.refresh({ focus: 'certificate-heading' });
       },
     }),
     trouble,
@@ -264,7 +264,7 @@ export async function domainPage(context) {
   const end = async () => {
     await call('DELETE', path, { ifMatch: domain.revision });
     tell(`${host} is deleted.`);
-    context.refresh();
+    await context.refresh();
   };
   const remove = action('Delete', {
     call: 'deleteDomain',
@@ -293,7 +293,7 @@ export async function domainPage(context) {
           save: async () => {
             await call('PUT', path, { json: { paths: editor.read() }, ifMatch: domain.revision });
             tell('The paths are in force.');
-            context.refresh({ focus: 'paths-heading' });
+            await context.refresh({ focus: 'paths-heading' });
           },
         }),
       ),

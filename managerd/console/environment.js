@@ -49,7 +49,7 @@ export async function environmentPage(context) {
       await patch({ [given]: value.value });
       value.value = '';
       tell(`${given} is set for the next deployment.`);
-      context.refresh({ focus: 'variables-heading' });
+      await context.refresh({ focus: 'variables-heading' });
     },
   });
   const remove = (one) => async () => {
@@ -64,7 +64,7 @@ export async function environmentPage(context) {
     const take = async () => {
       await patch({ [one]: null });
       tell(`${one} is removed.`);
-      context.refresh({ focus: 'variables-heading' });
+      await context.refresh({ focus: 'variables-heading' });
     };
     await attempt(trouble, take, reload);
   };

@@ -36,7 +36,12 @@ function entry(change, undo, undoCall) {
       h('span', { class: 'note' }, time(change.at), ` · ${change.by}`),
       change.operation && h('a', { href: `#/operations/${change.operation}` }, 'operation'),
       change.kind !== 'created' &&
-        action('Undo', { call: undoCall, tone: 'small', onclick: undo, 'aria-label': `Undo what ${change.action} changed` }),
+        action('Undo', {
+          call: undoCall,
+          tone: 'small',
+          onclick: undo,
+          'aria-label': `Undo what ${change.action} changed`,
+        }),
     ),
     h('ul', { class: 'differences' }, (change.changes || []).map(difference)),
   );
@@ -60,7 +65,7 @@ export async function changes({ base, what, undoCall, context }) {
     await attempt(trouble, async () => {
       await call('POST', `${base}/history/${q(change.id)}/undo`);
       tell('It is taken back, and in force.');
-      context.refresh();
+      await context.refresh();
     });
   };
   const load = async (cursor) => {

@@ -28,7 +28,7 @@ function seen(figures) {
   if (!figures) return h('span', { class: 'quiet' }, 'not asked');
   const parts = [`${figures.calls} calls`, `${figures.errors} errors`];
   if (figures.calls) parts.push(`p99 ${Math.round(figures.latencyP99Ms)} ms`);
-  if (figures.silent) parts.push(`${figures.silent} proxies silent`);
+  if (figures.silent) parts.push(`${figures.silent} ${figures.silent > 1 ? 'proxies' : 'proxy'} silent`);
   return h('span', { class: 'figures' }, parts.join(' · '));
 }
 
@@ -109,15 +109,12 @@ function rest(status) {
 
 export function observed(app, status, place, context) {
   const failure = status.checkFailure;
-  return h(
-    'section',
-    { class: 'panel' },
-    h('h2', null, 'Observed'),
+  return [
     failure && h('p', { class: 'strip bad' }, `AWS could not be looked at (${failure.code}): ${failure.message}`),
     status.lastCheckedAt !== undefined &&
       h('p', { class: 'note' }, 'AWS was looked at ', time(status.lastCheckedAt), '.'),
     status.versions && status.versions.length > 0 && h('div', { class: 'inset' }, versions(status)),
     status.drift && drift(app, status, place, context),
     rest(status),
-  );
+  ];
 }

@@ -14,7 +14,7 @@ const ENDED = ['succeeded', 'failed', 'cancelled'];
 function figures(of) {
   const parts = [`${of.calls} calls`, `${of.errors} errors`];
   if (typeof of.latencyP99Ms === 'number') parts.push(`p99 ${Math.round(of.latencyP99Ms)} ms`);
-  if (of.silent) parts.push(`${of.silent} of the proxies silent`);
+  if (of.silent) parts.push(`${of.silent} ${of.silent > 1 ? 'proxies' : 'proxy'} silent`);
   return parts.join(' · ');
 }
 

@@ -55,6 +55,7 @@ function settingsForm(app, base, context) {
     probe = input({ value: app.probe ? app.probe.path : '' });
   const format = select(['2.0', '1.0', 'alb'], app.http.payloadFormat),
     mode = select(['buffered', 'stream', 'auto'], app.http.responseMode);
+  const drift = app.drift && select(['alert', 'repair', 'accept'], app.drift.policy);
   const flags = FLAGS.map(([name, label, hint]) => [
     name,
     checkbox(label, { checked: app[name] }, { hint, pointer: `/${name}` }),
@@ -108,6 +109,7 @@ function settingsForm(app, base, context) {
         probe: probe.value.trim() ? { path: probe.value.trim() } : null,
         limits: Object.fromEntries(LIMITS.map(([name]) => [name, number(limits[name])])),
       };
+      if (drift) patch.drift = { policy: drift.value };
       NEXT.forEach(([name]) => {
         patch[name] = number(next[name]);
       });
@@ -116,7 +118,7 @@ function settingsForm(app, base, context) {
       });
       await call('PATCH', base, { json: patch, ifMatch: app.revision });
       tell('The settings are saved.');
-      context.refresh();
+      await context.refresh();
     },
   });
 }

@@ -127,7 +127,7 @@ export async function tokensPage(context) {
     await attempt(trouble, async () => {
       await call('DELETE', `/v1/tokens/${q(one.id)}`);
       tell(`${one.name} is revoked.`);
-      context.refresh({ focus: 'tokens-heading' });
+      await context.refresh({ focus: 'tokens-heading' });
     });
   };
   const content = await listing(

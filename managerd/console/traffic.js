@@ -129,7 +129,7 @@ export function trafficEditor({ app, traffic, versions, refresh }) {
       tell(
         `Traffic is shifted: ${chosen.map((one) => `version ${one.version} has ${percent(one.percent)}`).join(', ')}.`,
       );
-      refresh({ focus: 'traffic-heading' });
+      await refresh({ focus: 'traffic-heading' });
     },
   });
   lay();

@@ -1,10 +1,11 @@
 """The console's files as managerd serves them: types, caching, compression, the policy, and what they may weigh."""
 import gzip
 import re
+import subprocess
 
 import pytest
 
-from harness import request
+from harness import TOP, request
 
 MOST_BYTES = 150 * 1024  # all files together, as they are read by people
 
@@ -80,7 +81,12 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_written_as_markup(managerd)
     assert imported <= {path.rsplit("/", 1)[-1] for path in texts}, "a module is not preloaded"
 
 
-def test_every_import_is_there_and_used(managerd):
+def test_every_module_can_be_read_and_every_import_is_there_and_used(managerd):
+    script = """const fs = require('fs'), vm = require('vm');
+        for (const name of process.argv.slice(1)) new vm.SourceTextModule(fs.readFileSync(name, 'utf8'), {identifier: name});"""
+    modules = sorted(map(str, (TOP / "managerd" / "console").glob("*.js")))
+    done = subprocess.run(["node", "--experimental-vm-modules", "-e", script, *modules], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
     texts = {path.rsplit("/", 1)[-1]: request(managerd.url + path).text for path in files_of(managerd)}
     for path, text in texts.items():
         for names, module in re.findall(r"import \{([^}]*)\} from '\./([^']+)'", text):

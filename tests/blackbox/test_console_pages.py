@@ -33,8 +33,12 @@ def visit(browser, places, name):
     browser.go(address, heading)
     if name == "logs":
         browser.wait(lambda: browser.one(".log-text"), "lines of the log")
+    if name == "app":
+        browser.wait_text("Against AWS")
     if name == "audit":
         browser.wait_text("The chain is whole")
+    if browser.one(".states"):
+        browser.wait(lambda: "…" not in browser.text(".states"), "the state")
     if name == "apps":
         browser.wait(lambda: "…" not in browser.text(".state-cell .pill"), "the states")
 
