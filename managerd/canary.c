@@ -372,7 +372,8 @@ static struct measure_limits limits_of(struct operation *operation)
     const struct json *wish = wish_of(operation);
     struct measure_limits limits = {.max_p99_ms = integer_of(wish, "maxLatencyP99Ms"),
                                     .min_calls = integer_of(wish, "minRequests"),
-                                    .interval_ms = 1000 * integer_of(wish, "intervalSeconds")};
+                                    .interval_ms = 1000 * integer_of(wish, "intervalSeconds"),
+                                    .max_hold_ms = 1000 * integer_of(wish, "maxHoldSeconds")};
     json_get_number(wish, "maxErrorRate", &limits.max_error_rate);
     return limits;
 }

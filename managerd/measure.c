@@ -233,24 +233,37 @@ static bool is_crossed(const struct measure *measure, const struct measure_limit
     return false;
 }
 
-enum measure_verdict measure_judge(const struct measure *measure,
-                                   const struct measure_limits *limits, int64_t elapsed_ms,
-                                   char why[MEASURE_WHY])
+/* What the figures leave open; false: nothing. */
+static bool is_unclear(const struct measure *measure, const struct measure_limits *limits,
+                       char why[MEASURE_WHY])
 {
-    why[0] = 0;
-    if (is_crossed(measure, limits, why))
-        return MEASURE_BACK;
-    if (elapsed_ms < limits->interval_ms)
-        return MEASURE_GO_ON;
     if (measure->silent)
         say(why, "The proxy at %s gives no figures.", measure->silent_one);
     else if (measure->answered == 0)
         say(why, "No proxy gives figures: MANAGERD_PROXIES names none.");
     else if ((int64_t)measure->sum.calls < calls_needed(limits))
         say(why, "Too few calls to judge by: fewer than %lld.", (long long)calls_needed(limits));
-    else
+    return why[0] != 0;
+}
+
+enum measure_verdict measure_judge(const struct measure *measure,
+                                   const struct measure_limits *limits, int64_t elapsed_ms,
+                                   char why[MEASURE_WHY])
+{
+    char missing[MEASURE_WHY - 100] = "";
+    why[0] = 0;
+    if (is_crossed(measure, limits, why))
+        return MEASURE_BACK;
+    if (elapsed_ms < limits->interval_ms)
+        return MEASURE_GO_ON;
+    if (!is_unclear(measure, limits, why))
         return MEASURE_ADVANCE;
-    return MEASURE_HOLD;
+    if (!limits->max_hold_ms || elapsed_ms < limits->interval_ms + limits->max_hold_ms)
+        return MEASURE_HOLD;
+    snprintf(missing, sizeof missing, "%.*s", (int)sizeof missing - 1, why);
+    say(why, "It held for %lld s, and could not be judged. %s",
+        (long long)(elapsed_ms - limits->interval_ms) / 1000, missing);
+    return MEASURE_BACK;
 }
 
 struct json *measure_show(const struct measure *measure, int64_t elapsed_ms)

@@ -64,12 +64,13 @@ struct measure_limits {
     int64_t max_p99_ms;    /* 0: none */
     int64_t min_calls;     /* before anything is judged */
     int64_t interval_ms;   /* for how long at least */
+    int64_t max_hold_ms;   /* for how long beyond that it may hold; 0: without end */
 };
 enum measure_verdict {
     MEASURE_GO_ON,   /* too early to tell */
     MEASURE_HOLD,    /* it is time, but the figures do not tell: `why` says what is missing */
     MEASURE_ADVANCE, /* it is time, and all is well */
-    MEASURE_BACK,    /* a limit is crossed: `why` says which */
+    MEASURE_BACK,    /* a limit is crossed, or it held for too long: `why` says which */
 };
 #define MEASURE_WHY 300
 enum measure_verdict measure_judge(const struct measure *measure,

@@ -452,6 +452,15 @@ static const struct shape_field canary_fields[] = {
      .max = 1000000000,
      .default_json = "50",
      .description = "Calls in a step before it is judged; the step holds until they came."},
+    {.name = "maxHoldSeconds",
+     .kind = SHAPE_INTEGER,
+     .flags = SHAPE_NULLABLE,
+     .min = 1,
+     .max = 604800,
+     .default_json = "3600",
+     .description =
+         "How long a step may hold for want of figures, after its interval; then it goes "
+         "back. null: without end."},
 };
 const struct shape canary_shape = {
     .name = "Canary",

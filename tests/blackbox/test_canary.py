@@ -99,6 +99,33 @@ def test_without_enough_calls_it_holds_and_goes_on_when_they_come_also_over_rest
     assert operation["state"] == "succeeded" and stack.shares("quiet") == {2: 100}, operation
 
 
+def test_a_canary_that_holds_for_too_long_goes_back_and_lets_others_pass(stack):
+    stack.deploy("held", package("one"))
+    identity = stack.begin("held", package("two"), {"steps": [50, 100], "intervalSeconds": 1, "minRequests": 1000, "maxHoldSeconds": 2})
+    stack.watching(identity, 50)
+    waiting = stack.begin("held", package("three"), traffic="none")
+    assert stack.app("held", "/work").status == 200
+    operation = stack.ended(identity, 20)
+    assert operation["state"] == "failed" and operation["problem"]["type"] == "/problems/canary-failed"
+    assert "It held for" in operation["problem"]["detail"] and "Too few calls" in operation["problem"]["detail"]
+    figures = next(s for s in operation["steps"] if s["name"] == "watch-canary")["figures"]
+    assert figures["proxies"] == 1 and figures["seconds"] >= 3 and stack.shares("held") == {1: 100}
+    assert stack.ended(waiting)["state"] == "succeeded"
+
+
+def test_a_newer_canary_takes_the_place_of_one_that_holds(stack):
+    stack.deploy("newer", package("one"))
+    first = stack.begin("newer", package("two"), {**HELD, "intervalSeconds": 1})
+    wait_for(lambda: "Too few calls" in (stack.step(first, "watch-canary", 10)["detail"] or ""), 20, "it holds")
+    second = stack.begin("newer", package("three"), {"steps": [20, 100], "intervalSeconds": 1, "minRequests": 5})
+    assert stack.ended(first, 10)["state"] == "cancelled"
+    stack.watching(second, 20)
+    assert stack.shares("newer") == {1: 80, 3: 20}
+    with Load(stack.proxyd, "newer", 60):
+        assert stack.ended(second, 30)["state"] == "succeeded"
+    assert stack.shares("newer") == {3: 100}
+
+
 def ways_to_end():
     def rollback(stack, app):
         assert stack.managerd.request("POST", f"/v1/apps/{app}/rollback").status == 200

@@ -217,6 +217,26 @@ static void answers_are_read_with_care(void **state)
     assert_int_equal(read.figures.calls, 0);
 }
 
+static void what_holds_for_too_long_goes_back_and_says_what_was_missing(void **state)
+{
+    (void)state;
+    struct measure_limits bounded = limits;
+    bounded.max_hold_ms = 5000;
+    measure_begin_round(&measure);
+    take("a", 0, 0);
+    measure_begin_round(&measure);
+    take("a", 10, 0);
+    assert_int_equal(measure_judge(&measure, &bounded, 999, why), MEASURE_GO_ON);
+    assert_int_equal(measure_judge(&measure, &bounded, 5999, why), MEASURE_HOLD);
+    assert_int_equal(measure_judge(&measure, &bounded, 6000, why), MEASURE_BACK);
+    assert_string_equal(why, "It held for 5 s, and could not be judged. Too few calls to judge by: "
+                             "fewer than 50.");
+    assert_int_equal(measure_judge(&measure, &limits, INT64_MAX / 2, why), MEASURE_HOLD);
+    measure_begin_round(&measure);
+    take("a", 60, 0);
+    assert_int_equal(measure_judge(&measure, &bounded, 6000, why), MEASURE_ADVANCE);
+}
+
 static void all_that_was_counted_can_be_told(void **state)
 {
     (void)state;
@@ -244,6 +264,7 @@ int main(void)
         TEST(times_are_judged_by_a_hundred_calls_or_more),
         TEST(answers_are_read_with_care),
         TEST(all_that_was_counted_can_be_told),
+        TEST(what_holds_for_too_long_goes_back_and_says_what_was_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
