@@ -36,7 +36,7 @@ struct caller_call {
     void *context;
     struct event *start;
     struct outgoing_call *outgoing;
-    bool waiting_for_credentials, cancelled;
+    bool waiting_for_credentials;
 };
 
 bool endpoint_is_aws(const char *url)
@@ -148,9 +148,8 @@ void caller_cancel(struct caller_call *call)
     if (!call)
         return;
     if (call->waiting_for_credentials)
-        call->cancelled = true;
-    else
-        call_free(call);
+        credentials_forget(call->caller->provider(call->caller->context), call);
+    call_free(call);
 }
 
 static void finish(struct caller_call *call, const struct lambda_answer *answer,
@@ -244,12 +243,7 @@ static void on_credentials(struct credentials *credentials, enum error error, vo
     struct caller_call *call = context;
     (void)error;
     call->waiting_for_credentials = false;
-    if (!call->cancelled) {
-        sign_and_send(call, credentials);
-        return;
-    }
-    credentials_release(credentials);
-    call_free(call);
+    sign_and_send(call, credentials);
 }
 
 static void on_start(evutil_socket_t fd, short what, void *context)

@@ -48,7 +48,7 @@ struct cloudwatch_call {
     struct event *timer; /* the wait before a retry */
     struct quota_place place;
     struct outgoing_call *outgoing;
-    bool waiting_for_credentials, cancelled;
+    bool waiting_for_credentials;
 };
 
 enum error cloudwatch_new(struct event_base *base, const char *(*variable)(const char *name),
@@ -126,9 +126,8 @@ void cloudwatch_cancel(struct cloudwatch_call *call)
     if (!call)
         return;
     if (call->waiting_for_credentials)
-        call->cancelled = true;
-    else
-        call_free(call);
+        credentials_forget(call->cloudwatch->provider(call->cloudwatch->context), call);
+    call_free(call);
 }
 
 static void finish(struct cloudwatch_call *call, const struct lambda_answer *answer)
@@ -323,12 +322,7 @@ static void on_credentials(struct credentials *credentials, enum error error, vo
     struct cloudwatch_call *call = context;
     (void)error;
     call->waiting_for_credentials = false;
-    if (!call->cancelled) {
-        sign_and_send(call, credentials);
-        return;
-    }
-    credentials_release(credentials);
-    call_free(call);
+    sign_and_send(call, credentials);
 }
 
 static void on_turn(void *context)

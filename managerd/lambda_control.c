@@ -1,7 +1,7 @@
 /* Calls the AWS Lambda API: signs, paces, retries, and names AWS's errors. */
 #include "managerd/lambda_control.h"
 
-#include "common/aws/credentials.h"
+#include "common/aws/credentials_source.h"
 #include "common/aws/endpoint.h"
 #include "common/aws/sigv4.h"
 #include "common/base/arena.h"
@@ -44,6 +44,7 @@ struct lambda_control {
     struct event_base *base;
     struct arena arena; /* of the endpoint */
     struct endpoint endpoint;
+    struct credentials_source *source;
     struct credentials_provider *provider;
     struct sigv4_signer *signer;
     struct outgoing *outgoing;
@@ -72,8 +73,7 @@ struct lambda_call {
     struct event *timer; /* the wait before a retry */
     struct quota_place place;
     struct outgoing_call *outgoing;
-    bool waiting_for_credentials; /* cancelled meanwhile: freed when they come */
-    bool cancelled;
+    bool waiting_for_credentials;
 };
 
 const char *lambda_operation_name(enum lambda_operation operation)
@@ -93,11 +93,12 @@ enum error lambda_control_new(struct event_base *base, const char *(*variable)(c
     enum error error =
         endpoint_resolve("lambda", variable, &control->arena, &control->endpoint, problem);
     if (!error)
-        error = credentials_provider_new(base, &control->provider, problem);
+        error = credentials_source_new(base, variable, &control->source, problem);
     if (error) {
         lambda_control_free(control);
         return error;
     }
+    control->provider = credentials_provider_new(control->source, base);
     struct outgoing_options options = {.max_connections = 64,
                                        .connect_timeout_ms = 3000,
                                        .max_idle_ms = 20000,
@@ -116,13 +117,7 @@ enum error lambda_control_new(struct event_base *base, const char *(*variable)(c
 
 enum error lambda_control_reload(struct lambda_control *control, struct buffer *problem)
 {
-    struct credentials_provider *provider = NULL;
-    enum error error = credentials_provider_new(control->base, &provider, problem);
-    if (error)
-        return error;
-    credentials_provider_free(control->provider);
-    control->provider = provider;
-    return ERROR_NONE;
+    return credentials_source_reload(control->source, problem);
 }
 
 void lambda_control_free(struct lambda_control *control)
@@ -133,14 +128,20 @@ void lambda_control_free(struct lambda_control *control)
         outgoing_free(control->outgoing);
     if (control->signer)
         sigv4_signer_free(control->signer);
-    if (control->provider)
-        credentials_provider_free(control->provider);
+    credentials_provider_free(control->provider);
+    credentials_source_free(control->source);
     for (int i = 0; i < LAMBDA_QUOTA_COUNT; i++)
         quota_free(control->quotas[i]);
     arena_release(&control->arena);
     free(control->region);
     free(control->url);
     free(control);
+}
+
+void lambda_control_credentials_status(const struct lambda_control *control,
+                                       struct credentials_status *status)
+{
+    credentials_source_status(control->source, status);
 }
 
 struct credentials_provider *lambda_control_credentials(const struct lambda_control *control)
@@ -209,9 +210,8 @@ void lambda_cancel(struct lambda_call *call)
     if (!call)
         return;
     if (call->waiting_for_credentials)
-        call->cancelled = true;
-    else
-        call_free(call);
+        credentials_forget(call->control->provider, call);
+    call_free(call);
 }
 
 static void send_attempt(struct lambda_call *call, struct credentials *credentials,
@@ -221,11 +221,6 @@ static void on_credentials(struct credentials *credentials, enum error error, vo
 {
     struct lambda_call *call = context;
     call->waiting_for_credentials = false;
-    if (call->cancelled) {
-        credentials_release(credentials);
-        call_free(call);
-        return;
-    }
     send_attempt(call, credentials, error);
 }
 
@@ -450,11 +445,15 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
                          enum error error)
 {
     struct lambda_control *control = call->control;
-    struct lambda_answer failed = {.outcome = LAMBDA_DENIED,
+    struct lambda_answer failed = {.outcome = LAMBDA_UNAVAILABLE,
                                    .code = VIEW("NoCredentials"),
                                    .message = VIEW("There are no AWS credentials."),
                                    .request_id = VIEW("")};
+    struct credentials_status status;
     if (!credentials || error) {
+        credentials_source_status(control->source, &status);
+        if (status.problem[0])
+            failed.message = view_of(status.problem);
         finish(call, &failed);
         return;
     }

@@ -18,6 +18,7 @@ struct event_base;
 struct lambda_control;
 struct lambda_call;
 struct credentials_provider;
+struct credentials_status;
 struct quota_figures;
 
 enum lambda_operation {
@@ -104,7 +105,9 @@ struct lambda_call *lambda_send(struct lambda_control *control,
 /* Ends the call without on_done. NULL is fine. */
 void lambda_cancel(struct lambda_call *call);
 
-/* The present provider of credentials, borrowed until the next reload. */
+/* The provider of credentials, borrowed. */
+void lambda_control_credentials_status(const struct lambda_control *control,
+                                       struct credentials_status *status);
 struct credentials_provider *lambda_control_credentials(const struct lambda_control *control);
 const char *lambda_control_region(const struct lambda_control *control);
 const char *lambda_control_endpoint(const struct lambda_control *control);

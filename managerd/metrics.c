@@ -1,6 +1,7 @@
 /* Counts calls, and writes every figure in Prometheus' text format. */
 #include "managerd/metrics.h"
 
+#include "common/aws/credentials_source.h"
 #include "common/base/exposition.h"
 #include "common/base/log.h"
 #include "common/net/incoming.h"
@@ -14,6 +15,8 @@
 #include "managerd/quota.h"
 #include "managerd/server.h"
 #include "managerd/upload.h"
+
+#include <math.h>
 
 static const double bounds[METRICS_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                0.1,   0.25,   0.5,   1,    5,     30};
@@ -156,6 +159,23 @@ static void write_quotas(const struct server *server, struct buffer *out)
                      (uint64_t)lambda_control_retry_tokens(server->control));
 }
 
+/* Of asking the provider of AWS credentials. */
+static void write_credentials(struct buffer *out, const struct credentials_status *status)
+{
+    exposition_family(out, "managerd_credentials_refreshes_total", "counter",
+                      "Times that the provider of AWS credentials gave some.");
+    exposition_count(out, "managerd_credentials_refreshes_total", NULL, 0, status->refreshes);
+    exposition_family(out, "managerd_credentials_failures_total", "counter",
+                      "Times that it was asked in vain.");
+    exposition_count(out, "managerd_credentials_failures_total", NULL, 0, status->failures);
+    exposition_family(out, "managerd_credentials_expire_time_seconds", "gauge",
+                      "When the present ones expire, in seconds since 1970: +Inf for never, 0 "
+                      "while there are none.");
+    exposition_sample(out, "managerd_credentials_expire_time_seconds", NULL, 0,
+                      status->expires_at_ms == INT64_MAX ? (double)INFINITY
+                                                         : (double)status->expires_at_ms / 1e3);
+}
+
 static void write_logs(const struct server *server, struct buffer *out)
 {
     uint64_t attempts, failures;
@@ -282,6 +302,7 @@ static void write_uploads(const struct server *server, struct buffer *out)
 void metrics_write(const struct server *server, struct buffer *out)
 {
     struct exposition_label release = {"release", view_of(RELEASE_VERSION)};
+    struct credentials_status credentials;
     exposition_family(out, "managerd_info", "gauge", "What runs.");
     exposition_count(out, "managerd_info", &release, 1, 1);
     write_calls(&server->metrics, out);
@@ -291,6 +312,8 @@ void metrics_write(const struct server *server, struct buffer *out)
     write_logs(server, out);
     gauge(out, "managerd_invocations_running", "gauge", "Invocations by /invoke that run.",
           server->invocations);
+    lambda_control_credentials_status(server->control, &credentials);
+    write_credentials(out, &credentials);
     gauge(out, "managerd_operations_running", "gauge", "Operations that run.",
           operations_running(server->operations));
     gauge(out, "managerd_operations_queued", "gauge", "Operations that wait for their turn.",

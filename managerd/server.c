@@ -1,6 +1,7 @@
 /* Starts and stops everything that managerd consists of, in order. */
 #include "managerd/server.h"
 
+#include "common/aws/credentials_source.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/net/incoming.h"
@@ -39,11 +40,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DRAIN_LOOK_MS     20
-#define DRAIN_LIMIT_LOOKS (10000 / DRAIN_LOOK_MS)
-#define LOOK_S            2
-#define MAX_PROBES        100
-#define LOCAL_ROLE        "arn:aws:iam::000000000000:role/apps"
+#define DRAIN_LOOK_MS       20
+#define DRAIN_LIMIT_LOOKS   (10000 / DRAIN_LOOK_MS)
+#define LOOK_S              2
+#define CREDENTIALS_WAIT_MS 5000
+#define MAX_PROBES          100
+#define LOCAL_ROLE          "arn:aws:iam::000000000000:role/apps"
 
 /* The folders below the data folder. */
 
@@ -466,7 +468,9 @@ enum error server_start(struct server *server, struct config *config,
     REQUIRE(server->base);
     server->store_thread = jobs_new(server->base, 1);
     server->pool = jobs_new(server->base, 2);
-    enum error error = make_folders(server, problem);
+    enum error error = credentials_check(variable, CREDENTIALS_WAIT_MS, problem);
+    if (!error)
+        error = make_folders(server, problem);
     if (!error)
         error = lambda_control_new(server->base, variable, per_second, &server->control, problem);
     if (!error)

@@ -95,6 +95,7 @@ static void write_metrics(struct admin *admin, struct answer *answer)
         .max_held_bytes = admin->shared->budget->most,
     };
 
+    credentials_source_status(admin->shared->credentials, &process.credentials);
     breakers_count(admin->shared->breakers, clock_monotonic_us(), &process.breakers);
     REQUIRE(all != NULL);
     for (size_t i = 0; i < admin->worker_count; i++)

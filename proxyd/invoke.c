@@ -212,6 +212,12 @@ static bool clock_was_wrong(struct request *request, const struct outgoing_resul
     return true;
 }
 
+/* Whether there are other credentials than those that Lambda refused; if not, they are looked for. */
+static bool has_others(struct request *request)
+{
+    return credentials_refused(request->worker->credentials, request->credentials);
+}
+
 static struct outcome judge(struct request *request, const struct outgoing_result *result)
 {
     struct outcome_input input = {
@@ -311,7 +317,8 @@ static void on_done(const struct outgoing_result *result, void *context)
         return;
     }
     request_fail(request, outcome.fault, detail);
-    if (outcome.clock_doubted && !request->signed_again && clock_was_wrong(request, result)) {
+    if (!request->signed_again && ((outcome.clock_doubted && clock_was_wrong(request, result)) ||
+                                   (outcome.credentials_doubted && has_others(request)))) {
         request->signed_again = true;
         request_resume(request, PROGRESS_SIGN_AGAIN);
         return;

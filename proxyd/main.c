@@ -1,14 +1,13 @@
 /* Reads the configuration, runs one server, and turns what came of it into an exit code. */
+#include "common/aws/credentials_source.h"
 #include "common/base/log.h"
 #include "proxyd/certificates.h"
 #include "proxyd/config.h"
 #include "proxyd/server.h"
 
-#include "common/aws/credentials.h"
-
-#include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -23,23 +22,14 @@
 #define SANITIZED 0
 #endif
 
-#define SPARE_DESCRIPTORS 256 /* listeners, the store, epoll, the admin address */
+#define CREDENTIALS_WAIT_MS 5000
+#define SPARE_DESCRIPTORS   256 /* listeners, the store, epoll, the admin address */
 
 enum exit_code { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 
-/* Credentials are looked for before anything is bound: without any nothing can be served. */
-static bool credentials_configured(struct buffer *problem)
+static const char *variable(const char *name)
 {
-    struct credentials_provider *provider = NULL;
-    struct event_base *base = event_base_new();
-    enum error error = ERROR_NO_MEMORY;
-
-    if (base)
-        error = credentials_provider_new(base, &provider, problem);
-    credentials_provider_free(provider);
-    if (base)
-        event_base_free(base);
-    return error == ERROR_NONE;
+    return getenv(name);
 }
 
 static void prepare_process(void)
@@ -108,7 +98,9 @@ int main(int argc, char **argv)
 
     buffer_init(&problem, 4096);
     enum option_action action = config_read(&config, argc, argv, &problem);
-    if ((action == OPTION_RUN || action == OPTION_CHECK) && !credentials_configured(&problem))
+    /* Credentials are looked for before anything is bound: without any nothing can be served. */
+    if ((action == OPTION_RUN || action == OPTION_CHECK) &&
+        credentials_check(variable, CREDENTIALS_WAIT_MS, &problem) != ERROR_NONE)
         action = OPTION_WRONG;
     switch (action) {
     case OPTION_RUN:

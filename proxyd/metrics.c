@@ -3,6 +3,8 @@
 
 #include "common/base/exposition.h"
 
+#include <math.h>
+
 static const double bounds[METRICS_BOUNDS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                               0.25,  0.5,    1,     2.5,  5,     10,   30};
 
@@ -212,6 +214,23 @@ static void write_process(struct buffer *out, const struct metrics_process *proc
     exposition_count(out, "proxyd_build_info", &version, 1, 1);
 }
 
+/* Of asking the provider of AWS credentials. */
+static void write_credentials(struct buffer *out, const struct credentials_status *status)
+{
+    exposition_family(out, "proxyd_credentials_refreshes_total", "counter",
+                      "Times that the provider of AWS credentials gave some.");
+    exposition_count(out, "proxyd_credentials_refreshes_total", NULL, 0, status->refreshes);
+    exposition_family(out, "proxyd_credentials_failures_total", "counter",
+                      "Times that it was asked in vain.");
+    exposition_count(out, "proxyd_credentials_failures_total", NULL, 0, status->failures);
+    exposition_family(out, "proxyd_credentials_expire_time_seconds", "gauge",
+                      "When the present ones expire, in seconds since 1970: +Inf for never, 0 "
+                      "while there are none.");
+    exposition_sample(out, "proxyd_credentials_expire_time_seconds", NULL, 0,
+                      status->expires_at_ms == INT64_MAX ? (double)INFINITY
+                                                         : (double)status->expires_at_ms / 1e3);
+}
+
 static void write_breakers(struct buffer *out, const struct breaker_counts *counts)
 {
     const struct {
@@ -292,6 +311,7 @@ void metrics_write(struct buffer *out, const struct metrics *const *workers, siz
                     "For how long requests waited, of those that had to.");
     write_scalars(out, all);
     write_process(out, process);
+    write_credentials(out, &process->credentials);
     write_breakers(out, &process->breakers);
     write_tls(out, process->tls);
 }

@@ -8,6 +8,7 @@
 #ifndef PROXYD_METRICS_H
 #define PROXYD_METRICS_H
 
+#include "common/aws/credentials_source.h"
 #include "common/contract/jwt.h"
 #include "common/base/bytes.h"
 #include "common/net/guard.h"
@@ -115,6 +116,7 @@ struct metrics_process {
     struct tls *tls; /* NULL without TLS */
     uint64_t held_bytes, max_held_bytes;
     struct breaker_counts breakers;
+    struct credentials_status credentials;
 };
 
 /* Appends all families; each sample is the sum over the workers. */

@@ -53,14 +53,18 @@ static struct view code_of(struct view error_type)
 }
 
 /* The codes by which AWS also says that the signature's time is too far from its own. */
-static bool doubts_clock(struct view code)
-{
-    static const char *const codes[] = {"InvalidSignatureException", "RequestExpired",
-                                        "RequestInTheFuture", "RequestTimeTooSkewed",
-                                        "SignatureDoesNotMatch"};
+static const char *const of_clocks[] = {"InvalidSignatureException", "RequestExpired",
+                                        "RequestInTheFuture",        "RequestTimeTooSkewed",
+                                        "SignatureDoesNotMatch",     NULL};
+/* And those by which it says that the credentials are over. */
+static const char *const of_credentials[] = {"ExpiredToken", "ExpiredTokenException",
+                                             "InvalidClientTokenId", "UnrecognizedClientException",
+                                             NULL};
 
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-        if (view_equal_string(code, codes[i]))
+static bool is_one_of(struct view code, const char *const *codes)
+{
+    for (; *codes; codes++) {
+        if (view_equal_string(code, *codes))
             return true;
     }
     return false;
@@ -89,7 +93,8 @@ static void judge_status(int status, struct outcome *outcome)
         outcome->fault = FAULT_EVENT_TOO_LARGE;
     } else if (status >= 400 && status < 500 && !may_have_run(status, outcome->code)) {
         outcome->fault = FAULT_LAMBDA_REFUSED;
-        outcome->clock_doubted = doubts_clock(outcome->code);
+        outcome->clock_doubted = is_one_of(outcome->code, of_clocks);
+        outcome->credentials_doubted = is_one_of(outcome->code, of_credentials);
     } else {
         outcome->fault = FAULT_LAMBDA_FAILED;
     }

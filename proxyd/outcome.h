@@ -26,7 +26,8 @@ struct outcome {
     bool stale;    /* a kept connection was dead: try again at once, on a fresh one */
     bool
         clock_doubted; /* Lambda refused the signature by a code that it also uses for a wrong time */
-    struct view code;       /* the error type without namespace and URI; empty when none */
+    bool credentials_doubted; /* Lambda knows them no more */
+    struct view code;         /* the error type without namespace and URI; empty when none */
     unsigned retry_after_s; /* RFC 9110 section 10.2.3, seconds or a date; at most a day; 0: none */
 };
 

@@ -184,6 +184,7 @@ static void leave(struct request *request)
     struct worker *worker = request->worker;
 
     admit_drop(request);
+    credentials_forget(worker->credentials, request);
     if (request->share)
         limits_drop(worker->shared->limits, request->route.slot, request->share);
     request->share = 0;

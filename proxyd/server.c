@@ -1,6 +1,7 @@
 /* Starts all threads, says where it listens, and ends them in order when a signal asks for it. */
 #include "proxyd/server.h"
 
+#include "common/aws/credentials_source.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/net/peers.h"
@@ -130,6 +131,16 @@ static void on_given(unsigned kinds, void *context)
     hand_over(context, kinds);
 }
 
+static void reload_credentials(struct server *server)
+{
+    struct buffer problem;
+
+    buffer_init(&problem, 4096);
+    if (credentials_source_reload(server->shared.credentials, &problem) != ERROR_NONE)
+        log_write(LOG_ERROR, "credentials-not-read", LOG_VIEW("problem", buffer_view(&problem)));
+    buffer_release(&problem);
+}
+
 static void on_signal(evutil_socket_t number, short events, void *context)
 {
     struct server *server = context;
@@ -138,8 +149,7 @@ static void on_signal(evutil_socket_t number, short events, void *context)
     (void)events;
     if (number == SIGHUP) {
         log_write(LOG_INFO, "reload");
-        for (size_t i = 0; i < server->worker_count; i++)
-            worker_reload(server->workers[i]);
+        reload_credentials(server);
         certificates_reload(server->certificates);
         return;
     }
@@ -322,6 +332,7 @@ static void release(struct server *server)
     for (size_t i = 0; i < server->worker_count; i++)
         worker_join(server->workers[i]);
     free(server->workers);
+    credentials_source_free(server->shared.credentials);
     for (size_t i = 0; i < 3; i++)
         event_free(server->signals[i]);
     event_free(server->tick);
@@ -349,6 +360,11 @@ static struct breakers *make_breakers(const struct config *config)
     return options.failures ? breakers_new(&options) : NULL;
 }
 
+static const char *variable(const char *name)
+{
+    return getenv(name);
+}
+
 int server_run(const struct config *config, struct certificates *certificates)
 {
     static struct server server;
@@ -373,7 +389,11 @@ int server_run(const struct config *config, struct certificates *certificates)
     routes_tend(server.shared.routes);
     server.routes = routes_reader_new(server.shared.routes);
     make_events(&server);
-    if (start(&server, &problem) == ERROR_NONE) {
+    enum error error =
+        credentials_source_new(server.base, variable, &server.shared.credentials, &problem);
+    if (error == ERROR_NONE)
+        error = start(&server, &problem);
+    if (error == ERROR_NONE) {
         run(&server, &problem);
     } else {
         say(&problem);

@@ -16,7 +16,7 @@
 #define DRAIN_TICKS   5   /* at the least: the listener takes in what is queued before it closes */
 #define RETRY_REFILL  0.1 /* each success earns a tenth of a further attempt */
 
-enum worker_order { ORDER_DRAIN = 1, ORDER_END = 2, ORDER_RELOAD = 4 };
+enum worker_order { ORDER_DRAIN = 1, ORDER_END = 2 };
 
 static void on_request(struct incoming_request *incoming, void *context)
 {
@@ -101,21 +101,6 @@ static void on_drain_tick(evutil_socket_t fd, short events, void *context)
         event_base_loopbreak(worker->base);
 }
 
-static void reload(struct worker *worker)
-{
-    struct credentials_provider *provider = NULL;
-    struct buffer problem;
-
-    buffer_init(&problem, 1024);
-    if (credentials_provider_new(worker->base, &provider, &problem) == ERROR_NONE) {
-        credentials_provider_free(worker->credentials);
-        worker->credentials = provider;
-    } else {
-        log_write(LOG_ERROR, "credentials-not-read", LOG_VIEW("problem", buffer_view(&problem)));
-    }
-    buffer_release(&problem);
-}
-
 /* Sockets that others hold too are theirs now, with what is queued on them. */
 static void stop_listening(struct worker *worker, enum listening_kind kind,
                            struct incoming *incoming)
@@ -136,8 +121,6 @@ static void on_wake(evutil_socket_t fd, short events, void *context)
     if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
         return;
     unsigned orders = atomic_exchange(&worker->orders, 0);
-    if (orders & ORDER_RELOAD)
-        reload(worker);
     if (orders & ORDER_DRAIN) {
         stop_listening(worker, LISTENING_HTTP, worker->incoming);
         if (worker->secure)
@@ -176,11 +159,6 @@ void worker_drain(struct worker *worker)
 void worker_end(struct worker *worker)
 {
     order(worker, ORDER_END);
-}
-
-void worker_reload(struct worker *worker)
-{
-    order(worker, ORDER_RELOAD);
 }
 
 bool worker_ended(const struct worker *worker)
@@ -299,11 +277,8 @@ static enum error make(struct worker *worker)
     worker->signer = sigv4_signer_new(config->endpoint.region, VIEW("lambda"));
     worker->outgoing = outgoing_new(worker->base, &options);
     worker->incoming = incoming_new(worker->base, &limits, &handlers, worker);
-    enum error error =
-        credentials_provider_new(worker->base, &worker->credentials, worker->problem);
-    if (error == ERROR_NONE)
-        error = listen_all(worker, &limits);
-    return error;
+    worker->credentials = credentials_provider_new(worker->shared->credentials, worker->base);
+    return listen_all(worker, &limits);
 }
 
 /* In this order: calls out, so that no request is resumed; requests; connections, which give back

@@ -34,6 +34,7 @@ TAILQ_HEAD(request_list, request);
 
 struct shared {
     const struct config *config;
+    struct credentials_source *credentials; /* of the main thread */
     struct limits *limits;
     struct budget *budget;
     struct peers *peers;       /* clients' connections by address */
@@ -88,10 +89,9 @@ struct worker {
 enum error worker_start(struct shared *shared, unsigned number, struct worker **worker,
                         struct buffer *problem) MUST_CHECK;
 /* From any thread. Drain: takes no more connections, ends the loop when the last request is over.
- * End: ends the loop at once; what is under way is dropped. Reload: reads credentials anew. */
+ * End: ends the loop at once; what is under way is dropped. */
 void worker_drain(struct worker *worker);
 void worker_end(struct worker *worker);
-void worker_reload(struct worker *worker);
 /* Whether the loop is over. */
 bool worker_ended(const struct worker *worker);
 /* Waits for the end, and frees it. */

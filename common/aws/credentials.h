@@ -1,12 +1,9 @@
 /*
- * Credentials: immutable, reference-counted snapshots behind an asynchronous provider.
+ * Credentials: immutable, reference-counted snapshots, and the provider by which one loop gets them.
  *
- * Today's provider reads the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
- * AWS_SESSION_TOKEN; an empty variable counts as unset; a key without its secret is an error), or the
- * files that AWS_ACCESS_KEY_ID_FILE and so on name, which a new provider reads anew. The
- * interface is the one that the full chain (web identity, files, container, instance) needs: a
- * request asks, and gets a snapshot at once or later from its loop. Snapshots may be shared between
- * threads; providers belong to one loop.
+ * Where they come from is the business of credentials_source.h. Snapshots may be shared between
+ * threads; providers belong to one loop and give copies of their own, so that loops do not fight for one
+ * counter.
  */
 #ifndef COMMON_AWS_CREDENTIALS_H
 #define COMMON_AWS_CREDENTIALS_H
@@ -28,20 +25,29 @@ struct credentials *credentials_new(struct view access_key_id, struct view secre
 struct credentials *credentials_hold(struct credentials *credentials);
 void credentials_release(struct credentials *credentials); /* NULL is fine */
 
+/* Whether all of it can be sent in header lines. Empty parts are well-formed. */
+bool credentials_well_formed(struct view access_key_id, struct view secret_access_key,
+                             struct view session_token);
+
+struct credentials_source;
 struct credentials_provider;
 
-/* The provider that the environment configures. ERROR_NOT_FOUND: nothing configured; ERROR_INVALID:
- * half configured; or a file's own error. One sentence in `problem`. */
-enum error credentials_provider_new(struct event_base *base, struct credentials_provider **provider,
-                                    struct buffer *problem) MUST_CHECK;
+/* Both in the loop's own thread; the source must live longer. NULL is fine for free, which forgets all
+ * that wait. */
+struct credentials_provider *credentials_provider_new(struct credentials_source *source,
+                                                      struct event_base *base);
 void credentials_provider_free(struct credentials_provider *provider);
-/* "environment"; for logs and /v1/system. */
-const char *credentials_provider_name(const struct credentials_provider *provider);
 /* The present snapshot (held for the caller), or NULL: then on_ready is called later from the loop,
- * once, with a held snapshot or NULL and the error. */
+ * once, with a held snapshot, or with NULL when the provider has failed. */
 struct credentials *credentials_get(struct credentials_provider *provider,
                                     void (*on_ready)(struct credentials *credentials,
                                                      enum error error, void *context),
                                     void *context);
+/* Whoever waits with this context is not called any more. */
+void credentials_forget(struct credentials_provider *provider, void *context);
+/* AWS refused this snapshot as expired or unknown. True: there are others meanwhile; else the source
+ * looks for them at once, unless it has just done so. */
+bool credentials_refused(struct credentials_provider *provider,
+                         const struct credentials *credentials);
 
 #endif

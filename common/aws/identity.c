@@ -1,9 +1,14 @@
 /* Finds out which credentials are configured, in the SDKs' order. */
 #include "common/aws/identity.h"
 
+#include "common/aws/credentials.h"
 #include "common/base/clock.h"
+#include "common/base/crypto.h"
+#include "common/base/file.h"
 
 #define MOST_PROFILES 16 /* in a row of source_profile */
+
+#define PART_MAX_BYTES 16384 /* session tokens have a few thousand */
 
 /* What botocore waits for, and how often it asks. */
 #define CONTAINER_TIMEOUT_MS 2000
@@ -64,30 +69,68 @@ static enum error add(struct chooser *chooser, enum identity_kind kind, const ch
 
 /* ---- keys that stand somewhere ---- */
 
+/* The variable, or what is in the file that NAME_FILE names, without the line end at its end. */
+static enum error setting_or_file(struct chooser *chooser, const char *name, struct view *value)
+{
+    const char *file_name = arena_format(chooser->arena, "%s_FILE", name);
+    const char *path = file_name ? chooser->variable(file_name) : NULL;
+    struct buffer text;
+
+    *value = setting(chooser, name);
+    if (value->length || !path || !path[0])
+        return chooser->arena->error;
+    buffer_init(&text, PART_MAX_BYTES);
+    enum error error = file_read(path, &text);
+    if (error != ERROR_NONE)
+        buffer_append_format(chooser->problem, "%s names the file %s, which cannot be used: %s.",
+                             file_name, path, error_text(error));
+    while (text.length && strchr("\r\n", text.data[text.length - 1]))
+        text.length--;
+    *value = arena_copy(chooser->arena, buffer_view(&text));
+    if (text.data)
+        wipe(text.data, text.capacity);
+    buffer_release(&text);
+    return error == ERROR_NONE ? chooser->arena->error : error;
+}
+
+static bool sendable(const struct identity *identity)
+{
+    return credentials_well_formed(identity->access_key_id, identity->secret_access_key,
+                                   identity->session_token);
+}
+
 static enum error from_environment(struct chooser *chooser, struct view profile,
                                    struct identity **identity)
 {
-    struct view key = setting(chooser, "AWS_ACCESS_KEY_ID");
-    struct view secret = setting(chooser, "AWS_SECRET_ACCESS_KEY");
-    struct view token = setting(chooser, "AWS_SESSION_TOKEN");
-    struct view old_token = setting(chooser, "AWS_SECURITY_TOKEN");
     struct view expiration = setting(chooser, "AWS_CREDENTIAL_EXPIRATION");
+    struct view key, secret, token, old_token;
 
     (void)profile;
-    if (!key.length)
-        return ERROR_NONE;
+    enum error error = setting_or_file(chooser, "AWS_ACCESS_KEY_ID", &key);
+    if (error == ERROR_NONE)
+        error = setting_or_file(chooser, "AWS_SECRET_ACCESS_KEY", &secret);
+    if (error == ERROR_NONE)
+        error = setting_or_file(chooser, "AWS_SESSION_TOKEN", &token);
+    if (error == ERROR_NONE)
+        error = setting_or_file(chooser, "AWS_SECURITY_TOKEN", &old_token);
+    if (error != ERROR_NONE || !key.length)
+        return error;
     if (!secret.length)
         return WRONG(chooser,
                      "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not: AWS credentials "
                      "need both.%.*s",
                      VIEW_FORMAT(VIEW("")));
-    enum error error = add(chooser, IDENTITY_STATIC, "environment", identity);
+    error = add(chooser, IDENTITY_STATIC, "environment", identity);
     if (error != ERROR_NONE)
         return error;
     (*identity)->access_key_id = key;
     (*identity)->secret_access_key = secret;
     /* the name of old counts first, as in botocore */
     (*identity)->session_token = old_token.length ? old_token : token;
+    if (!sendable(*identity))
+        return WRONG(chooser,
+                     "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN holds a blank, "
+                     "a line end or another byte that no key has.");
     if (expiration.length &&
         clock_parse_rfc3339(expiration, &(*identity)->expires_at_ms) != ERROR_NONE)
         return WRONG(chooser,
@@ -116,6 +159,12 @@ static enum error static_keys(struct chooser *chooser, struct view profile, cons
     (*identity)->access_key_id = key;
     (*identity)->secret_access_key = secret;
     (*identity)->session_token = token;
+    if (!sendable(*identity))
+        return WRONG(
+            chooser,
+            "The keys of the profile \"%.*s\" hold a blank, a line end or another byte that "
+            "no key has.",
+            VIEW_FORMAT(profile));
     return ERROR_NONE;
 }
 
@@ -516,6 +565,17 @@ static enum error choose(struct chooser *chooser, struct identity **identity)
     return error;
 }
 
+static enum error nothing_configured(struct chooser *chooser)
+{
+    if (setting(chooser, "AWS_SECRET_ACCESS_KEY").length)
+        return WRONG(chooser, "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not: AWS "
+                              "credentials need both.");
+    buffer_append_string(chooser->problem,
+                         "There are no AWS credentials: set AWS_ACCESS_KEY_ID and "
+                         "AWS_SECRET_ACCESS_KEY, or another provider of the SDKs.");
+    return ERROR_NOT_FOUND;
+}
+
 enum error identity_choose(const char *(*variable)(const char *name),
                            const struct shared_files *files, struct arena *arena,
                            struct identity **identity, struct buffer *problem)
@@ -525,11 +585,8 @@ enum error identity_choose(const char *(*variable)(const char *name),
 
     *identity = NULL;
     enum error error = choose(&chooser, identity);
-    if (error == ERROR_NONE && !*identity) {
-        buffer_append_string(problem, "There are no AWS credentials: set AWS_ACCESS_KEY_ID and "
-                                      "AWS_SECRET_ACCESS_KEY, or another provider of the SDKs.");
-        error = ERROR_NOT_FOUND;
-    }
+    if (error == ERROR_NONE && !*identity)
+        error = nothing_configured(&chooser);
     if (error != ERROR_NONE)
         *identity = NULL;
     return error;

@@ -3,7 +3,8 @@
  * (credentials.py, create_credential_resolver). The first provider that is configured is the one; what
  * is wrong with it is an error, never a reason to go on with the next.
  *
- *   environment              AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+ *   environment              AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or the
+ *                            files that AWS_ACCESS_KEY_ID_FILE and so on name
  *   assume-role              the profile's role_arn with source_profile or credential_source
  *   web-identity             AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or the profile's
  *   shared-credentials-file  the profile's keys

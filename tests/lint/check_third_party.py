@@ -6,6 +6,7 @@ ONLY = {
     "curl/": ["common/net/outgoing_call.h"],
     "event2/http": ["common/net/incoming.c", "common/net/incoming_answer.c"],
     "cjson/": ["common/base/json.c"],
+    "expat.h": ["common/base/xml.c"],
     "zip.h": ["common/base/archive.c"],
     "zlib.h": ["common/contract/event_stream.c", "managerd/"],
     "openssl/": ["common/base/crypto.c", "common/base/signature.c", "common/aws/sigv4.c", "common/net/tls"],

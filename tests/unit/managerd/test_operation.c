@@ -66,6 +66,12 @@ struct credentials_provider *lambda_control_credentials(const struct lambda_cont
     return NULL;
 }
 
+void lambda_control_credentials_status(const struct lambda_control *control,
+                                       struct credentials_status *status)
+{
+    (void)control, (void)status;
+}
+
 const char *lambda_control_region(const struct lambda_control *control)
 {
     (void)control;

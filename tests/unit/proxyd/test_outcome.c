@@ -97,6 +97,9 @@ static void a_refused_signature_puts_the_clock_in_doubt(void **state)
     assert_true(answered(403, "InvalidSignatureException").clock_doubted);
     assert_int_equal(answered(403, "InvalidSignatureException").fault, FAULT_LAMBDA_REFUSED);
     assert_false(answered(403, "AccessDeniedException").clock_doubted);
+    assert_true(answered(403, "ExpiredTokenException").credentials_doubted);
+    assert_true(answered(403, "UnrecognizedClientException:http://x").credentials_doubted);
+    assert_false(answered(403, "InvalidSignatureException").credentials_doubted);
     assert_false(answered(500, "InvalidSignatureException").clock_doubted);
 }
 

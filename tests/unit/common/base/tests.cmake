@@ -1,4 +1,4 @@
 # Unit tests of common/base, one program per module.
-foreach(module error bytes arena escape json clock log option id crypto signature file archive exposition budget)
+foreach(module error bytes arena escape json xml clock log option id crypto signature file archive exposition budget)
   unit_test(common/base/test_${module} LIBRARIES common_base)
 endforeach()
