@@ -3,10 +3,12 @@
 
 #include "common/base/clock.h"
 #include "common/base/escape.h"
+#include "managerd/acceptance.h"
 #include "managerd/audit.h"
 #include "managerd/authorize.h"
 #include "managerd/history.h"
 #include "managerd/idempotency.h"
+#include "managerd/operation_told.h"
 #include "managerd/publish.h"
 #include "managerd/validate.h"
 
@@ -210,21 +212,11 @@ enum progress call_commit(struct call *call, int status, struct json *result, bo
     return PROGRESS_WAIT;
 }
 
-void call_add_operation(struct call *call, const struct json *operation)
-{
-    struct view id = text_of(operation, "id");
-    struct key key = key_operation(id), queue = key_queue(text_of(operation, "app"), id);
-    struct json *mark = json_new_object();
-    change_put(&call->change, key.text, operation);
-    change_put(&call->change, queue.text, mark);
-    json_free(mark);
-}
-
 enum progress call_start_operation(struct call *call, struct json *operation)
 {
     json_free(call->operation);
     call->operation = operation;
-    call_add_operation(call, operation);
+    acceptance_queue(&call->change, operation);
     call->on_committed = call_wait_operation;
     idempotency_keep(call, 202, NULL);
     note_urgency(call);
@@ -243,9 +235,9 @@ static enum progress answer_operation(struct call *call)
     struct view id = text_of(operation, "id");
     call->location = arena_format(&call->arena, "/v1/operations/%.*s", VIEW_FORMAT(id));
     if (!operation_finished(operation))
-        return call_answer(call, 202, operation_public(operation));
+        return call_answer(call, 202, operation_told(call->server->state, operation, 0));
     if (json_type_of(problem) != JSON_OBJECT)
-        return call_answer(call, 200, operation_public(operation));
+        return call_answer(call, 200, operation_told(call->server->state, operation, 0));
     return call_answer(call, (int)integer_of(problem, "status"), json_copy(problem));
 }
 

@@ -27,6 +27,14 @@ struct key key_apply(struct view operation, int64_t number)
     return key;
 }
 
+struct key key_apply_all(struct view operation)
+{
+    struct key key;
+    int length = snprintf(key.text, sizeof key.text, "apply/%.*s/", VIEW_FORMAT(operation));
+    REQUIRE(length > 0 && length < (int)sizeof key.text);
+    return key;
+}
+
 /* ---- what is there ---- */
 
 struct json *apply_declare_app(const struct json *app)
@@ -243,35 +251,93 @@ static void add_change(struct json *changes, const char *action, const char *kin
     json_append(changes, change);
 }
 
-static void plan_app(const struct apply_context *context, const char *place,
-                     const struct json *wanted, struct json *changes)
+/* Where changes of apps go: deployments come behind all others. */
+struct planned {
+    struct json *changes, *deployments;
+};
+
+static void set_hash(struct json *image, const char *sha256)
 {
+    json_set_string(object_in(image, "package"), "sha256", view_of(sha256));
+}
+
+/* The deployment of an app, with what it changes of it, when it is there already. */
+static void add_deployment(const struct apply_context *context, struct view name,
+                           const struct json *app, struct json *before, struct json *after,
+                           const struct json *wish, const struct apply_package *package,
+                           struct planned *planned)
+{
+    struct json *wanted = json_copy(wish), *named = object_in(wanted, "package");
+    struct buffer live;
+    buffer_init(&live, 65);
+    if (app)
+        apply_live_package(context->state, app, &live);
+    if (live.length)
+        set_hash(before, live.data);
+    else
+        json_set_null(object_in(before, "package"), "sha256");
+    set_hash(after, package->sha256);
+    json_set_string(named, "sha256", view_of(package->sha256));
+    json_set_integer(named, "bytes", (int64_t)package->bytes);
+    json_set_string(named, "source", view_of(package->source));
+    struct json *differences = without_sealed(difference_list(before, after, whole));
+    struct json *alone = json_new_array();
+    const struct json *one = json_first(differences);
+    for (; one; one = json_next(one)) /* a new app's settings are told where it is created */
+        if (app || view_starts_with(text_of(one, "pointer"), VIEW("/package")))
+            json_append(alone, json_copy(one));
+    json_free(differences);
+    add_change(planned->deployments, "deploy", "app", name, alone, wanted);
+    buffer_release(&live);
+}
+
+static void check_role(const struct apply_context *context, struct faults *faults,
+                       const struct json *wish)
+{
+    const struct json *function = json_get(json_get(wish, "settings"), "function");
+    if (!context->has_role && !text_of(function, "role").length)
+        fault_pointer(faults, "/function/role",
+                      "is needed: set AWS_LAMBDA_ROLE_ARN for managerd, or give the app a role");
+}
+
+static void add_changes(const struct apply_context *context, struct faults *faults,
+                        const struct json *wanted, const struct json *app,
+                        const struct apply_package *package, struct planned *planned)
+{
+    struct json *wish = wish_of_app(context, faults, wanted, app);
+    struct json *before = app ? history_of_app(app) : json_new_object();
+    struct json *after = apply_wish_app(app, wish);
+    struct json *differences = without_sealed(difference_list(before, after, whole));
     struct view name = text_of(wanted, "name");
+    bool deploys = package->sha256[0] && apply_needs_deployment(context->state, app, wanted, before,
+                                                                after, package, faults);
+    if (deploys)
+        check_role(context, faults, wish);
+    if (!app || (json_count(differences) && !deploys))
+        add_change(planned->changes, app ? "change" : "create", "app", name, json_copy(differences),
+                   json_copy(wish));
+    if (deploys)
+        add_deployment(context, name, app, before, after, wish, package, planned);
+    json_free(differences);
+    json_free(wish);
+    json_free(before);
+    json_free(after);
+}
+
+static void plan_app(const struct apply_context *context, const char *place,
+                     const struct json *wanted, const struct apply_package *package,
+                     struct planned *planned)
+{
     struct part *part = part_of(context, place);
     struct record app;
-    struct key key = key_app(name);
+    struct key key = key_app(text_of(wanted, "name"));
     enum error error = record_read(context->state, key.text, &app);
     if (error && error != ERROR_NOT_FOUND)
         fault_pointer(&part->faults, "/name", "what is there cannot be read: %s",
                       error_text(error));
     else if (json_type_of(json_get(internal_of(app.json), "deleting")) == JSON_STRING)
         fault_pointer(&part->faults, "/name", "the app is being deleted");
-    struct json *wish = wish_of_app(context, &part->faults, wanted, app.json);
-    struct json *before = json_new_object();
-    if (app.json) {
-        json_free(before);
-        before = history_of_app(app.json);
-    }
-    struct json *after = apply_wish_app(app.json, wish);
-    struct json *differences = without_sealed(difference_list(before, after, whole));
-    if (json_count(differences) || !app.json) {
-        add_change(changes, app.json ? "change" : "create", "app", name, differences, wish);
-    } else {
-        json_free(differences);
-        json_free(wish);
-    }
-    json_free(before);
-    json_free(after);
+    add_changes(context, &part->faults, wanted, app.json, package, planned);
     record_release(&app);
     tell_part(context, part);
 }
@@ -397,35 +463,51 @@ static void prune_kind(const struct apply_context *context, const char *prefix, 
 
 /* ---- the whole ---- */
 
+/* A name with its place in the document. */
+struct place {
+    struct view name;
+    unsigned index;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    const struct place *one = a, *other = b;
+    int order = view_compare(one->name, other->name);
+    return order ? order : one->index < other->index ? -1 : 1;
+}
+
+static void tell_twice(const struct apply_context *context, struct place *places, size_t count,
+                       const char *member)
+{
+    qsort(places, count, sizeof *places, by_name);
+    for (size_t i = 1; i < count; i++) {
+        char pointer[64];
+        snprintf(pointer, sizeof pointer, "/apps/%u%s", places[i].index, member);
+        if (places[i].name.length && view_equal(places[i].name, places[i - 1].name))
+            fault_pointer(context->faults, pointer, "is there twice");
+    }
+}
+
 static void check_twice(const struct apply_context *context, const struct json *apps)
 {
-    struct names names = {0}, functions = {0};
-    unsigned index = 0;
+    size_t count = json_count(apps), index = 0;
+    struct place *places = calloc(2 * count + 1, sizeof *places);
+    REQUIRE(places);
     for (const struct json *one = json_first(apps); one; one = json_next(one), index++) {
-        char pointer[64];
-        char *name = view_duplicate(text_of(one, "name"));
-        char *function = view_duplicate(text_of(json_get(one, "function"), "name"));
-        snprintf(pointer, sizeof pointer, "/apps/%u/name", index);
-        for (size_t i = 0; i < names.count; i++)
-            if (strcmp(names.list[i], name) == 0)
-                fault_pointer(context->faults, pointer, "is there twice");
-        snprintf(pointer, sizeof pointer, "/apps/%u/function/name", index);
-        for (size_t i = 0; function[0] && i < functions.count; i++)
-            if (strcmp(functions.list[i], function) == 0)
-                fault_pointer(context->faults, pointer, "is there twice");
-        names_add(&names, view_of(name));
-        names_add(&functions, view_of(function));
-        free(name);
-        free(function);
+        places[index] = (struct place){text_of(one, "name"), (unsigned)index};
+        places[count + index] =
+            (struct place){text_of(json_get(one, "function"), "name"), (unsigned)index};
     }
-    names_release(&names);
-    names_release(&functions);
+    tell_twice(context, places, count, "/name");
+    tell_twice(context, places + count, count, "/function/name");
+    free(places);
 }
 
 struct json *apply_changes(const struct apply_context *context, const struct json *document,
                            bool prune)
 {
     struct json *changes = json_new_array();
+    struct planned planned = {.changes = changes, .deployments = json_new_array()};
     struct names apps = {0}, hosts = {0};
     const struct json *one;
     char place[64];
@@ -434,8 +516,12 @@ struct json *apply_changes(const struct apply_context *context, const struct jso
     for (one = json_first(json_get(document, "apps")); one; one = json_next(one), index++) {
         snprintf(place, sizeof place, "/apps/%u", index);
         names_add(&apps, text_of(one, "name"));
-        plan_app(context, arena_string(context->faults->arena, view_of(place)), one, changes);
+        plan_app(context, arena_string(context->faults->arena, view_of(place)), one,
+                 &context->packages[index], &planned);
     }
+    for (one = json_first(planned.deployments); one; one = json_next(one))
+        json_append(changes, json_copy(one));
+    json_free(planned.deployments);
     index = 0;
     for (one = json_first(json_get(document, "domains")); one; one = json_next(one), index++) {
         snprintf(place, sizeof place, "/domains/%u", index);

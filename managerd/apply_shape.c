@@ -32,12 +32,6 @@ const char *apply_check_environment(const struct json *value)
     return bytes > MAX_ENVIRONMENT_BYTES ? "has more than 4096 bytes of names and values" : NULL;
 }
 
-const char *apply_refuse_package(const struct json *value)
-{
-    (void)value;
-    return "is not taken here yet: deploy packages with POST /v1/apps/NAME/deployments";
-}
-
 static const struct shape_field path_fields[] = {
     {.name = "prefix",
      .kind = SHAPE_STRING,
@@ -103,7 +97,7 @@ static const struct shape_field change_fields[] = {
     {.name = "action",
      .kind = SHAPE_STRING,
      .flags = SHAPE_READ_ONLY,
-     .choices = "create|change|delete",
+     .choices = "create|change|deploy|delete",
      .description = "What is done."},
     {.name = "kind",
      .kind = SHAPE_STRING,

@@ -1,74 +1,20 @@
-/* The operation that makes a declaration true: one commit for each app and domain, then the routes. */
-#include "managerd/apply.h"
+/* Makes the changes of a document: what each of them writes. */
+#include "managerd/apply_steps.h"
 
 #include "common/base/clock.h"
+#include "managerd/acceptance.h"
+#include "managerd/apply.h"
 #include "managerd/canary.h"
-#include "managerd/difference.h"
 #include "managerd/domains.h"
 #include "managerd/history.h"
-#include "managerd/operation.h"
 #include "managerd/plan.h"
-#include "managerd/publish.h"
 #include "managerd/roster.h"
 #include "managerd/traffic.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-static void step_app(struct operation *operation);
-static void step_delete_app(struct operation *operation);
-static void step_domain(struct operation *operation);
-static void step_publish(struct operation *operation);
-static void forget_wishes(struct operation *operation);
-static void forget_after_failure(struct operation *operation, const struct json *problem);
-static void publish_what_was_done(struct operation *operation);
-
-static const struct operation_step apply_steps[] = {
-    {"create-app", step_app, true},          {"change-app", step_app, true},
-    {"create-domain", step_domain, true},    {"change-domain", step_domain, true},
-    {"delete-domain", step_domain, true},    {"delete-app", step_delete_app, true},
-    {"publish-routes", step_publish, false}, {NULL, NULL, false},
-};
-const struct operation_type apply_type = {
-    "apply", apply_steps, forget_wishes, forget_after_failure, NULL, publish_what_was_done};
-
-/* The step under way: what it is about, and what it shall make. */
-struct task {
-    struct view name;
-    struct record wish, present;
-};
-
-static const struct json *step_at(const struct operation *operation, int64_t *number)
-{
-    const struct json *step = json_first(json_get(operation->document, "steps"));
-    for (*number = 0; step && view_equal_string(text_of(step, "state"), "done"); ++*number)
-        step = json_next(step);
-    return step;
-}
-
-static void release(struct task *task)
-{
-    record_release(&task->wish);
-    record_release(&task->present);
-}
-
-/* False: the step has failed. What is there may be nothing. */
-static bool begin(struct operation *operation, struct key (*key_of)(struct view name),
-                  struct task *task)
-{
-    struct state *state = operation->environment->state;
-    int64_t number;
-    *task = (struct task){.name = text_of(step_at(operation, &number), "subject")};
-    struct key wish = key_apply(view_of(operation->id), number), key = key_of(task->name);
-    enum error error = record_read(state, wish.text, &task->wish);
-    if (!error)
-        error = record_read(state, key.text, &task->present);
-    if (!error || (error == ERROR_NOT_FOUND && task->wish.json))
-        return true;
-    release(task);
-    operation_step_problem(operation, PROBLEM_STORAGE_FAILED, "Its record cannot be read.");
-    return false;
-}
+#define SO_ALREADY "It was so already."
 
 static bool is_going(const struct json *app)
 {
@@ -78,9 +24,9 @@ static bool is_going(const struct json *app)
 /* ---- apps ---- */
 
 /* A new app's own records; false: the step has failed. */
-static bool create(struct operation *operation, struct task *task)
+static bool create(struct operation *operation, struct apply_task *task)
 {
-    const struct json *settings = json_get(json_get(task->wish.json, "wish"), "settings");
+    const struct json *settings = json_get(json_get(task->change.json, "wish"), "settings");
     struct state *state = operation->environment->state;
     struct key function = key_function(text_of(json_get(settings, "function"), "name"));
     struct key removed = key_removed(task->name);
@@ -106,7 +52,7 @@ static bool create(struct operation *operation, struct task *task)
 }
 
 /* Versions that get traffic must be there until the commit; false: the step has failed. */
-static bool hold_versions(struct operation *operation, const struct task *task,
+static bool hold_versions(struct operation *operation, const struct apply_task *task,
                           const struct json *traffic)
 {
     const struct json *share = json_first(json_get(traffic, "versions"));
@@ -133,8 +79,8 @@ static bool differs(const struct json *a, const struct json *b, const char *memb
 }
 
 /* Puts the app as the image wants it. */
-static void save_app(struct operation *operation, struct task *task, const struct json *before,
-                     const struct json *image)
+static void save_app(struct operation *operation, struct apply_task *task,
+                     const struct json *before, const struct json *image)
 {
     static const char *const routed[] = {"traffic", "enabled", "previewUrls", "versionHeader",
                                          "respondAsync"};
@@ -153,65 +99,89 @@ static void save_app(struct operation *operation, struct task *task, const struc
     set_time(app, "updatedAt", now);
     change_compare(&operation->change, key.text, task->present.revision);
     change_put(&operation->change, key.text, app);
-    operation_step_done(operation, "%s", "");
+    apply_change_done(operation, task, "");
 }
 
-static void step_app(struct operation *operation)
+void apply_app(struct operation *operation, struct apply_task *task)
 {
-    struct task task;
-    if (!begin(operation, key_app, &task))
-        return;
-    if (is_going(task.present.json)) {
+    if (is_going(task->present.json)) {
         operation_step_problem(operation, PROBLEM_CONFLICT, "The app is being deleted.");
-    } else if (task.present.json || create(operation, &task)) {
-        struct json *before = history_of_app(task.present.json);
-        struct json *image = apply_wish_app(task.present.json, json_get(task.wish.json, "wish"));
-        if (task.present.revision && json_equal(image, before))
-            operation_step_done(operation, "It was so already.");
+    } else if (task->present.json || create(operation, task)) {
+        struct json *before = history_of_app(task->present.json);
+        struct json *image =
+            apply_wish_app(task->present.json, json_get(task->change.json, "wish"));
+        if (task->present.revision && json_equal(image, before))
+            apply_change_done(operation, task, SO_ALREADY);
         else
-            save_app(operation, &task, before, image);
+            save_app(operation, task, before, image);
         json_free(before);
         json_free(image);
     }
-    release(&task);
+}
+
+/* The settings become the app's with the deployment, as when it is deployed by itself: whoever is
+ * interrupted finds both or neither. */
+void apply_deployment(struct operation *operation, struct apply_task *task)
+{
+    const struct json *wish = json_get(task->change.json, "wish");
+    const struct json *package = json_get(wish, "package");
+    struct json *app = task->present.json;
+    char id[ID_SIZE];
+    bool canary_ended;
+    if (!app || is_going(app)) {
+        operation_step_problem(operation, PROBLEM_CONFLICT, "The app is not there any more.");
+        return;
+    }
+    struct plan_operation plan = {.app = task->name,
+                                  .created_by = text_of(operation->document, "createdBy"),
+                                  .now_ms = clock_wall_ms()};
+    id_make(id);
+    plan.id = view_of(id);
+    struct acceptance_package stored = {.sha256 = text_of(package, "sha256"),
+                                        .bytes = (uint64_t)integer_of(package, "bytes"),
+                                        .source = text_of(package, "source")};
+    struct acceptance acceptance = {
+        .operation = &plan, .package = &stored, .description = VIEW("")};
+    struct json *image = apply_wish_app(app, wish);
+    history_into_app(app, image);
+    struct json *deployment = acceptance_make(&operation->change, app, task->present.revision,
+                                              &acceptance, &canary_ended);
+    acceptance_queue(&operation->change, deployment);
+    apply_change_started(operation, task, plan.id);
+    json_free(deployment);
+    json_free(image);
 }
 
 /* Its deletion is an operation of its own, which waits for requests under way. */
-static void step_delete_app(struct operation *operation)
+void apply_app_deletion(struct operation *operation, struct apply_task *task)
 {
-    struct task task;
-    char id[ID_SIZE];
-    if (!begin(operation, key_app, &task))
-        return;
-    struct json *app = task.present.json, *internal = app ? object_in(app, "internal") : NULL;
+    char id[ID_SIZE], detail[ID_SIZE + 16];
+    struct json *app = task->present.json, *internal = app ? object_in(app, "internal") : NULL;
     if (!app || is_going(app)) {
-        operation_step_done(operation, "It was so already.");
+        apply_change_done(operation, task, SO_ALREADY);
     } else if (json_count(json_get(internal, "domains"))) {
         operation_step_problem(operation, PROBLEM_APP_HAS_DOMAINS, "Change or remove them first.");
     } else {
-        struct plan_operation plan = {.app = task.name,
+        struct plan_operation plan = {.app = task->name,
                                       .created_by = text_of(operation->document, "createdBy"),
                                       .now_ms = clock_wall_ms()};
         id_make(id);
         plan.id = view_of(id);
         bool keep = truth_of(internal, "adopted") || !truth_of(internal, "functionClaimed");
-        struct json *deletion = plan_delete(&plan, !keep), *mark = json_new_object();
-        struct key key = key_app(task.name), record = key_operation(plan.id);
-        struct key queue = key_queue(task.name, plan.id);
+        struct json *deletion = plan_delete(&plan, !keep);
+        struct key key = key_app(task->name);
         canary_undo(internal, plan.now_ms);
         if (truth_of(app, "enabled") && traffic_any(json_get(internal, "traffic")))
             json_set_integer(internal, "trafficChangedAt", plan.now_ms);
         json_set_string(internal, "deleting", plan.id);
         json_set_integer(internal, "noTrafficThrough", integer_of(internal, "lastVersion"));
-        change_compare(&operation->change, key.text, task.present.revision);
+        change_compare(&operation->change, key.text, task->present.revision);
         change_put(&operation->change, key.text, app);
-        change_put(&operation->change, record.text, deletion);
-        change_put(&operation->change, queue.text, mark);
+        acceptance_queue(&operation->change, deletion);
         json_free(deletion);
-        json_free(mark);
-        operation_step_done(operation, "Operation %s.", id);
+        snprintf(detail, sizeof detail, "Operation %s.", id);
+        apply_change_done(operation, task, detail);
     }
-    release(&task);
 }
 
 /* ---- domains ---- */
@@ -248,9 +218,9 @@ static bool set_hosts(struct operation *operation, struct view host, const struc
     return true;
 }
 
-static struct json *domain_of(const struct task *task)
+static struct json *domain_of(const struct apply_task *task)
 {
-    const struct json *paths = json_get(json_get(task->wish.json, "wish"), "paths");
+    const struct json *paths = json_get(json_get(task->change.json, "wish"), "paths");
     const struct json *created = json_get(task->present.json, "createdAt");
     const struct json *tls = json_get(task->present.json, "tls");
     struct json *domain = json_new_object();
@@ -267,153 +237,23 @@ static struct json *domain_of(const struct task *task)
     return domain;
 }
 
-static void step_domain(struct operation *operation)
+void apply_domain(struct operation *operation, struct apply_task *task)
 {
-    struct task task;
-    if (!begin(operation, key_domain, &task))
-        return;
-    struct json *domain = domain_of(&task), *present = task.present.json;
-    struct key key = key_domain(task.name), certificate = key_certificate(task.name);
+    struct json *domain = domain_of(task), *present = task->present.json;
+    struct key key = key_domain(task->name), certificate = key_certificate(task->name);
     bool same = domain ? present && !differs(domain, present, "paths") : !present;
     if (same) {
-        operation_step_done(operation, "It was so already.");
-    } else if (set_hosts(operation, task.name, domain, present, true) &&
-               set_hosts(operation, task.name, present, domain, false)) {
-        change_compare(&operation->change, key.text, task.present.revision);
+        apply_change_done(operation, task, SO_ALREADY);
+    } else if (set_hosts(operation, task->name, domain, present, true) &&
+               set_hosts(operation, task->name, present, domain, false)) {
+        change_compare(&operation->change, key.text, task->present.revision);
         if (domain) {
             change_put(&operation->change, key.text, domain);
         } else {
             change_remove(&operation->change, key.text);
             change_remove(&operation->change, certificate.text);
         }
-        operation_step_done(operation, "%s", "");
+        apply_change_done(operation, task, "");
     }
     json_free(domain);
-    release(&task);
-}
-
-/* ---- routes ---- */
-
-/* Deletions that were committed, and that nobody has begun: this process, or the one before, ended
- * in between, or has just committed them. */
-static void start_deletion(struct operation *operation, struct view name)
-{
-    struct record app, deletion;
-    struct key key = key_app(name);
-    if (record_read(operation->environment->state, key.text, &app))
-        return;
-    struct view id = text_of(internal_of(app.json), "deleting");
-    if (id.length && !operations_find(operation->operations, name, "delete")) {
-        struct key record = key_operation(id);
-        if (!record_read(operation->environment->state, record.text, &deletion)) {
-            if (!operation_finished(deletion.json))
-                operations_accept(operation->operations, deletion.json, deletion.revision);
-            record_release(&deletion);
-        }
-    }
-    record_release(&app);
-}
-
-/* Publishes what each step that is done has changed; how many. */
-static size_t publish_done(struct operation *operation,
-                           void (*on_done)(enum error error, void *context), void *context)
-{
-    const struct json *step = json_first(json_get(operation->document, "steps"));
-    size_t count = 0;
-    for (; step; step = json_next(step)) {
-        struct view subject = text_of(step, "subject");
-        if (!subject.length || !view_equal_string(text_of(step, "state"), "done"))
-            continue;
-        if (view_ends_with(text_of(step, "name"), VIEW("-domain")))
-            publish_domain(operation->environment->publisher, subject, on_done, context);
-        else
-            publish_app(operation->environment->publisher, subject, on_done, context);
-        if (view_equal_string(text_of(step, "name"), "delete-app"))
-            start_deletion(operation, subject);
-        count++;
-    }
-    return count;
-}
-
-struct publication {
-    struct operation *operation;
-    size_t left;
-    bool failed;
-};
-
-static struct json *count_result(const struct operation *operation)
-{
-    static const char *const actions[][2] = {
-        {"created", "create-"}, {"changed", "change-"}, {"deleted", "delete-"}};
-    struct json *result = json_new_object();
-    for (int i = 0; i < 3; i++) {
-        int64_t count = 0;
-        const struct json *step = json_first(json_get(operation->document, "steps"));
-        for (; step; step = json_next(step))
-            count += view_starts_with(text_of(step, "name"), view_of(actions[i][1]));
-        json_set_integer(result, actions[i][0], count);
-    }
-    return result;
-}
-
-static void finish(struct operation *operation, bool failed)
-{
-    if (failed) {
-        operation_poll(operation, step_publish, "The routes could not be written.");
-        return;
-    }
-    json_free(operation->result);
-    operation->result = count_result(operation);
-    operation_step_done(operation, "%s", "");
-}
-
-static void on_one_published(enum error error, void *context)
-{
-    struct publication *publication = context;
-    struct operation *operation = publication->operation;
-    publication->failed |= error != ERROR_NONE;
-    if (--publication->left > 0)
-        return;
-    bool failed = publication->failed;
-    free(publication);
-    if (!operation_stopped(operation))
-        finish(operation, failed);
-}
-
-static void step_publish(struct operation *operation)
-{
-    struct publication *publication = calloc(1, sizeof *publication);
-    REQUIRE(publication);
-    publication->operation = operation;
-    publication->left = 1; /* ours: they are told from the loop, never from here */
-    publication->left += publish_done(operation, on_one_published, publication);
-    on_one_published(ERROR_NONE, publication);
-}
-
-static void on_published_anyhow(enum error error, void *context)
-{
-    (void)error, (void)context; /* the publisher itself tries again */
-}
-
-/* What was done before it failed is in force, too. */
-static void publish_what_was_done(struct operation *operation)
-{
-    publish_done(operation, on_published_anyhow, NULL);
-}
-
-/* ---- the end ---- */
-
-static void forget_wishes(struct operation *operation)
-{
-    const struct json *step = json_first(json_get(operation->document, "steps"));
-    for (int64_t number = 0; step; step = json_next(step), number++) {
-        struct key key = key_apply(view_of(operation->id), number);
-        change_remove(&operation->change, key.text);
-    }
-}
-
-static void forget_after_failure(struct operation *operation, const struct json *problem)
-{
-    (void)problem;
-    forget_wishes(operation);
 }

@@ -3,8 +3,6 @@
 
 #include "common/base/clock.h"
 #include "managerd/access.h"
-#include "managerd/canary.h"
-#include "managerd/plan.h"
 #include "managerd/proxies.h"
 #include "managerd/resources.h"
 #include "managerd/roster.h"
@@ -152,49 +150,29 @@ static struct json *complete_canary(const struct json *wish)
     return canary;
 }
 
-/* Who deploys for traffic does not wait for a canary, nor for one that is still to begin. */
-static void end_canaries(struct call *call, struct json *internal, int64_t now_ms)
-{
-    json_set_integer(internal, "noCanaryThrough", integer_of(internal, "lastVersion"));
-    if (canary_undo(internal, now_ms))
-        call->publish = true;
-}
-
 static enum progress accept_deployment(struct call *call, struct json *app, uint64_t revision,
-                                       const struct json *wish, const struct apps_package *package)
+                                       const struct json *wish,
+                                       const struct acceptance_package *package)
 {
     char id[ID_SIZE];
-    struct json *internal = object_in(app, "internal");
-    int64_t number = integer_of(internal, "lastVersion") + 1, now = clock_wall_ms();
-    struct plan_operation plan = {
-        .app = call_app(call), .created_by = view_of(call->principal.label), .now_ms = now};
+    bool canary_ended = false;
+    struct plan_operation plan = {.app = call_app(call),
+                                  .created_by = view_of(call->principal.label),
+                                  .now_ms = clock_wall_ms()};
     id_make(id);
     plan.id = view_of(id);
     struct json *canary = complete_canary(wish);
+    struct acceptance acceptance = {.operation = &plan,
+                                    .package = package,
+                                    .description = text_of(wish, "description"),
+                                    .adopt = truth_of(wish, "adopt"),
+                                    .traffic = json_get(wish, "traffic"),
+                                    .canary = canary};
     struct json *operation =
-        plan_deploy(&plan, number, truth_of(internal, "functionClaimed"),
-                    json_type_of(json_get(app, "probe")) == JSON_OBJECT, truth_of(wish, "adopt"),
-                    json_get(wish, "traffic"), canary);
+        acceptance_make(&call->change, app, revision, &acceptance, &canary_ended);
     json_free(canary);
-    if (!is_none(json_get(wish, "traffic")))
-        end_canaries(call, internal, now);
-    struct json *stored = json_new_object();
-    json_set_string(stored, "type", VIEW("zip"));
-    json_set_string(stored, "sha256", package->sha256);
-    json_set_integer(stored, "bytes", (int64_t)package->bytes);
-    json_set_string(stored, "source", package->source);
-    struct json *version = version_new(app, number, stored, text_of(wish, "description"), plan.id,
-                                       plan.created_by, now);
-    json_set_integer(internal, "lastVersion", number);
-    json_set_bool(internal, "functionClaimed", true);
-    set_time(app, "updatedAt", now);
-    struct key key = key_app(plan.app), version_key = key_version(plan.app, number);
-    if (revision)
-        change_compare(&call->change, key.text, revision);
-    change_compare(&call->change, version_key.text, 0);
-    change_put(&call->change, key.text, app);
-    change_put(&call->change, version_key.text, version);
-    json_free(version);
+    if (canary_ended)
+        call->publish = true;
     if (call->dry_run) {
         struct json *shown = operation_public(operation);
         json_free(operation);
@@ -204,7 +182,7 @@ static enum progress accept_deployment(struct call *call, struct json *app, uint
 }
 
 enum progress apps_deploy(struct call *call, const struct json *wish,
-                          const struct apps_package *package, bool enable)
+                          const struct acceptance_package *package, bool enable)
 {
     struct record app;
     struct key key = key_app(call_app(call));

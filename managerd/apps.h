@@ -2,6 +2,7 @@
 #ifndef MANAGERD_APPS_H
 #define MANAGERD_APPS_H
 
+#include "managerd/acceptance.h"
 #include "managerd/call.h"
 
 /* The app as the API shows it; the record is empty then. */
@@ -15,13 +16,8 @@ struct json *apps_create(struct call *call, struct json *settings);
 /* One deployment, whose package is stored. `wish` holds the versioned settings, environment,
  * description, traffic and adopt, as the deployment's body does. Creates the app if need be. Adds
  * all records to call->change and starts the operation. */
-struct apps_package {
-    struct view sha256; /* hex */
-    uint64_t bytes;
-    struct view source;
-};
 enum progress apps_deploy(struct call *call, const struct json *wish,
-                          const struct apps_package *package, bool enable);
+                          const struct acceptance_package *package, bool enable);
 
 /* Adds to call->change that each version of the traffic stays ready until the commit; a fault at
  * POINTER/n/version for each that is not. */

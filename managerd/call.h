@@ -153,7 +153,5 @@ bool call_add_text(struct call *call, struct view item);
 enum progress call_answer_items(struct call *call, struct view next);
 /* {"items", "nextCursor"}; `next` empty: the last page. */
 enum progress call_answer_page(struct call *call, struct json *items, struct view next);
-/* Adds a queued operation to call->change. */
-void call_add_operation(struct call *call, const struct json *operation);
 
 #endif

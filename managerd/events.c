@@ -2,6 +2,7 @@
 #include "managerd/events.h"
 
 #include "common/base/clock.h"
+#include "managerd/operation_told.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -26,7 +27,8 @@ static void free_stream(void *data)
 static void send_event(struct stream *stream, const char *name)
 {
     struct buffer text;
-    struct json *operation = operation_public(stream->call->operation);
+    struct json *operation =
+        operation_told(stream->call->server->state, stream->call->operation, TOLD_STEPS_MAX);
     buffer_init(&text, MAX_EVENT_BYTES);
     buffer_append_format(&text, "id: %u\nevent: %s\ndata: ", ++stream->count, name);
     json_print(&text, operation);

@@ -17,7 +17,8 @@
 enum cargo {
     CARGO_NONE, /* JSON, at most INTAKE_MAX_BODY_BYTES */
     CARGO_ZIP,
-    CARGO_JSON, /* with a package in base64 */
+    CARGO_JSON,     /* with a package in base64 */
+    CARGO_DOCUMENT, /* with apps, domains, and packages in base64 */
     CARGO_EVENT,
 };
 
@@ -46,6 +47,10 @@ static enum cargo cargo_of(struct server *server, const struct incoming_head *he
         cargo = CARGO_NONE;
     else if (view_equal(path, VIEW("/apps/deploy")))
         cargo = CARGO_JSON;
+    else if (view_equal(path, VIEW("/v1/apply")))
+        cargo = principal.role == ROLE_ADMIN && scope_is_all(principal_scope(&principal))
+                    ? CARGO_DOCUMENT
+                    : CARGO_NONE;
     else if (invoked.length && scope_holds(principal_scope(&principal), invoked))
         cargo = CARGO_EVENT;
     else if (deployed.length && scope_holds(principal_scope(&principal), deployed))
@@ -65,6 +70,8 @@ static uint64_t limit_of(const struct server *server, enum cargo cargo)
         return package;
     case CARGO_JSON:
         return base64_encoded_length(package) + INTAKE_MAX_BODY_BYTES;
+    case CARGO_DOCUMENT:
+        return base64_encoded_length(package) + INTAKE_MAX_DOCUMENT_BYTES;
     case CARGO_EVENT:
         return ASK_MAX_EVENT_BYTES + EVENT_SLACK_BYTES;
     }
@@ -73,8 +80,8 @@ static uint64_t limit_of(const struct server *server, enum cargo cargo)
 
 uint64_t intake_max_bytes(const struct server *server)
 {
-    uint64_t json = limit_of(server, CARGO_JSON), event = limit_of(server, CARGO_EVENT);
-    return json > event ? json : event;
+    uint64_t document = limit_of(server, CARGO_DOCUMENT), event = limit_of(server, CARGO_EVENT);
+    return document > event ? document : event;
 }
 
 uint64_t intake_limit(const struct incoming_head *head, enum guard_reason *over, void *context)
@@ -98,7 +105,7 @@ struct incoming_spool *intake_spool(const struct incoming_head *head, enum guard
     if (head->content_length < bytes)
         bytes = head->content_length;
     /* What is decoded lies beside the text for a while. */
-    return upload_begin(server->uploads, cargo == CARGO_JSON ? bytes + bytes / 4 * 3 : bytes, over);
+    return upload_begin(server->uploads, cargo == CARGO_ZIP ? bytes : bytes + bytes / 4 * 3, over);
 }
 
 static void describe(const struct incoming_refusal *refusal, const struct server *server,

@@ -8,7 +8,8 @@
 #include "common/net/incoming.h"
 #include "managerd/server.h"
 
-#define INTAKE_MAX_BODY_BYTES (1u << 20) /* what is no package, nor beside one */
+#define INTAKE_MAX_BODY_BYTES     (1u << 20) /* what is no package, nor beside one */
+#define INTAKE_MAX_DOCUMENT_BYTES (4u << 20) /* the same of a document to be applied */
 
 /* For incoming_limits: the largest body of all. */
 uint64_t intake_max_bytes(const struct server *server);

@@ -469,7 +469,7 @@ static void on_conflict(struct operation *operation)
         commit_document(operation);
         return;
     }
-    operation->ending = false;
+    operation->ending = operation->noting = false;
     json_free(operation->next_document);
     operation->next_document = NULL;
     run_step(operation);
@@ -498,6 +498,7 @@ static void go_on_after_commit(struct operation *operation, enum error error, ui
         retire(operation);
     } else if (operation->noting) {
         operation->noting = false;
+        change_clear(&operation->change);
         operation->after_note(operation);
     } else {
         run_step(operation);

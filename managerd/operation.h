@@ -134,7 +134,8 @@ struct json *operation_work(struct operation *operation);
 struct json *operation_step(struct operation *operation);
 /* The step goes on for long without work to do: its place is free for others from now on. */
 void operation_rest(struct operation *operation);
-/* Commits what operation_step has been given so far, then calls `next`. */
+/* Commits what operation_step and operation->change have been given so far, then calls `next`. When a
+ * compare of the change does not hold, the step is begun again instead. */
 void operation_note(struct operation *operation, void (*next)(struct operation *operation));
 void operation_step_done(struct operation *operation, const char *format, ...) PRINTF_LIKE(2, 3);
 void operation_step_failed(struct operation *operation, const struct problem *problem);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define FOLDER          "versions/"
+#define WANTED          "apply/" /* what documents that are being applied are to deploy */
 #define VERSIONS_A_TURN 500
 #define FILES_A_TURN    100
 #define HASH_TEXT       (2 * SHA256_BYTES)
@@ -28,7 +29,7 @@ struct package_sweep {
     struct packages *packages;
     struct jobs *pool;
     struct event *turn;
-    struct state_follower *follower;
+    struct state_follower *follower, *wanted_follower;
     enum stage stage;
     bool again;
     char next[KEY_SIZE];           /* the version to go on with */
@@ -93,7 +94,7 @@ static bool read_hash(struct view text, uint8_t hash[SHA256_BYTES])
     return good;
 }
 
-/* A version's record names its package as "sha256":"…". */
+/* A version's record, or that of a change to be applied, names its package as "sha256":"…". */
 static void note_version(struct package_sweep *sweep, struct view record)
 {
     static const char member[] = "\"sha256\":\"";
@@ -115,6 +116,13 @@ static bool on_version(struct view key, struct view value, uint64_t revision, vo
         return false;
     }
     note_version(sweep, value);
+    return true;
+}
+
+static bool on_wanted(struct view key, struct view value, uint64_t revision, void *context)
+{
+    (void)key, (void)revision;
+    note_version(context, value);
     return true;
 }
 
@@ -184,6 +192,8 @@ static void note_some(struct package_sweep *sweep)
         end(sweep); /* nothing is removed on half the truth */
     } else if (sweep->next[0]) {
         take_turn(sweep, 0);
+    } else if (state_range(sweep->state, VIEW(WANTED), VIEW(""), on_wanted, sweep)) {
+        end(sweep);
     } else {
         sweep->stage = LISTING;
         jobs_submit(sweep->pool, run_list, on_listed, sweep);
@@ -231,6 +241,7 @@ struct package_sweep *package_sweep_new(struct event_base *base, struct state *s
     sweep->turn = evtimer_new(base, on_turn, sweep);
     REQUIRE(sweep->turn);
     sweep->follower = state_follow(state, FOLDER, on_written, sweep);
+    sweep->wanted_follower = state_follow(state, WANTED, on_written, sweep);
     return sweep;
 }
 
@@ -254,6 +265,7 @@ void package_sweep_free(struct package_sweep *sweep)
     if (!sweep)
         return;
     state_unfollow(sweep->follower);
+    state_unfollow(sweep->wanted_follower);
     event_free(sweep->turn);
     names_release(&sweep->files);
     free(sweep->used);

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEXT_PIECE_BYTES ((size_t)256 * 1024)
@@ -212,6 +213,21 @@ static void pin(struct packages *packages, const char *sha256_hex)
     packages->pins = one;
 }
 
+bool packages_hold(struct packages *packages, struct view sha256_hex, uint64_t *bytes)
+{
+    char path[4096], hash[65];
+    struct stat status;
+    if (sha256_hex.length != 64)
+        return false;
+    path_of(packages, sha256_hex, path);
+    if (stat(path, &status) != 0)
+        return false;
+    *bytes = (uint64_t)status.st_size;
+    snprintf(hash, sizeof hash, "%.*s", VIEW_FORMAT(sha256_hex));
+    pin(packages, hash);
+    return true;
+}
+
 void packages_unpin(struct packages *packages, struct view sha256_hex)
 {
     for (struct pin **link = &packages->pins; *link; link = &(*link)->next)
@@ -313,6 +329,7 @@ static void note_used(struct sweep *sweep, struct view sha256_hex)
     sweep->used[sweep->count++][64] = 0;
 }
 
+/* A version's record, and that of a change to be applied, have one package at most. */
 static bool on_version(struct view key, struct view value, uint64_t revision, void *context)
 {
     static const char member[] = "\"sha256\":\"";
@@ -378,7 +395,8 @@ unsigned packages_sweep_unused(struct packages *packages, struct state *state)
 {
     struct sweep sweep = {.packages = packages};
     if (packages->storing == 0 &&
-        state_range(state, VIEW("versions/"), VIEW(""), on_version, &sweep) == ERROR_NONE) {
+        state_range(state, VIEW("versions/"), VIEW(""), on_version, &sweep) == ERROR_NONE &&
+        state_range(state, VIEW("apply/"), VIEW(""), on_version, &sweep) == ERROR_NONE) {
         for (struct pin *one = packages->pins; one; one = one->next)
             note_used(&sweep, view_of(one->sha256));
         if (sweep.count)

@@ -42,8 +42,8 @@ void packages_body(struct packages *packages, struct view sha256, struct view be
                    void (*on_done)(enum error error, struct lambda_stream *body, void *context),
                    void *context);
 
-/* Removes the packages that no version in state names and that are not pinned; how many. Blocks: it
- * reads all versions. */
+/* Removes the packages that no version in state, nor a document that is being applied, names and that
+ * are not pinned; how many. Blocks: it reads all versions. */
 unsigned packages_sweep_unused(struct packages *packages, struct state *state);
 /* Adds the hashes of all packages that are there; on any thread. */
 struct names;
@@ -52,6 +52,8 @@ enum error packages_list(const struct packages *packages, struct names *hashes) 
 bool packages_storing(const struct packages *packages);
 /* Removes a package that no version names, unless it is pinned; whether it did. */
 bool packages_remove(struct packages *packages, struct view sha256);
+/* Pins a package that is there already, until packages_unpin. False: it is not there. */
+bool packages_hold(struct packages *packages, struct view sha256, uint64_t *bytes);
 /* A package that was just stored is pinned until its version is committed (or given up). */
 void packages_unpin(struct packages *packages, struct view sha256);
 

@@ -145,20 +145,25 @@ void plan_follow(struct json *operation, const struct json *steps)
     json_set(operation, "steps", list);
 }
 
-struct json *plan_apply(const struct plan_operation *plan, const struct json *changes)
+struct json *plan_change(const struct json *change)
 {
     struct json *steps = json_new_array();
-    const struct json *change = json_first(changes);
-    for (; change; change = json_next(change)) {
-        char name[64];
-        snprintf(name, sizeof name, "%.*s-%.*s", VIEW_FORMAT(text_of(change, "action")),
-                 VIEW_FORMAT(text_of(change, "kind")));
-        add_step(steps, name);
-        struct json *last = (struct json *)(uintptr_t)json_first(steps);
-        while (json_next(last))
-            last = (struct json *)(uintptr_t)json_next(last);
-        json_set_string(last, "subject", text_of(change, "name"));
-    }
+    char name[64];
+    snprintf(name, sizeof name, "%.*s-%.*s", VIEW_FORMAT(text_of(change, "action")),
+             VIEW_FORMAT(text_of(change, "kind")));
+    add_step(steps, name);
+    struct json *step = json_copy(json_first(steps));
+    json_set_string(step, "subject", text_of(change, "name"));
+    json_free(steps);
+    return step;
+}
+
+struct json *plan_apply(const struct plan_operation *plan, size_t changes)
+{
+    struct json *steps = json_new_array(), *work = json_new_object();
+    json_set_integer(work, "changes", (int64_t)changes);
+    json_set_integer(work, "done", 0);
+    add_step(steps, "apply-changes");
     add_step(steps, "publish-routes");
-    return begin(plan, "apply", steps, json_new_object());
+    return begin(plan, "apply", steps, work);
 }

@@ -25,7 +25,9 @@ struct json *plan_delete_version(const struct plan_operation *operation, int64_t
 struct json *plan_sync(const struct plan_operation *operation, struct view policy);
 /* Puts steps ([{"name", "version"?}]) behind the one that is under way, in place of those there. */
 void plan_follow(struct json *operation, const struct json *steps);
-/* The application of a document: a step each of `changes` (apply.h), then the routes. */
-struct json *plan_apply(const struct plan_operation *operation, const struct json *changes);
+/* The application of a document with so many changes (apply.h), which have records of their own. */
+struct json *plan_apply(const struct plan_operation *operation, size_t changes);
+/* A change as the step that it is. */
+struct json *plan_change(const struct json *change);
 
 #endif

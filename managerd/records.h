@@ -11,7 +11,7 @@
  *   functions/FUNCTION    app that this Lambda function belongs to
  *   latest/NAME           {"operation", "state", "version"}: the deployment that ended last
  *   observed/NAME         what AWS had of the app, as a sync saw it last (sync.c)
- *   apply/ID/NUMBER       what a step of an operation that applies a document is to make (apply.h)
+ *   apply/ID/NUMBER       a step of an operation that applies a document, and what it is to make (apply.h)
  *   history/…             changes of apps and domains (history.h)
  *   removed/NAME          the app was removed (compatibility API)
  *   idempotency/HASH      an answer, kept for 24 hours

@@ -13,7 +13,7 @@
 #define BATCH_RECORDS 50
 #define BATCH_BYTES   (1u << 20)
 
-/* A record that was found; what it is bound to may have to be looked up, which a visit must not. */
+/* A record that was found. */
 struct found {
     char key[STATE_MAX_KEY + 1];
     struct json *record; /* NULL: damaged, which is told where it is needed */
@@ -31,30 +31,10 @@ struct walk {
     char last[STATE_MAX_KEY + 1]; /* the record that was found last */
 };
 
-/* apply/ID/NUMBER: what a step of an operation is to make, bound to the app that the step is about. */
-static bool bound_to_subject(struct state *state, struct view rest, char *out, size_t size)
-{
-    size_t slash = view_find(rest, '/');
-    uint64_t number;
-    struct record operation;
-    if (slash == SIZE_MAX ||
-        view_to_u64(view_slice(rest, slash + 1, SIZE_MAX), UINT32_MAX, &number))
-        return false;
-    struct key key = key_operation(view_slice(rest, 0, slash));
-    if (record_read(state, key.text, &operation))
-        return false;
-    const struct json *step = json_first(json_get(operation.json, "steps"));
-    while (step && number--)
-        step = json_next(step);
-    struct view subject = text_of(step, "subject");
-    snprintf(out, size, "%.*s", VIEW_FORMAT(subject));
-    record_release(&operation);
-    return out[0] != 0;
-}
-
 /* What sealed things in a record are bound to. Names of apps and hosts have no slash. */
-static bool bound_to(struct state *state, struct view key, char *out, size_t size)
+static bool bound_to(const struct found *found, char *out, size_t size)
 {
+    struct view key = view_of(found->key);
     static const struct {
         const char *folder, *prefix;
     } rows[] = {{"apps/", ""},
@@ -62,8 +42,11 @@ static bool bound_to(struct state *state, struct view key, char *out, size_t siz
                 {"history/apps/", ""},
                 {"certificates/", "certificate:"},
                 {"history/domains/", "certificate:"}};
-    if (view_starts_with(key, VIEW("apply/")))
-        return bound_to_subject(state, view_slice(key, strlen("apply/"), SIZE_MAX), out, size);
+    if (view_starts_with(key, VIEW("apply/"))) {
+        struct view subject = text_of(found->record, "subject");
+        snprintf(out, size, "%.*s", VIEW_FORMAT(subject));
+        return subject.length > 0;
+    }
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (!view_starts_with(key, view_of(rows[i].folder)))
             continue;
@@ -93,7 +76,7 @@ static void reseal_found(struct walk *walk, struct found *found)
 {
     char bound[STATE_MAX_KEY + 16];
     unsigned done = walk->count.done;
-    if (!found->record || !bound_to(walk->state, view_of(found->key), bound, sizeof bound))
+    if (!found->record || !bound_to(found, bound, sizeof bound))
         return;
     secrets_reseal(walk->secrets, view_of(bound), found->record, &walk->count);
     if (walk->count.done > done) {

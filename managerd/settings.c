@@ -4,6 +4,7 @@
 #include "common/contract/host.h"
 #include "managerd/access.h"
 #include "managerd/apply.h"
+#include "managerd/apply_package.h"
 #include "managerd/traffic.h"
 
 #include <string.h>
@@ -358,11 +359,11 @@ static const struct shape_field applied_app_fields[] = {
      .of = &traffic_shape,
      .description = "Which versions serve. Absent: it stays as it is."},
     {.name = "package",
-     .kind = SHAPE_ANY,
+     .kind = SHAPE_OBJECT,
      .flags = SHAPE_SOMETIMES,
-     .check_value = apply_refuse_package,
-     .schema_json = "{\"not\":{}}",
-     .description = "Has its place here, and is not taken yet."},
+     .of = &applied_package_shape,
+     .description = "Which package it runs: exactly one of these members. It is deployed unless it "
+                    "serves already, with the same settings. Absent: what serves stays."},
 };
 const struct shape applied_app_shape = {.name = "AppliedApp",
                                         .description =

@@ -160,7 +160,7 @@ void state_written(struct state *state, struct view key)
 void change_init(struct change *change)
 {
     memset(change, 0, sizeof *change);
-    arena_init(&change->arena, 2 * STATE_MAX_VALUE);
+    arena_init(&change->arena, CHANGE_MAX_BYTES);
 }
 
 void change_release(struct change *change)

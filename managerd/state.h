@@ -15,8 +15,9 @@
 #include "common/base/json.h"
 #include "managerd/meter.h"
 
-#define STATE_MAX_KEY   480
-#define STATE_MAX_VALUE (4u << 20)
+#define STATE_MAX_KEY    480
+#define STATE_MAX_VALUE  (4u << 20)
+#define CHANGE_MAX_BYTES (4 * STATE_MAX_VALUE)
 
 struct state;
 

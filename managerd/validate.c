@@ -155,7 +155,8 @@ struct reading {
     struct call *call;
     struct view body;
     bool parse, hash;
-    bool cut; /* its packages stay where they lie */
+    bool cut;        /* its packages stay where they lie, */
+    size_t max_rest; /* and the rest is not larger */
     struct body_cuts cuts;
     char fingerprint[65];
     struct json *json;
@@ -166,7 +167,7 @@ struct reading {
 static void cut_and_parse(struct reading *reading)
 {
     struct buffer rest;
-    buffer_init(&rest, INTAKE_MAX_BODY_BYTES);
+    buffer_init(&rest, reading->max_rest);
     reading->error = body_cut(reading->body, &rest, &reading->cuts);
     if (!reading->error)
         reading->error =
@@ -225,7 +226,7 @@ static enum progress after_reading(struct reading *reading)
         return call_fail(call, PROBLEM_TOO_LARGE,
                          "What is no package may have %u bytes in all; a package is the string zip "
                          "of package (or archive), without escapes in these names.",
-                         INTAKE_MAX_BODY_BYTES);
+                         (unsigned)reading->max_rest);
     if (reading->error)
         return call_fail(call, PROBLEM_UNREADABLE, "The body is no JSON text near byte %zu.",
                          reading->offset);
@@ -264,6 +265,8 @@ static enum progress read_body(struct call *call, struct view body, bool parse)
     if (call->upload) { /* hashed while it came */
         reading->hash = false;
         reading->cut = parse;
+        reading->max_rest = call->endpoint->flags & ENDPOINT_DOCUMENT ? INTAKE_MAX_DOCUMENT_BYTES
+                                                                      : INTAKE_MAX_BODY_BYTES;
         memcpy(reading->fingerprint, upload_sha256(call->upload), sizeof reading->fingerprint);
     }
     if (parse && body.length > INLINE_BODY_BYTES) {

@@ -190,9 +190,9 @@ static enum progress deploy_now(struct call *call)
 {
     struct first_deployment *deployment = call->data;
     struct operations *operations = call->server->operations;
-    struct apps_package package = {.sha256 = view_of(deployment->sha256),
-                                   .bytes = deployment->bytes,
-                                   .source = VIEW("upload")};
+    struct acceptance_package package = {.sha256 = view_of(deployment->sha256),
+                                         .bytes = deployment->bytes,
+                                         .source = VIEW("upload")};
     const char *removal = operations_find(operations, call_app(call), "delete");
     if (operations_find(operations, call_app(call), "deploy"))
         return call_fail(call, PROBLEM_DEPLOYMENT_RUNNING, "Another deployment of %.*s is running.",

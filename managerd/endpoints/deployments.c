@@ -34,9 +34,9 @@ static void free_deployment(void *data)
 static enum progress deploy(struct call *call)
 {
     struct deployment *deployment = call->data;
-    struct apps_package package = {.sha256 = view_of(deployment->sha256),
-                                   .bytes = deployment->bytes,
-                                   .source = view_of(deployment->source)};
+    struct acceptance_package package = {.sha256 = view_of(deployment->sha256),
+                                         .bytes = deployment->bytes,
+                                         .source = view_of(deployment->source)};
     return apps_deploy(call, deployment->wish, &package, false);
 }
 

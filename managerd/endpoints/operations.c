@@ -3,6 +3,7 @@
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/events.h"
 #include "managerd/logbook.h"
+#include "managerd/operation_told.h"
 
 #include "common/contract/host.h"
 
@@ -43,9 +44,10 @@ enum progress operation_list(struct call *call)
         if (error && error != ERROR_NOT_FOUND)
             return call_fail_error(call, error);
         if (!error && still_wanted(&filter, record.json)) {
-            json_remove(record.json, "work");
+            struct json *told = operation_told(call->server->state, record.json, TOLD_STEPS_MAX);
+            record_release(&record);
             count++;
-            if (!call_add_item(call, record.json)) {
+            if (!call_add_item(call, told)) {
                 next = after;
                 break;
             }
@@ -78,7 +80,7 @@ static bool read_operation(struct call *call)
 /* Reading is not failing: an operation that failed is told with 200. */
 static enum progress show(struct call *call)
 {
-    return call_answer_tagged(call, 200, operation_public(call->operation),
+    return call_answer_tagged(call, 200, operation_told(call->server->state, call->operation, 0),
                               call->operation_revision);
 }
 
@@ -103,7 +105,7 @@ enum progress operation_events(struct call *call)
 static enum progress cancelled(struct call *call)
 {
     return call_answer(call, operation_finished(call->operation) ? 200 : 202,
-                       operation_public(call->operation));
+                       operation_told(call->server->state, call->operation, 0));
 }
 
 enum progress operation_cancel(struct call *call)

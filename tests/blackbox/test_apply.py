@@ -62,7 +62,7 @@ def test_a_document_makes_apps_domains_and_traffic_in_one_operation(stack):
     assert planned[1]["differences"] == [{"pointer": "/traffic", "before": {"versions": [{"version": 2, "percent": 100}], "sticky": "none"},
                                           "after": {"versions": [{"version": 1, "percent": 100}], "sticky": "none"}}]
     operation = apply(stack, document)
-    assert (operation["type"], operation["state"], operation["result"]) == ("apply", "succeeded", {"created": 2, "changed": 1, "deleted": 0})
+    assert (operation["type"], operation["state"], operation["result"]) == ("apply", "succeeded", {"created": 2, "changed": 1, "deployed": 0, "deleted": 0})
     assert [(step["name"], step.get("subject"), step["state"]) for step in operation["steps"]] == [
         ("create-app", "made", "done"), ("change-app", "base", "done"), ("create-domain", "made.example.org", "done"), ("publish-routes", None, "done")]
     assert "s3cret" not in json.dumps(operation) and "sealed" not in json.dumps(operation)
@@ -73,7 +73,7 @@ def test_a_document_makes_apps_domains_and_traffic_in_one_operation(stack):
     assert stack.app("made").text == "mades3cret", "values arrive"
     assert call(stack, "GET", "/v1/apps/made/history").json()["items"][-1]["action"] == "apply"
     document["apps"][0].update(runtime="nodejs20.x")
-    assert plan(stack, document) == [] and apply(stack, document)["result"] == {"created": 0, "changed": 0, "deleted": 0}, "twice is once"
+    assert plan(stack, document) == [] and apply(stack, document)["result"] == {"created": 0, "changed": 0, "deployed": 0, "deleted": 0}, "twice is once"
 
 
 def test_names_without_values_keep_what_is_there(stack):
@@ -95,12 +95,11 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_done(stack):
     document = {"apps": [{"name": "good"}, {"name": "good", "memoryMb": 1}, {"name": "Bad", "nothing": 1},
                          {"name": "base", "function": {"name": "renamed"}, "environment": ["NOPE"],
                           "traffic": {"versions": [{"version": 99, "percent": 60}]}},
-                         {"name": "taker", "function": {"name": "other"}}, {"name": "packed", "package": {"zip": "AAAA"}}],
+                         {"name": "taker", "function": {"name": "other"}}, {"name": "packed", "package": {"s3": {"bucket": "b", "key": "k"}}}],
                 "domains": [{"host": "-x", "paths": [{"app": "good"}]}, {"host": "a.example.org", "paths": [{"app": "nobody"}, {"prefix": "/../x", "app": "good"}]},
                             {"host": "shop.localhost", "paths": [{"app": "good"}]}, {"paths": []}], "more": 1}
     shape = call(stack, "POST", "/v1/apply", document, status=422)
-    assert pointers(shape) == ["/apps/1/memoryMb", "/apps/2/name", "/apps/2/nothing", "/apps/5/package", "/domains/3/host", "/domains/3/paths", "/more"]
-    assert "deploy packages with POST" in shape.text
+    assert pointers(shape) == ["/apps/1/memoryMb", "/apps/2/name", "/apps/2/nothing", "/apps/5/package/s3", "/domains/3/host", "/domains/3/paths", "/more"]
     for fault in (document["apps"][2], document["apps"][5], document["domains"][3]):
         (document["apps"] if fault in document["apps"] else document["domains"]).remove(fault)
     del document["more"], document["apps"][1]["memoryMb"]
@@ -109,8 +108,8 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_done(stack):
                                 "/apps/3/function/name", "/domains/0/host", "/domains/1/paths/0/app", "/domains/1/paths/1/prefix", "/domains/2/host"]
     assert pointers(call(stack, "POST", "/v1/apply", {"domains": [{"host": host, "paths": [{"app": "base"}]} for host in ("b.example.org", "B.example.org.")]},
                          status=422)) == ["/domains/1/host"]
-    assert pointers(call(stack, "POST", "/v1/apply", {"apps": [{"name": f"a{n}"} for n in range(501)]}, status=422)) == ["/apps"]
-    assert call(stack, "POST", "/v1/apply", {"apps": [{"name": "big", "description": "x" * (1 << 20)}]}).status == 413
+    assert pointers(call(stack, "POST", "/v1/apply", {"apps": [{"name": f"a{n}"} for n in range(5001)]}, status=422)) == ["/apps"]
+    assert call(stack, "POST", "/v1/apply", {"apps": [{"name": "big", "description": "x" * (4 << 20)}]}).status == 413
     assert call(stack, "POST", "/v1/apply?dryRun=maybe&prune=1", {}, status=422)
     assert export(stack) == before
 
@@ -160,7 +159,7 @@ def test_export_apply_export_is_equal_whatever_the_state(stack):
         assert plan(stack, document) == [], (round_number, document)
         first = export(stack)
         assert plan(stack, first, prune=True) == [], round_number
-        assert apply(stack, first, prune=True)["result"] == {"created": 0, "changed": 0, "deleted": 0}
+        assert apply(stack, first, prune=True)["result"] == {"created": 0, "changed": 0, "deployed": 0, "deleted": 0}
         assert export(stack) == first
         shuffled = copy.deepcopy(first)
         rng.shuffle(shuffled["apps"])
@@ -219,7 +218,7 @@ def test_cancelled_between_two_steps_what_was_done_stays(stack):
 def test_the_example_of_the_api_document_can_be_applied(stack):
     example = Document(call(stack, "GET", "/openapi.json").body).calls["apply"].body["application/json"]["example"]
     assert apply(stack, example)["state"] == "succeeded" and plan(stack, example) == []
-    assert apply(stack, {})["result"] == {"created": 0, "changed": 0, "deleted": 0}, "an empty document asks for nothing"
+    assert apply(stack, {})["result"] == {"created": 0, "changed": 0, "deployed": 0, "deleted": 0}, "an empty document asks for nothing"
 
 
 def test_the_same_key_applies_once_and_two_documents_at_once_are_one_after_the_other(stack):
