@@ -59,6 +59,7 @@ function traffic() {
     maxErrorRate: input({ type: 'number', value: '0.02', min: 0, max: 1, step: '0.001' }),
     maxLatencyP99Ms: input({ type: 'number', min: 1 }),
     minRequests: input({ type: 'number', value: '50', min: 1 }),
+    maxHoldSeconds: input({ type: 'number', value: '3600', min: 1 }),
   };
   const part = (name, label, hint) => field({ label, control: canary[name], hint, parameter: name });
   const more = {
@@ -71,6 +72,7 @@ function traffic() {
       part('maxErrorRate', 'Errors at most (0 to 1)'),
       part('maxLatencyP99Ms', 'p99 at most, in ms', 'Empty: times are not judged.'),
       part('minRequests', 'Requests before it is judged'),
+      part('maxHoldSeconds', 'Seconds it may wait for figures', 'Then it goes back. Empty: one hour.'),
     ),
   };
   const place = h('div', { class: 'way-more' });
@@ -95,7 +97,7 @@ function traffic() {
   const query = () => {
     if (way === 'canary') {
       const value = { steps: canary.steps.value.split(',').map((one) => (one.trim() === '' ? null : Number(one))) };
-      for (const name of ['intervalSeconds', 'maxErrorRate', 'maxLatencyP99Ms', 'minRequests'])
+      for (const name of ['intervalSeconds', 'maxErrorRate', 'maxLatencyP99Ms', 'minRequests', 'maxHoldSeconds'])
         if (number(canary[name]) !== null) value[name] = number(canary[name]);
       return { canary: JSON.stringify(value) };
     }

@@ -30,8 +30,9 @@ export function time(text, otherwise = 'never') {
 
 export function bytes(count) {
   if (typeof count !== 'number') return '–';
-  if (count < 1024) return `${count} B`;
-  return count < 1048576 ? `${(count / 1024).toFixed(1)} KiB` : `${(count / 1048576).toFixed(1)} MiB`;
+  const unit = count < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(count) / 10));
+  const size = count / 1024 ** unit;
+  return `${unit && size < 100 ? size.toFixed(1) : Math.round(size)} ${['B', 'KiB', 'MiB', 'GiB'][unit]}`;
 }
 
 export function took(from, to) {

@@ -4,6 +4,8 @@ import { h, replace } from './dom.js';
 import { busy, problemBox } from './form.js';
 import { announce } from './notice.js';
 
+const MOST_LOOKS = 20;
+
 // columns: [[heading, cell(item), class]…]; the first names the row.
 export function table(caption, columns, items, { empty } = {}) {
   const body = h('tbody', { role: 'rowgroup' });
@@ -36,7 +38,10 @@ export function table(caption, columns, items, { empty } = {}) {
 
 // A table with a button for the next page.
 export async function listing(caption, path, columns, { signal, limit = 50, empty, sort, onpage = () => {} }) {
-  const begin = await page(path, { limit, signal });
+  let begin = await page(path, { limit, signal });
+  // A page may end before it holds anything that was asked for.
+  for (let looks = 0; begin.items.length === 0 && begin.next && looks < MOST_LOOKS; looks++)
+    begin = await page(path, { limit, cursor: begin.next, signal });
   const items = sort ? begin.items.sort(sort) : begin.items,
     element = table(caption, columns, items, { empty });
   let next = begin.next;

@@ -1,11 +1,11 @@
 // managerd itself: release, readiness, storage, AWS, counts.
 import { get } from './api.js';
 import { h } from './dom.js';
-import { json, pill, spaced } from './format.js';
+import { bytes, json, pill, spaced } from './format.js';
 
 function value(one, name) {
-  if (one === null || one === undefined) return h('span', { class: 'quiet' }, 'unknown');
-  if (/bytes$/i.test(name) && typeof one === 'number') return `${(one / 1048576).toFixed(1)} MiB`;
+  if (one === null || one === undefined) return h('span', { class: 'quiet' }, '–');
+  if (/bytes$/i.test(name) && typeof one === 'number') return bytes(one);
   return h('span', { class: 'figures' }, json(one));
 }
 

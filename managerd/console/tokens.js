@@ -27,6 +27,17 @@ async function copy(control) {
   return document.execCommand('copy');
 }
 
+// The answer came twice, and the first was lost: the secret was in that one alone.
+function lostBox(token, done) {
+  const text = ' is made, but its secret was in the answer that was lost. Revoke it, and make another.';
+  return h(
+    'div',
+    { class: 'strip bad secret-box', role: 'alert' },
+    h('p', null, h('strong', null, token.name), text),
+    h('div', { class: 'copy' }, h('button', { type: 'button', class: 'button', onclick: done }, 'Show the list')),
+  );
+}
+
 function secretBox(token, done) {
   const control = h('input', {
     type: 'text',
@@ -101,13 +112,14 @@ function newToken(place, context) {
         },
       });
       name.value = apps.value = until.value = '';
-      const box = secretBox(token, () => {
+      const shown = token.secret ? secretBox : lostBox;
+      const box = shown(token, () => {
         replace(place);
         context.refresh({ focus: 'tokens-heading' });
       });
       replace(place, box);
       box.querySelector('button').focus();
-      announce('The token is made. Copy its secret now: it is not shown again.');
+      if (token.secret) announce('The token is made. Copy its secret now: it is not shown again.');
     },
   });
 }

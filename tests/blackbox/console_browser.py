@@ -191,6 +191,15 @@ class Browser:
         found, self.heard = self.heard + logged, []
         return found
 
+    def traces(self, secret):
+        """Where the page, or the browser for it, holds the secret."""
+        return self.js("""const secret = arguments[0], places = [];
+            const fields = [...document.querySelectorAll('input, textarea')].map((one) => one.value).join('\\n');
+            for (const [name, text] of Object.entries({fields, address: location.href, markup: document.documentElement.outerHTML, title: document.title,
+                local: JSON.stringify({...localStorage}), session: JSON.stringify({...sessionStorage}), cookie: document.cookie, state: JSON.stringify(history.state)}))
+              if (text.includes(secret)) places.push(name);
+            return places;""", secret)
+
     # -- how it looks -------------------------------------------------------------------------------------------
 
     def size(self, width, height, scale=1):

@@ -19,7 +19,7 @@ def build(stack, text=MARKUP):
     managerd = stack.managerd
     for release in ("spring", "summer", "autumn"):
         done = stack.deploy("shop", package(release, text), description=f"the {release} release {text}"[:200])
-    managerd.request("PATCH", "/v1/apps/shop", {"description": f"Where things are sold {text}", "labels": {"team": "web", "note": text}})
+    managerd.request("PATCH", "/v1/apps/shop", {"description": f"Where things are sold {text}", "labels": {"team": "web", "tier": text or "1"}})
     managerd.request("PUT", "/v1/apps/shop/traffic", {"versions": [{"version": 2, "percent": 70}, {"version": 3, "percent": 30}]})
     managerd.request("PATCH", "/v1/apps/shop/environment", {"variables": {"GREETING": "hello", "API_KEY": "secret-value"}})
     stack.deploy("mail", package("one"))

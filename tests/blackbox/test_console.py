@@ -181,19 +181,32 @@ def test_the_same_by_keyboard_alone(stack, browser):
     browser.tab_to("Log of keys")
 
 
-def test_steps_are_shown_as_they_come_and_a_deployment_can_be_cancelled(stack, browser):
-    slow = {"index.js": "exports.handler = async () => { await new Promise((done) => setTimeout(done, 3000)); return 'late'; };"}
+def test_a_canary_is_followed_step_by_step_and_cancelled(stack, browser):
+    stack.deploy("bird", {"index.js": HANDLER % "one"})
     browser.sign_in(TOKEN)
-    answer = stack.managerd.request("POST", "/v1/apps/slow/deployments?runtime=nodejs20.x&handler=index.handler&timeoutSeconds=30",
-                                    body=make_zip(slow), headers={"Content-Type": "application/zip"})
-    operation = answer.json()["id"]
-    browser.go(f"/operations/{operation}", "Deploy slow")
-    browser.wait(lambda: "Probe" in browser.text(".step.running"), "the step that runs is shown", seconds=20)
+    browser.go("/apps/bird/deploy", "Deploy")
+    browser.field("Package").send_keys(package(browser, "bird", "two"))
+    browser.field("As a canary").click()
+    steps = browser.field("Shares in percent")
+    steps.clear()
+    steps.send_keys("50, 5")
+    browser.press("Deploy")
+    browser.wait_text("rising percents", ".way-more .fault")
+    assert browser.js("return document.activeElement === arguments[0]", steps)
+    steps.clear()
+    steps.send_keys("5, 100")
+    browser.press("Deploy")
+    browser.settled("Deploy bird")
+    browser.wait(lambda: "Watch canary to 5" in browser.text(".step.running"), "the step that runs is shown", seconds=30)
     assert browser.text(".page-title .pill") == "running"
+    told = {one["version"]: one["percent"] for one in stack.managerd.request("GET", "/v1/apps/bird/traffic").json()["versions"]}
+    assert told == {1: 95, 2: 5}
     browser.press("Cancel")
     browser.press("Cancel it", "dialog button")
     browser.wait(lambda: browser.text(".page-title .pill") == "cancelled", "it is told that it ended", seconds=30)
     assert not browser.named("button", "Cancel")
+    browser.press("bird", ".crumbs a")
+    browser.wait(lambda: shares(browser) == {1: 100}, "the traffic from before")
 
 
 def test_shares_add_up_whatever_is_pulled():
