@@ -71,7 +71,7 @@ enum error caller_new(struct event_base *base, const char *(*variable)(const cha
     struct outgoing_options options = {.max_connections = 1,
                                        .connect_timeout_ms = 3000,
                                        .max_idle_ms = 20000,
-                                       .ca_file = variable("AWS_CA_BUNDLE"),
+                                       .ca_file = caller->endpoint.ca_file,
                                        .user_agent = "app-orchestrator/" RELEASE_VERSION};
     caller->base = base;
     caller->provider = provider;

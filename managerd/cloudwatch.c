@@ -69,7 +69,7 @@ enum error cloudwatch_new(struct event_base *base, const char *(*variable)(const
                                        .connect_timeout_ms = 3000,
                                        .max_idle_ms = 20000,
                                        .max_lifetime_ms = 600000,
-                                       .ca_file = variable("AWS_CA_BUNDLE"),
+                                       .ca_file = cloudwatch->endpoint.ca_file,
                                        .user_agent = "app-orchestrator/" RELEASE_VERSION};
     cloudwatch->base = base;
     cloudwatch->provider = provider;

@@ -103,7 +103,7 @@ enum error lambda_control_new(struct event_base *base, const char *(*variable)(c
                                        .connect_timeout_ms = 3000,
                                        .max_idle_ms = 20000,
                                        .max_lifetime_ms = 600000,
-                                       .ca_file = variable("AWS_CA_BUNDLE"),
+                                       .ca_file = control->endpoint.ca_file,
                                        .user_agent = "app-orchestrator/" RELEASE_VERSION};
     control->outgoing = outgoing_new(base, &options);
     for (int i = 0; i < LAMBDA_QUOTA_COUNT; i++)

@@ -259,14 +259,13 @@ static enum error make(struct worker *worker)
 {
     const struct config *config = worker->shared->config;
     struct incoming_limits limits = limits_of(worker->shared);
-    const char *ca_bundle = getenv("AWS_CA_BUNDLE");
     struct outgoing_options options = {
         .budget = worker->shared->budget,
         .max_connections = (unsigned)config->upstream_connections,
         .connect_timeout_ms = config->connect_timeout_ms,
         .max_idle_ms = config->upstream_idle_ms,
         .http2 = config->upstream_http2,
-        .ca_file = ca_bundle && ca_bundle[0] ? ca_bundle : NULL,
+        .ca_file = config->endpoint.ca_file,
         .user_agent = "app-orchestrator/" RELEASE_VERSION,
     };
 

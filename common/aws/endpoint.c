@@ -1,20 +1,23 @@
-/* Finds the address of an AWS service, from variables or from AWS's own naming. */
+/* Finds the address of an AWS service, from variables, the SDKs' files, or AWS's own naming. */
 #include "common/aws/endpoint.h"
+
+#include "common/aws/shared_files.h"
 
 #include <string.h>
 
-#define URL_MAX    2048
-#define HOST_MAX   255
-#define REGION_MAX 63
+#define FILES_ARENA_MAX ((size_t)8 << 20)
+#define URL_MAX         2048
+#define HOST_MAX        255
+#define REGION_MAX      63
 
-/* How each service's variable is called ("service id" of botocore). */
-static const struct {
-    const char *service, *variable;
+/* How each service's variable is called, and its lines in a services section ("service id" of botocore). */
+static const struct service {
+    const char *name, *variable, *key;
 } services[] = {
-    {"lambda", "AWS_ENDPOINT_URL_LAMBDA"},
-    {"s3", "AWS_ENDPOINT_URL_S3"},
-    {"sts", "AWS_ENDPOINT_URL_STS"},
-    {"logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"},
+    {"lambda", "AWS_ENDPOINT_URL_LAMBDA", "lambda"},
+    {"s3", "AWS_ENDPOINT_URL_S3", "s3"},
+    {"sts", "AWS_ENDPOINT_URL_STS", "sts"},
+    {"logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "cloudwatch_logs"},
 };
 
 /* Partitions by the start of the region's name; the last row fits all. Source: botocore's
@@ -34,11 +37,10 @@ struct authority {
     struct view host, port;
 };
 
-static struct view setting(const char *(*variable)(const char *name), const char *name);
-static bool is_true(struct view text);
-static enum error find_region(const char *(*variable)(const char *name), struct view *region,
+struct settings;
+static enum error find_region(const struct settings *settings, struct view *region,
                               struct buffer *problem);
-static enum error own_address(const char *service, const char *(*variable)(const char *name),
+static enum error own_address(const char *service, const struct settings *settings,
                               struct view region, struct buffer *url, struct buffer *problem);
 static enum error parse_url(struct view url, const char *name, struct arena *arena,
                             struct endpoint *endpoint, struct buffer *problem);
@@ -46,35 +48,94 @@ static bool parse_authority(struct view text, struct authority *out);
 static bool path_lawful(struct view path);
 static struct view lower(struct arena *arena, struct view text);
 
-enum error endpoint_resolve(const char *service, const char *(*variable)(const char *name),
-                            struct arena *arena, struct endpoint *endpoint, struct buffer *problem)
+/* What the administrator says: variables first, then the profile in force. */
+struct settings {
+    const char *(*variable)(const char *name);
+    struct shared_files files;
+};
+
+static struct view variable_of(const struct settings *settings, const char *name)
 {
-    const char *name = NULL;
-    struct view custom = {NULL, 0};
+    return view_trim(view_of(settings->variable(name)));
+}
+
+static struct view profile_key(const struct settings *settings, const char *key)
+{
+    struct view value;
+
+    return shared_files_get(&settings->files, settings->files.profile, key, &value) ? value
+                                                                                    : VIEW("");
+}
+
+static struct view setting(const struct settings *settings, const char *name, const char *key)
+{
+    struct view value = variable_of(settings, name);
+
+    return value.length ? value : profile_key(settings, key);
+}
+
+static bool is_true(struct view text)
+{
+    return view_equal_nocase(text, VIEW("true"));
+}
+
+/* "services = NAME" of the profile leads to [services NAME], where the service has lines of its own. */
+static struct view services_section(const struct settings *settings, const char *key,
+                                    struct arena *arena)
+{
+    struct view name = profile_key(settings, "services"), value, nested;
+    const char *header = arena_format(arena, "services %.*s", VIEW_FORMAT(name));
+
+    if (name.length && header &&
+        ini_get(&settings->files.config, ini_section(&settings->files.config, view_of(header)), key,
+                &value) &&
+        ini_nested(value, "endpoint_url", &nested))
+        return nested;
+    return VIEW("");
+}
+
+/* The SDKs' order: the variable of the service, that of all, the same two in the profile. */
+static struct view configured_url(const struct settings *settings, const struct service *service,
+                                  struct arena *arena, const char **name)
+{
+    struct view url;
+
+    if (is_true(setting(settings, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+                        "ignore_configured_endpoint_urls")))
+        return VIEW("");
+    url = variable_of(settings, *name = service->variable);
+    if (!url.length)
+        url = variable_of(settings, *name = "AWS_ENDPOINT_URL");
+    if (!url.length) {
+        *name = "The endpoint_url of the profile";
+        url = services_section(settings, service->key, arena);
+    }
+    return url.length ? url : profile_key(settings, "endpoint_url");
+}
+
+static const char *ca_file(const struct settings *settings, struct arena *arena)
+{
+    struct view file = setting(settings, "AWS_CA_BUNDLE", "ca_bundle");
+
+    return file.length ? arena_string(arena, file) : NULL;
+}
+
+static enum error resolve(const struct settings *settings, const struct service *service,
+                          struct arena *arena, struct endpoint *endpoint, struct buffer *problem)
+{
+    const char *name = service->variable;
     struct view region;
     struct buffer url;
-    enum error error;
+    enum error error = find_region(settings, &region, problem);
 
-    *endpoint = (struct endpoint){0};
-    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
-        if (strcmp(services[i].service, service) == 0)
-            name = services[i].variable;
-    REQUIRE(name != NULL);
-    error = find_region(variable, &region, problem);
     if (error != ERROR_NONE)
         return error;
-    if (!is_true(setting(variable, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))) {
-        custom = setting(variable, name);
-        if (!custom.length) {
-            name = "AWS_ENDPOINT_URL";
-            custom = setting(variable, name);
-        }
-    }
     buffer_init(&url, URL_MAX);
+    struct view custom = configured_url(settings, service, arena, &name);
     if (custom.length)
         buffer_append_view(&url, custom);
     else
-        error = own_address(service, variable, region, &url, problem);
+        error = own_address(service->name, settings, region, &url, problem);
     if (error == ERROR_NONE && url.error != ERROR_NONE) {
         buffer_append_format(problem, "%s is longer than %d bytes.", name, URL_MAX);
         error = ERROR_INVALID;
@@ -83,29 +144,56 @@ enum error endpoint_resolve(const char *service, const char *(*variable)(const c
         error = parse_url(buffer_view(&url), name, arena, endpoint, problem);
     if (error == ERROR_NONE) {
         endpoint->region = arena_copy(arena, region);
+        endpoint->ca_file = ca_file(settings, arena);
         error = arena->error;
     }
     buffer_release(&url);
     return error;
 }
 
-static struct view setting(const char *(*variable)(const char *name), const char *name)
+enum error endpoint_resolve(const char *service, const char *(*variable)(const char *name),
+                            struct arena *arena, struct endpoint *endpoint, struct buffer *problem)
 {
-    return view_trim(view_of(variable(name)));
+    struct settings settings = {.variable = variable};
+    const struct service *found = NULL;
+    struct arena of_files;
+
+    *endpoint = (struct endpoint){0};
+    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
+        if (strcmp(services[i].name, service) == 0)
+            found = &services[i];
+    REQUIRE(found != NULL);
+    arena_init(&of_files, FILES_ARENA_MAX);
+    enum error error = shared_files_read(variable, &of_files, &settings.files, problem);
+    if (error == ERROR_NONE)
+        error = resolve(&settings, found, arena, endpoint, problem);
+    arena_release(&of_files);
+    return error;
 }
 
-static bool is_true(struct view text)
+enum error endpoint_ca_file(const char *(*variable)(const char *name), struct arena *arena,
+                            const char **path, struct buffer *problem)
 {
-    return view_equal_nocase(text, VIEW("true"));
+    struct settings settings = {.variable = variable};
+    struct arena of_files;
+
+    *path = NULL;
+    arena_init(&of_files, FILES_ARENA_MAX);
+    enum error error = shared_files_read(variable, &of_files, &settings.files, problem);
+    if (error == ERROR_NONE) {
+        *path = ca_file(&settings, arena);
+    }
+    arena_release(&of_files);
+    return error;
 }
 
 /* The region becomes part of a host name and of the signature's scope. */
-static enum error find_region(const char *(*variable)(const char *name), struct view *region,
+static enum error find_region(const struct settings *settings, struct view *region,
                               struct buffer *problem)
 {
-    *region = setting(variable, "AWS_REGION");
+    *region = variable_of(settings, "AWS_REGION");
     if (!region->length)
-        *region = setting(variable, "AWS_DEFAULT_REGION");
+        *region = setting(settings, "AWS_DEFAULT_REGION", "region");
     if (!region->length) {
         buffer_append_string(problem, "There is no AWS region: set AWS_REGION.");
         return ERROR_NOT_FOUND;
@@ -124,11 +212,12 @@ static enum error find_region(const char *(*variable)(const char *name), struct 
 }
 
 /* s3 names its dual-stack hosts otherwise than the others. */
-static enum error own_address(const char *service, const char *(*variable)(const char *name),
+static enum error own_address(const char *service, const struct settings *settings,
                               struct view region, struct buffer *url, struct buffer *problem)
 {
-    bool fips = is_true(setting(variable, "AWS_USE_FIPS_ENDPOINT"));
-    bool dualstack = is_true(setting(variable, "AWS_USE_DUALSTACK_ENDPOINT"));
+    bool fips = is_true(setting(settings, "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"));
+    bool dualstack =
+        is_true(setting(settings, "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"));
     bool s3 = strcmp(service, "s3") == 0;
     const struct partition *partition = partitions;
 

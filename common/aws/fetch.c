@@ -1,6 +1,7 @@
 /* Starts and ends askings for credentials; how each provider is asked is in fetch_*.c. */
 #include "common/aws/fetch_parts.h"
 
+#include "common/aws/endpoint.h"
 #include "common/base/crypto.h"
 
 #include <event2/event.h>
@@ -11,11 +12,19 @@
 
 struct fetcher *fetcher_new(struct event_base *base, const char *(*variable)(const char *name))
 {
-    const char *ca_file = variable("AWS_CA_BUNDLE");
+    const char *ca_file = NULL;
+    struct buffer problem;
+    struct arena arena;
+
+    arena_init(&arena, ARENA_MAX);
+    buffer_init(&problem, FETCH_PROBLEM_MAX);
+    /* files that cannot be read have been told of: without them nothing was chosen */
+    if (endpoint_ca_file(variable, &arena, &ca_file, &problem) != ERROR_NONE)
+        ca_file = NULL;
     struct outgoing_options options = {
         .max_connections = 4,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .ca_file = ca_file && ca_file[0] ? ca_file : NULL,
+        .ca_file = ca_file,
         .user_agent = "app-orchestrator/" RELEASE_VERSION,
     };
     struct fetcher *fetcher = calloc(1, sizeof *fetcher);
@@ -24,6 +33,8 @@ struct fetcher *fetcher_new(struct event_base *base, const char *(*variable)(con
     fetcher->base = base;
     fetcher->variable = variable;
     fetcher->outgoing = outgoing_new(base, &options);
+    buffer_release(&problem);
+    arena_release(&arena);
     buffer_init(&fetcher->instance_token, FETCH_ANSWER_MAX);
     return fetcher;
 }

@@ -275,6 +275,46 @@ def test_random_mixtures_give_the_same_choice_as_botocore(chooser, tmp_path, rou
             "invalid", "not-found"} <= chosen
 
 
+# name: (variables, config); without AWS_REGION, which botocore does not read
+PLACES = {
+    "a region by variable": ({"AWS_DEFAULT_REGION": "eu-west-1"}, ""),
+    "a region by the profile": ({}, "[default]\nregion = eu-west-2\n"),
+    "a region by another profile": ({"AWS_PROFILE": "p"}, "[default]\nregion = eu-west-2\n[profile p]\nregion = eu-west-3\n"),
+    "a profile without a region": ({"AWS_PROFILE": "p"}, "[default]\nregion = eu-west-2\n[profile p]\noutput = json\n"),
+    "a variable before the profile": ({"AWS_DEFAULT_REGION": "eu-west-1"}, "[default]\nregion = eu-west-2\n"),
+    "no region": ({}, ""),
+    "China": ({"AWS_DEFAULT_REGION": "cn-north-1"}, ""),
+    "government": ({"AWS_DEFAULT_REGION": "us-gov-west-1"}, ""),
+    "FIPS by variable": ({"AWS_DEFAULT_REGION": "us-east-1", "AWS_USE_FIPS_ENDPOINT": "true"}, ""),
+    "FIPS by the profile": ({"AWS_DEFAULT_REGION": "us-east-1"}, "[default]\nuse_fips_endpoint = true\n"),
+    "FIPS switched off by variable": ({"AWS_DEFAULT_REGION": "us-east-1", "AWS_USE_FIPS_ENDPOINT": "false"}, "[default]\nuse_fips_endpoint = true\n"),
+    "dual stack by variable": ({"AWS_DEFAULT_REGION": "us-east-1", "AWS_USE_DUALSTACK_ENDPOINT": "TRUE"}, ""),
+    "dual stack by the profile": ({"AWS_DEFAULT_REGION": "eu-central-1"}, "[default]\nuse_dualstack_endpoint = true\n"),
+    "FIPS and dual stack": ({"AWS_DEFAULT_REGION": "us-east-2", "AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_USE_FIPS_ENDPOINT": "true"}, ""),
+    "certificates by variable": ({"AWS_DEFAULT_REGION": "us-east-1", "AWS_CA_BUNDLE": "/ca.pem"}, "[default]\nca_bundle = /other.pem\n"),
+    "certificates by the profile": ({"AWS_DEFAULT_REGION": "us-east-1"}, "[default]\nca_bundle = /other.pem\n"),
+}
+
+
+def place_of_botocore(variables):
+    with mock.patch.dict(os.environ, variables, clear=True):
+        session = botocore.session.Session()
+        region = session.get_config_variable("region")
+        if not region:
+            return {}
+        client = session.create_client("lambda", aws_access_key_id="a", aws_secret_access_key="b", verify=False)
+        told = {"region": client.meta.region_name, "lambda": client.meta.endpoint_url, "caFile": session.get_config_variable("ca_bundle")}
+        return {name: value for name, value in told.items() if value}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_same_configuration_gives_the_same_region_and_endpoint_as_botocore(chooser, tmp_path, name):
+    variables, config = PLACES[name]
+    everything = {**write_files(tmp_path, config, ""), **variables, **NO_INSTANCE}
+    ours = chooser(everything)
+    assert {key: ours[key] for key in ("region", "lambda", "caFile") if key in ours} == place_of_botocore(everything)
+
+
 # -- what differs on purpose ----------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,5 @@
 /* Chooses credentials for the variables that come as lines of JSON on stdin, one line of JSON out for each. */
+#include "common/aws/endpoint.h"
 #include "common/aws/identity.h"
 
 #include "common/base/json.h"
@@ -57,6 +58,20 @@ static void write_identity(struct json_writer *writer, const char *name,
     json_close_object(writer);
 }
 
+static void write_endpoint(struct json_writer *writer, struct arena *arena)
+{
+    struct endpoint endpoint;
+    struct buffer problem;
+
+    buffer_init(&problem, 4096);
+    if (endpoint_resolve("lambda", variable, arena, &endpoint, &problem) == ERROR_NONE) {
+        json_write_string(writer, "region", endpoint.region);
+        json_write_string(writer, "lambda", endpoint.url);
+        write_text(writer, "caFile", view_of(endpoint.ca_file));
+    }
+    buffer_release(&problem);
+}
+
 static void answer(struct view line)
 {
     struct shared_files files;
@@ -78,6 +93,7 @@ static void answer(struct view line)
     json_open_object(&writer, NULL);
     json_write_string(&writer, "error", view_of(error_name(error)));
     json_write_string(&writer, "problem", buffer_view(&problem));
+    write_endpoint(&writer, &arena);
     if (identity)
         write_identity(&writer, "identity", identity);
     json_close_object(&writer);

@@ -4,7 +4,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -171,6 +173,80 @@ static void what_is_no_plain_url_is_invalid(void **state)
         expect_error(ROWS("AWS_REGION=us-east-1", bad[i]), ERROR_INVALID, "AWS_ENDPOINT_URL");
 }
 
+static char config_row[64];
+
+static void write_config(const char *text)
+{
+    static char path[] = "/tmp/test_endpoint.config";
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0 && fclose(file) == 0);
+    snprintf(config_row, sizeof config_row, "AWS_CONFIG_FILE=%s", path);
+}
+
+static void the_profile_says_what_variables_do_not(void **state)
+{
+    (void)state;
+    write_config("[default]\nregion = eu-west-1\nuse_fips_endpoint = true\n"
+                 "[profile dual]\nregion = eu-west-2\nuse_dualstack_endpoint = true\n");
+    expect_url("lambda", (const char *const[]){config_row, NULL},
+               "https://lambda-fips.eu-west-1.amazonaws.com", "lambda-fips.eu-west-1.amazonaws.com",
+               "");
+    expect_url("sts", (const char *const[]){config_row, "AWS_PROFILE=dual", NULL},
+               "https://sts.eu-west-2.api.aws", "sts.eu-west-2.api.aws", "");
+    expect_url("lambda",
+               (const char *const[]){config_row, "AWS_REGION=us-east-1",
+                                     "AWS_USE_FIPS_ENDPOINT=false", NULL},
+               "https://lambda.us-east-1.amazonaws.com", "lambda.us-east-1.amazonaws.com", "");
+}
+
+static void services_sections_count_before_the_profile_and_after_variables(void **state)
+{
+    (void)state;
+    write_config("[default]\nregion = r\nendpoint_url = http://all:1\nservices = here\n"
+                 "[services here]\nlambda =\n  endpoint_url = http://own:2/x\ncloudwatch_logs =\n"
+                 "  endpoint_url = http://logs:3\n");
+    expect_url("lambda", (const char *const[]){config_row, NULL}, "http://own:2/x", "own:2", "/x");
+    expect_url("logs", (const char *const[]){config_row, NULL}, "http://logs:3", "logs:3", "");
+    expect_url("sts", (const char *const[]){config_row, NULL}, "http://all:1", "all:1", "");
+    expect_url("lambda", (const char *const[]){config_row, "AWS_ENDPOINT_URL=http://env:4", NULL},
+               "http://env:4", "env:4", "");
+    expect_url("lambda",
+               (const char *const[]){config_row, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true", NULL},
+               "https://lambda.r.amazonaws.com", "lambda.r.amazonaws.com", "");
+    write_config("[default]\nregion = r\nendpoint_url = ftp://x\n");
+    expect_error((const char *const[]){config_row, NULL}, ERROR_INVALID,
+                 "The endpoint_url of the profile does not begin with");
+    write_config("no section\n");
+    expect_error((const char *const[]){config_row, NULL}, ERROR_INVALID,
+                 "line 1 comes before the first [section]");
+}
+
+static void certificates_are_named_by_the_variable_or_the_profile(void **state)
+{
+    struct buffer problem;
+    struct arena arena;
+    const char *path;
+
+    (void)state;
+    arena_init(&arena, 16384);
+    buffer_init(&problem, 1024);
+    write_config("[default]\nca_bundle = /profile.pem\n");
+    variables = (const char *const[]){config_row, NULL};
+    assert_int_equal(endpoint_ca_file(variable, &arena, &path, &problem), ERROR_NONE);
+    assert_string_equal(path, "/profile.pem");
+    variables = (const char *const[]){config_row, "AWS_CA_BUNDLE=/variable.pem", NULL};
+    assert_int_equal(endpoint_ca_file(variable, &arena, &path, &problem), ERROR_NONE);
+    assert_string_equal(path, "/variable.pem");
+    variables = (const char *const[]){NULL};
+    assert_int_equal(endpoint_ca_file(variable, &arena, &path, &problem), ERROR_NONE);
+    assert_null(path);
+    unlink("/tmp/test_endpoint.config");
+    buffer_release(&problem);
+    arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +256,9 @@ int main(void)
         cmocka_unit_test(a_custom_endpoint_keeps_its_path_and_loses_its_default_port),
         cmocka_unit_test(no_region_is_not_found_and_a_strange_one_is_invalid),
         cmocka_unit_test(what_is_no_plain_url_is_invalid),
+        cmocka_unit_test(the_profile_says_what_variables_do_not),
+        cmocka_unit_test(services_sections_count_before_the_profile_and_after_variables),
+        cmocka_unit_test(certificates_are_named_by_the_variable_or_the_profile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
