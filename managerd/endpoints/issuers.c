@@ -17,5 +17,7 @@ enum progress issuer_refresh(struct call *call)
     if (!issuers_refresh(issuers, call_app(call)))
         return call_fail(call, PROBLEM_CONFLICT,
                          "The app asks for no tokens; set access.jwt first.");
-    return call_answer(call, 200, issuers_show(issuers, call_app(call)));
+    struct json *shown = issuers_show(issuers, call_app(call));
+    return call->idempotency_key[0] ? call_commit(call, 200, shown, false)
+                                    : call_answer(call, 200, shown);
 }

@@ -104,8 +104,14 @@ enum progress operation_events(struct call *call)
 /* That it came to an end is what was asked for, also when it ended before the wish reached it. */
 static enum progress cancelled(struct call *call)
 {
-    return call_answer(call, operation_finished(call->operation) ? 200 : 202,
-                       operation_told(call->server->state, call->operation, 0));
+    int status = operation_finished(call->operation) ? 200 : 202;
+    struct json *shown = operation_told(call->server->state, call->operation, 0);
+    if (!call->idempotency_key[0])
+        return call_answer(call, status, shown);
+    /* The operation is not this call's own: told again is this answer, not what comes of it. */
+    json_free(call->operation);
+    call->operation = NULL;
+    return call_commit(call, status, shown, false);
 }
 
 enum progress operation_cancel(struct call *call)
