@@ -6,6 +6,7 @@
 #include "common/aws/sigv4.h"
 #include "common/base/arena.h"
 #include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
 #include "common/base/log.h"
@@ -199,7 +200,7 @@ static void call_free(struct lambda_call *call)
     free(call->path);
     free(call->query);
     free(call->url);
-    free(call->body);
+    memory_release(call->body); /* it may hold an environment */
     if (call->stream)
         call->stream->free(call->stream);
     free(call);

@@ -4,13 +4,18 @@
 #include "managerd/server.h"
 #include "managerd/state_backup.h"
 
+#include "common/base/crypto.h"
+#include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/base/memory.h"
 
+#include <event2/event.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,9 +28,12 @@
 #define SANITIZED 0
 #endif
 
-/* The memory of this process holds credentials: no core, no other process of this user may look. */
+/* The memory of this process holds credentials: no core, no other process of this user may look; and what it is
+ * through with is wiped. */
 static void keep_to_ourselves(void)
 {
+    const struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
     if (!SANITIZED)
         prctl(PR_SET_DUMPABLE, 0);
 }
@@ -86,6 +94,10 @@ int main(int argc, char **argv)
     struct buffer problem;
     int status = 0;
     buffer_init(&problem, 8192);
+    memory_wipe_freed();
+    crypto_use_wiping_memory();
+    json_use_wiping_memory();
+    event_set_mem_functions(memory_get, memory_resize, memory_release);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGBUS, on_bus_error);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of writing */

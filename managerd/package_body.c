@@ -3,6 +3,7 @@
 
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
+#include "common/base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,8 +31,8 @@ static void free_body(struct lambda_stream *stream)
     if (body->descriptor >= 0)
         close(body->descriptor);
     buffer_release(&body->digits);
-    free(body->before);
-    free(body->after);
+    memory_release(body->before); /* an environment */
+    memory_release(body->after);
     free(body);
 }
 

@@ -1,6 +1,7 @@
 /* Writes the answer of a call: status, headers, and JSON, text or a problem document. */
 #include "managerd/respond.h"
 
+#include "common/base/memory.h"
 #include "managerd/call.h"
 #include "managerd/compress.h"
 
@@ -40,7 +41,7 @@ static bool etag_matches(struct view list, struct view etag)
 static void free_body(const void *data, size_t length, void *context)
 {
     (void)length, (void)context;
-    free((void *)(uintptr_t)data);
+    memory_release((void *)(uintptr_t)data);
 }
 
 static const char *accepted_types(const struct call *call)

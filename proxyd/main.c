@@ -34,12 +34,14 @@ static const char *variable(const char *name)
 
 static void prepare_process(void)
 {
+    const struct rlimit none = {0, 0};
     struct rlimit files;
 
     signal(SIGPIPE, SIG_IGN);
     /* Keys are in this process's memory: no core files, no reading by others of the same user. */
     if (!SANITIZED)
         prctl(PR_SET_DUMPABLE, 0);
+    setrlimit(RLIMIT_CORE, &none);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);

@@ -1,6 +1,8 @@
 /* Hands out memory that is given back all at once. */
 #include "common/base/arena.h"
 
+#include "common/base/memory.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +29,8 @@ void arena_release(struct arena *arena)
         struct arena_block *block = arena->blocks;
 
         arena->blocks = block->next;
-        free(block->adopted);
-        free(block);
+        memory_release(block->adopted);
+        memory_release(block);
     }
     arena_init(arena, arena->ceiling);
 }

@@ -1,6 +1,8 @@
 /* Looks at bytes without owning them, and gathers bytes under a ceiling. */
 #include "common/base/bytes.h"
 
+#include "common/base/memory.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,12 +107,13 @@ void buffer_init(struct buffer *buffer, size_t ceiling)
 
 void buffer_release(struct buffer *buffer)
 {
-    free(buffer->data);
+    memory_release(buffer->data);
     buffer_init(buffer, buffer->ceiling);
 }
 
 void buffer_clear(struct buffer *buffer)
 {
+    memory_forget(buffer->data, buffer->length);
     buffer->length = 0;
     buffer->error = ERROR_NONE;
     if (buffer->data)
@@ -136,7 +139,7 @@ char *buffer_reserve(struct buffer *buffer, size_t more)
         capacity *= 2;
     if (capacity > buffer->ceiling + 1)
         capacity = buffer->ceiling + 1;
-    grown = realloc(buffer->data, capacity);
+    grown = memory_resize(buffer->data, capacity);
     if (!grown) {
         buffer->error = ERROR_NO_MEMORY;
         return NULL;

@@ -1,6 +1,8 @@
 /* Hashes, seals and draws random bytes with OpenSSL. */
 #include "common/base/crypto.h"
 
+#include "common/base/memory.h"
+
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -36,6 +38,32 @@ static const EVP_CIPHER *gcm_cipher(void)
 {
     REQUIRE(pthread_once(&fetched, fetch_methods) == 0);
     return gcm_method;
+}
+
+static void *get_memory(size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return memory_get(size);
+}
+
+static void *resize_memory(void *memory, size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return memory_resize(memory, size);
+}
+
+static void release_memory(void *memory, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    memory_release(memory);
+}
+
+void crypto_use_wiping_memory(void)
+{
+    REQUIRE(CRYPTO_set_mem_functions(get_memory, resize_memory, release_memory) == 1);
 }
 
 void sha256(struct view data, uint8_t out[SHA256_BYTES])

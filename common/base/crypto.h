@@ -23,6 +23,8 @@ void random_bytes(void *out, size_t length);
 bool constant_time_equal(struct view a, struct view b);
 /* Overwrites, not optimised away. */
 void wipe(void *data, size_t length);
+/* OpenSSL frees by memory_release (memory.h) from now on. Before its first use. */
+void crypto_use_wiping_memory(void);
 
 /* AES-256-GCM: out gets nonce (12) || ciphertext || tag (16). */
 void seal(struct buffer *out, const uint8_t key[32], struct view plain, struct view associated);

@@ -8,11 +8,19 @@
 #include <cjson/cJSON.h>
 
 #include "common/base/json_text.h"
+#include "common/base/memory.h"
 
 #define MAX_DEPTH     100u
 #define QUADRATIC_FEW 40 /* members up to which comparing all with all beats sorting */
 
 /* Trees. A struct json is a cJSON under a name that keeps cJSON out of our headers. */
+
+void json_use_wiping_memory(void)
+{
+    cJSON_Hooks hooks = {.malloc_fn = memory_get, .free_fn = memory_release};
+
+    cJSON_InitHooks(&hooks);
+}
 
 static const cJSON *node(const struct json *value)
 {

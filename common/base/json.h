@@ -98,4 +98,7 @@ void json_write_base64(struct json_writer *w, const char *name, struct view byte
 void json_write_raw(struct json_writer *w, const char *name, struct view json);
 void json_write_tree(struct json_writer *w, const char *name, const struct json *value);
 
+/* Trees are freed by memory_release (memory.h) from now on. Before the first one is made. */
+void json_use_wiping_memory(void);
+
 #endif

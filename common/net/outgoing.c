@@ -1,6 +1,7 @@
 /* Sends requests through libcurl's multi interface on a libevent loop, each at most once. */
 #include "common/net/outgoing.h"
 
+#include "common/base/memory.h"
 #include "common/net/outgoing_call.h"
 
 #include <event2/event.h>
@@ -22,7 +23,8 @@ static void outgoing_end(struct outgoing *outgoing);
 
 static void start_curl(void)
 {
-    REQUIRE(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    REQUIRE(curl_global_init_mem(CURL_GLOBAL_DEFAULT, memory_get, memory_release, memory_resize,
+                                 memory_duplicate, memory_get_zeroed) == CURLE_OK);
 }
 
 static int64_t or_default(int64_t value, int64_t otherwise)
