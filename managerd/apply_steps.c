@@ -218,10 +218,9 @@ static bool set_hosts(struct operation *operation, struct view host, const struc
     return true;
 }
 
-static struct json *domain_of(const struct apply_task *task)
+static struct json *domain_of(const struct apply_task *task, struct view by)
 {
     const struct json *paths = json_get(json_get(task->change.json, "wish"), "paths");
-    const struct json *created = json_get(task->present.json, "createdAt");
     const struct json *tls = json_get(task->present.json, "tls");
     struct json *domain = json_new_object();
     if (!paths) {
@@ -230,8 +229,7 @@ static struct json *domain_of(const struct apply_task *task)
     }
     json_set_string(domain, "host", task->name);
     json_set(domain, "paths", json_copy(paths));
-    set_time(domain, "updatedAt", clock_wall_ms());
-    json_set(domain, "createdAt", json_copy(created ? created : json_get(domain, "updatedAt")));
+    domain_sign(domain, task->present.json, by, clock_wall_ms());
     if (tls)
         json_set(domain, "tls", json_copy(tls));
     return domain;
@@ -239,7 +237,8 @@ static struct json *domain_of(const struct apply_task *task)
 
 void apply_domain(struct operation *operation, struct apply_task *task)
 {
-    struct json *domain = domain_of(task), *present = task->present.json;
+    struct json *domain = domain_of(task, text_of(operation->document, "createdBy"));
+    struct json *present = task->present.json;
     struct key key = key_domain(task->name), certificate = key_certificate(task->name);
     bool same = domain ? present && !differs(domain, present, "paths") : !present;
     if (same) {

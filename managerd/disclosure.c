@@ -127,7 +127,7 @@ static void compare(struct walk *walk, struct view name, const struct json *befo
         compare_objects(walk, is_object(before) ? before : NULL, is_object(after) ? after : NULL);
         return;
     }
-    if (view_equal(name, VIEW("updatedAt")))
+    if (view_equal(name, VIEW("updatedAt")) || view_equal(name, VIEW("updatedBy")))
         return;
     if (json_count(walk->members) == DISCLOSURE_MAX_MEMBERS) {
         walk->more++;

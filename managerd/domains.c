@@ -94,6 +94,25 @@ bool domain_names(const struct json *domain, struct view app)
     return false;
 }
 
+void domain_sign(struct json *domain, const struct json *present, struct view by, int64_t now_ms)
+{
+    const struct json *at = json_get(present, "createdAt"), *who = json_get(present, "createdBy");
+    set_time(domain, "updatedAt", now_ms);
+    json_set_string(domain, "updatedBy", by);
+    json_set(domain, "createdAt", json_copy(at ? at : json_get(domain, "updatedAt")));
+    if (who)
+        json_set(domain, "createdBy", json_copy(who));
+    else if (!present)
+        json_set_string(domain, "createdBy", by);
+}
+
+/* Who made it is not known of those that are older than this. */
+static void show_null(struct json *shown, const char *member)
+{
+    if (!json_get(shown, member))
+        json_set_null(shown, member);
+}
+
 struct json *domain_public(const struct json *domain, struct view public_url)
 {
     struct json *shown = json_copy(domain), *paths = json_new_array();
@@ -113,8 +132,9 @@ struct json *domain_public(const struct json *domain, struct view public_url)
         json_append(paths, one);
     }
     json_set(shown, "paths", paths);
-    if (!json_get(shown, "tls"))
-        json_set_null(shown, "tls");
+    show_null(shown, "tls");
+    show_null(shown, "createdBy");
+    show_null(shown, "updatedBy");
     return shown;
 }
 

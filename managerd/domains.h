@@ -23,6 +23,8 @@ bool domain_takes_base(struct view host, struct view base_domain);
 struct json *domain_paths(const struct json *paths, struct faults *faults);
 /* Whether a path of it leads to the app. */
 bool domain_names(const struct json *domain, struct view app);
+/* Notes who changes it now, and who made it: as `present` (NULL: it is new) says it. */
+void domain_sign(struct json *domain, const struct json *present, struct view by, int64_t now_ms);
 /* As the API shows it, but for the revision: with the URL of each path, which the public URL's scheme and
  * port make (none for wildcards), and tls null without a certificate. */
 struct json *domain_public(const struct json *domain, struct view public_url);

@@ -173,6 +173,14 @@ static const struct shape_field domain_fields[] = {
                     "stays. null: none."},
     READ_ONLY_STRING("createdAt", "RFC 3339."),
     READ_ONLY_STRING("updatedAt", "RFC 3339."),
+    {.name = "createdBy",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .description = "Who made it; null: not known, as it is older than this member."},
+    {.name = "updatedBy",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_READ_ONLY | SHAPE_NULLABLE,
+     .description = "Who changed it last."},
     READ_ONLY_STRING("revision", "The strong ETag, without quotes."),
 };
 const struct shape domain_shape = {

@@ -184,17 +184,12 @@ static void check_body(struct call *call)
 static struct json *make_domain(struct call *call, const struct json *present)
 {
     struct buffer record, problem;
-    const struct json *created = json_get(present, "createdAt");
     struct json *domain = json_new_object();
     buffer_init(&record, ROUTE_MAX_RECORD);
     buffer_init(&problem, 1024);
     json_set_string(domain, "host", host_of(call));
     json_set(domain, "paths", domain_paths(json_get(call->body, "paths"), &call->faults));
-    set_time(domain, "updatedAt", clock_wall_ms());
-    if (created)
-        json_set(domain, "createdAt", json_copy(created));
-    else
-        json_set(domain, "createdAt", json_copy(json_get(domain, "updatedAt")));
+    domain_sign(domain, present, view_of(call->principal.label), clock_wall_ms());
     if (call->faults.count == 0 && domain_encode(domain, &record, &problem)) {
         if (problem.length)
             fault_pointer(&call->faults, "/paths", "%.*s", VIEW_FORMAT(buffer_view(&problem)));
@@ -339,15 +334,13 @@ static enum progress write_certificate(struct call *call, const struct json *cer
 static enum progress save_image(struct call *call, const struct record *present,
                                 const struct json *before, const struct json *image)
 {
-    const struct json *tls = json_get(image, "tls"),
-                      *created = json_get(present->json, "createdAt");
+    const struct json *tls = json_get(image, "tls");
     const struct json *certificate = json_get(image, "certificate");
     struct key key = key_certificate(host_of(call));
     struct json *domain = json_new_object();
     json_set_string(domain, "host", host_of(call));
     json_set(domain, "paths", json_copy(json_get(image, "paths")));
-    set_time(domain, "updatedAt", clock_wall_ms());
-    json_set(domain, "createdAt", json_copy(created ? created : json_get(domain, "updatedAt")));
+    domain_sign(domain, present->json, view_of(call->principal.label), clock_wall_ms());
     if (json_type_of(tls) == JSON_OBJECT)
         json_set(domain, "tls", json_copy(tls));
     if (certificate)

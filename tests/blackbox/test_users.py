@@ -433,3 +433,30 @@ def test_the_key_is_rotated_while_an_operation_that_brings_values_is_queued(tmp_
         assert ended["state"] == "succeeded", ended
         managerd.deploy("app-59", code)
         assert stack.app("app-59").text == "of app-59"
+
+
+def test_a_domain_tells_who_made_it_and_who_changed_it_last(managerd):
+    token = make_token(managerd, "admin")
+    other = f"{token['id']} ({token['name']})"
+
+    def paths(prefix):
+        return {"paths": [{"prefix": "/", "app": MINE}, {"prefix": prefix, "app": OTHER}]}
+    path = "/v1/domains/signed.example.com"
+    made = as_token(managerd, BOSS, "PUT", path, paths("/a"))
+    assert made.status == 201 and (made.json()["createdBy"], made.json()["updatedBy"]) == ("admin", "admin")
+    changed = as_token(managerd, token["secret"], "PUT", path, paths("/b")).json()
+    assert (changed["createdBy"], changed["updatedBy"]) == ("admin", other) and changed["createdAt"] == made.json()["createdAt"]
+    assert as_token(managerd, BOSS, "PUT", path, {**changed, "createdBy": "me", "updatedBy": "me"}).json()["updatedBy"] == "admin", "read only"
+    # Also by a document, and by taking a change back; and one that is new is the token's.
+    document = {"domains": [{"host": "signed.example.com", **paths("/c")}, {"host": "fresh.example.com", **paths("/c")}]}
+    applied = as_token(managerd, token["secret"], "POST", "/v1/apply", document, Prefer="wait=20")
+    assert applied.status == 200, applied.text
+    read = as_token(managerd, BOSS, "GET", path).json()
+    assert (read["createdBy"], read["updatedBy"]) == ("admin", other)
+    assert as_token(managerd, BOSS, "GET", "/v1/domains/fresh.example.com").json()["createdBy"] == other
+    change = as_token(managerd, BOSS, "GET", f"{path}/history").json()["items"][0]
+    undone = as_token(managerd, BOSS, "POST", f"{path}/history/{change['id']}/undo")
+    assert undone.status == 200 and undone.json()["updatedBy"] == "admin" and undone.json()["paths"][1]["prefix"] == "/b"
+    assert {one["pointer"] for one in change["changes"]} == {"/paths"}
+    for host in ("signed", "fresh"):
+        assert as_token(managerd, BOSS, "DELETE", f"/v1/domains/{host}.example.com").status == 204
