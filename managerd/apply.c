@@ -446,7 +446,7 @@ static void prune_kind(const struct apply_context *context, const char *prefix, 
 {
     struct names present = {0};
     names_sort(wanted);
-    if (state_range(context->state, view_of(prefix), VIEW(""), on_name, &present))
+    if (state_keys(context->state, view_of(prefix), VIEW(""), on_name, &present))
         fault_pointer(context->faults, "", "what is there cannot be read");
     for (size_t i = 0; i < present.count; i++) {
         struct record record = {0};

@@ -93,7 +93,7 @@ static void trim(struct state *state, struct change *change, const struct key *p
 {
     struct names keys = {0};
     int64_t oldest_ms = clock_wall_ms() - HISTORY_KEPT_MS;
-    if (!state_range(state, view_of(prefix->text), VIEW(""), on_entry, &keys))
+    if (!state_keys(state, view_of(prefix->text), VIEW(""), on_entry, &keys))
         for (size_t i = 0; i < keys.count; i++) {
             struct view key = view_of(keys.list[i]);
             struct view id = view_slice(key, view_of(prefix->text).length, SIZE_MAX);
@@ -201,7 +201,7 @@ static void make_room(struct state *state, struct change *change, const struct s
     bool app = view_starts_with(write->key, VIEW("apps/"));
     struct view name = view_slice(write->key, view_find(write->key, '/') + 1, SIZE_MAX);
     struct key prefix = key_history(app ? "apps" : "domains", name, VIEW(""));
-    if (!write->value.data && !state_range(state, view_of(prefix.text), VIEW(""), on_entry, &keys))
+    if (!write->value.data && !state_keys(state, view_of(prefix.text), VIEW(""), on_entry, &keys))
         for (size_t i = 0; i < keys.count; i++)
             change_remove(change, keys.list[i]);
     names_release(&keys);

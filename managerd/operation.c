@@ -228,8 +228,8 @@ static int compare_ids(const void *a, const void *b)
 enum error operations_resume(struct operations *operations, struct buffer *problem)
 {
     struct unfinished unfinished = {.operations = operations};
-    enum error error = state_range(operations->environment.state, VIEW("queue/"), VIEW(""),
-                                   on_unfinished, &unfinished);
+    enum error error = state_keys(operations->environment.state, VIEW("queue/"), VIEW(""),
+                                  on_unfinished, &unfinished);
     /* Ids sort by time; the keys sort by app first. */
     if (unfinished.count)
         qsort(unfinished.ids, unfinished.count, ID_SIZE, compare_ids);

@@ -227,7 +227,7 @@ static enum error want_all(struct publisher *publisher, struct batch *batch, con
                            struct view prefix)
 {
     struct names names = {0};
-    enum error error = state_range(publisher->options.state, prefix, VIEW(""), on_record, &names);
+    enum error error = state_keys(publisher->options.state, prefix, VIEW(""), on_record, &names);
     for (size_t i = 0; i < names.count && !error; i++)
         want_entry(publisher, batch, database, view_of(names.list[i]));
     names_release(&names);

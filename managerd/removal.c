@@ -206,8 +206,8 @@ static void step_remove_app(struct operation *operation)
     change_remove(change, slot.text);
     change_remove(change, function.text);
     change_put(change, removed.text, note);
-    enum error error = state_range(operation->environment->state, view_of(versions.text), VIEW(""),
-                                   remove_key, change);
+    enum error error = state_keys(operation->environment->state, view_of(versions.text), VIEW(""),
+                                  remove_key, change);
     json_free(note);
     record_release(&app);
     if (error)

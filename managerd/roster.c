@@ -123,7 +123,7 @@ static void count_versions(struct roster *roster, struct app *app)
 {
     uint32_t count = 0;
     struct key prefix = key_versions(view_of(app->name));
-    if (state_range(roster->state, view_of(prefix.text), VIEW(""), count_one, &count))
+    if (state_keys(roster->state, view_of(prefix.text), VIEW(""), count_one, &count))
         return;
     roster->versions += count;
     roster->versions -= app->versions;
@@ -271,9 +271,9 @@ enum error roster_new(struct state *state, struct roster **out)
     set_taken(roster, 0, false);
     enum error error = state_range(state, VIEW("apps/"), VIEW(""), load_app, roster);
     if (!error)
-        error = state_range(state, VIEW("versions/"), VIEW(""), load_version, roster);
+        error = state_keys(state, VIEW("versions/"), VIEW(""), load_version, roster);
     if (!error)
-        error = state_range(state, VIEW("slots/"), VIEW(""), load_slot, roster);
+        error = state_keys(state, VIEW("slots/"), VIEW(""), load_slot, roster);
     roster->followers[0] = state_follow(state, "apps/", on_app_written, roster);
     roster->followers[1] = state_follow(state, "versions/", on_version_written, roster);
     roster->followers[2] = state_follow(state, "slots/", on_slot_written, roster);

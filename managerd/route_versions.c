@@ -59,7 +59,7 @@ enum error route_previews_add(struct state *state, struct arena *arena, struct r
 {
     struct newest newest = {.count = 0};
     struct key prefix = key_versions(route->app);
-    enum error error = state_range(state, view_of(prefix.text), VIEW(""), on_version, &newest);
+    enum error error = state_keys(state, view_of(prefix.text), VIEW(""), on_version, &newest);
     for (size_t i = 0; i < ROUTE_MAX_VERSIONS && i < newest.count && !error; i++) {
         int64_t number = newest.numbers[(newest.count - 1 - i) % ROUTE_MAX_VERSIONS];
         if (route->version_count < ROUTE_MAX_VERSIONS && !has_version(route, number) &&

@@ -31,6 +31,12 @@ enum error state_range(struct state *state, struct view prefix, struct view firs
     return state->back_end->range(state, prefix, first, visit, context);
 }
 
+enum error state_keys(struct state *state, struct view prefix, struct view first, state_visit visit,
+                      void *context)
+{
+    return state->back_end->keys(state, prefix, first, visit, context);
+}
+
 void state_commit(struct state *state, const struct change *change, state_done on_done,
                   void *context)
 {

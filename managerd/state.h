@@ -31,6 +31,9 @@ enum error state_get(struct state *state, struct view key, struct buffer *value,
  * die with the visit; visit must not read state. */
 enum error state_range(struct state *state, struct view prefix, struct view first,
                        state_visit visit, void *context) MUST_CHECK;
+/* The same of the keys alone: values are not looked at, the visit gets them empty, and revision 0. */
+enum error state_keys(struct state *state, struct view prefix, struct view first, state_visit visit,
+                      void *context) MUST_CHECK;
 
 /* What a commit compares and writes; built up in an arena, whose ceiling is its own. */
 struct state_compare {
@@ -107,6 +110,8 @@ struct state_back_end {
                       uint64_t *revision);
     enum error (*range)(struct state *state, struct view prefix, struct view first,
                         state_visit visit, void *context);
+    enum error (*keys)(struct state *state, struct view prefix, struct view first,
+                       state_visit visit, void *context);
     void (*commit)(struct state *state, const struct change *change, state_done on_done,
                    void *context);
     uint64_t (*used_bytes)(struct state *state);

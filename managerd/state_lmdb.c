@@ -160,6 +160,21 @@ static enum error lmdb_range(struct state *base, struct view prefix, struct view
     return error ? error : own.damaged ? ERROR_DAMAGED : ERROR_NONE;
 }
 
+static bool on_key(struct view key, struct view value, void *context)
+{
+    struct visit *visit = context;
+    (void)value;
+    return visit->visit(key, VIEW(""), 0, visit->context);
+}
+
+static enum error lmdb_keys(struct state *base, struct view prefix, struct view first,
+                            state_visit visit, void *context)
+{
+    struct state_lmdb *state = (struct state_lmdb *)base;
+    struct visit own = {visit, context, false};
+    return store_range(state->reader, RECORDS, prefix, first, on_key, &own);
+}
+
 static uint64_t lmdb_used_bytes(struct state *base)
 {
     struct store_statistics statistics = {0};
@@ -397,5 +412,5 @@ static void lmdb_commit(struct state *base, const struct change *change, state_d
     start_batch(state);
 }
 
-static const struct state_back_end lmdb_back_end = {lmdb_get,        lmdb_range,     lmdb_commit,
-                                                    lmdb_used_bytes, lmdb_max_bytes, lmdb_close};
+static const struct state_back_end lmdb_back_end = {
+    lmdb_get, lmdb_range, lmdb_keys, lmdb_commit, lmdb_used_bytes, lmdb_max_bytes, lmdb_close};

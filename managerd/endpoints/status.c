@@ -213,7 +213,7 @@ static enum progress answer(struct call *call, const struct json *app)
     struct json *status = json_new_object(), *queued = json_new_array();
     struct key queue = key_queue(call_app(call), VIEW(""));
     enum error error =
-        state_range(call->server->state, view_of(queue.text), VIEW(""), on_queued, queued);
+        state_keys(call->server->state, view_of(queue.text), VIEW(""), on_queued, queued);
     observer_show(call->server->observer, call_app(call), &view);
     show_state(call, app, status);
     json_set(status, "function", show_function(app, &view));

@@ -294,6 +294,10 @@ static void a_range_goes_in_order_from_where_it_is_told_within_its_prefix(void *
     assert_int_equal(state_range(scene->state, VIEW("b/"), VIEW("b/2"), collect, &names),
                      ERROR_NONE);
     assert_string_equal(names.data, "b/2 b/3 ");
+    buffer_clear(&names);
+    assert_int_equal(state_keys(scene->state, VIEW("b/"), VIEW("b/2"), collect, &names),
+                     ERROR_NONE);
+    assert_string_equal(names.data, "b/2 b/3 ");
     buffer_release(&names);
 }
 
