@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_LOOKED_AT  2000 /* records for one page; a page may end before it is full */
+#define MAX_LOOKED_AT  1000 /* records for one page; a page may end before it is full */
 #define MAX_DEPTH      100
 #define VERIFY_AT_ONCE 250
 

@@ -24,8 +24,7 @@ static bool count_one(struct view key, struct view value, uint64_t revision, voi
 static void set_count(struct call *call, struct json *counts, const char *name, const char *prefix)
 {
     int64_t count = 0;
-    if (state_range(call->server->state, view_of(prefix), VIEW(""), count_one, &count) ==
-        ERROR_NONE)
+    if (state_keys(call->server->state, view_of(prefix), VIEW(""), count_one, &count) == ERROR_NONE)
         json_set_integer(counts, name, count);
     else
         json_set_null(counts, name);
