@@ -70,9 +70,14 @@ void operation_step_refused(struct operation *operation, const struct lambda_ans
         [LAMBDA_DENIED] = PROBLEM_AWS_DENIED,    [LAMBDA_UNAVAILABLE] = PROBLEM_AWS_UNAVAILABLE,
     };
     char detail[600];
-    snprintf(detail, sizeof detail, "%s: %.*s", what,
-             (int)(answer->message.length < 400 ? answer->message.length : 400),
-             answer->message.data);
+    if (answer->message.length)
+        snprintf(detail, sizeof detail, "%s: %.*s", what,
+                 (int)(answer->message.length < 400 ? answer->message.length : 400),
+                 answer->message.data);
+    else if (answer->status == 413)
+        snprintf(detail, sizeof detail, "%s: AWS takes no package of this size with a call.", what);
+    else
+        snprintf(detail, sizeof detail, "%s: AWS answered %d.", what, answer->status);
     operation_step_failed(operation, &(struct problem){.type = problems[answer->outcome],
                                                        .detail = detail,
                                                        .aws_code = answer->code,

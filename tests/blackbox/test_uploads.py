@@ -115,6 +115,7 @@ def make(lambda_local):
         managerd.close()
 
 
+@pytest.mark.threads
 def test_a_package_is_stored_once_however_it_comes(make):
     managerd = make()
     data = package(1)
@@ -204,6 +205,7 @@ def test_an_upload_can_be_made_again_with_its_key(make):
     assert len(managerd.request("GET", "/v1/apps/app/versions").json()["items"]) == 1
 
 
+@pytest.mark.threads
 def test_a_client_that_leaves_leaves_nothing(make):
     managerd = make()
     data = package(2)
@@ -218,6 +220,7 @@ def test_a_client_that_leaves_leaves_nothing(make):
     assert managerd.request("GET", "/v1/apps/gone").status == 404
 
 
+@pytest.mark.threads
 def test_only_so_many_come_at_once(make):
     managerd = make(MANAGERD_MAX_UPLOADS="2", MANAGERD_MAX_UPLOAD_BYTES="3M")
     data = package(1)

@@ -25,6 +25,7 @@ static struct {
     int calls;           /* so far */
     int stop_at;         /* the call whose answer never comes; 0: none */
     bool stopped;
+    int wordless;             /* what fails says this status, and nothing else; 0: it says why */
     enum lambda_outcome fail; /* the operation below fails so */
     enum lambda_operation fail_operation;
     const char *reply;    /* of the function */
@@ -207,8 +208,9 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     struct json *json = NULL;
     if (lambda.fail != LAMBDA_OK && lambda.fail_operation == call->operation) {
         answer.outcome = lambda.fail;
-        answer.code = VIEW("SomeException");
-        answer.message = VIEW("because");
+        answer.code = lambda.wordless ? VIEW("") : VIEW("SomeException");
+        answer.message = lambda.wordless ? VIEW("") : VIEW("because");
+        answer.status = lambda.wordless ? lambda.wordless : 400;
     } else {
         json = perform(call);
         if (!json)
@@ -614,6 +616,29 @@ static void a_function_that_failed_for_good_is_made_anew(void **state)
     assert_int_equal(share_of(2), 10000);
 }
 
+static void a_refusal_without_a_word_is_told_all_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *detail;
+    } rows[] = {{413, "takes no package of this size"}, {418, "AWS answered 418."}};
+    lambda.fail = LAMBDA_REFUSED;
+    lambda.fail_operation = LAMBDA_CREATE_FUNCTION;
+    for (int i = 0; i < 2; i++) {
+        char id[ID_SIZE];
+        struct record operation;
+        lambda.wordless = rows[i].status;
+        deploy(i + 1, id);
+        run();
+        expect_state(id, "failed");
+        read(key_operation(view_of(id)), &operation);
+        struct view detail = text_of(json_get(operation.json, "problem"), "detail");
+        assert_non_null(memmem(detail.data, detail.length, rows[i].detail, strlen(rows[i].detail)));
+        record_release(&operation);
+    }
+}
+
 static void cancelled_before_it_began_it_changes_nothing(void **state)
 {
     (void)state;
@@ -702,6 +727,7 @@ int main(void)
         TEST(a_version_that_answers_badly_gets_no_traffic),
         TEST(changes_made_meanwhile_are_not_lost),
         TEST(a_function_that_failed_for_good_is_made_anew),
+        TEST(a_refusal_without_a_word_is_told_all_the_same),
         TEST(cancelled_before_it_began_it_changes_nothing),
         TEST(an_end_removes_every_record_and_the_function),
         TEST(a_lambda_version_that_two_share_goes_with_the_last_of_them),
