@@ -119,11 +119,11 @@ export async function page(path, { limit = 50, cursor = null, signal } = {}) {
 }
 
 // Everything, up to `most`.
-export async function all(path, signal, most = 500) {
+export async function all(path, signal, most = 2000) {
   const items = [];
   let cursor = null;
   do {
-    const one = await page(path, { limit: 100, cursor, signal });
+    const one = await page(path, { limit: 500, cursor, signal });
     items.push(...one.items);
     cursor = one.next;
   } while (cursor && items.length < most);

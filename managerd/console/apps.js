@@ -2,6 +2,7 @@
 import { get, q } from './api.js';
 import { h, replace } from './dom.js';
 import { percent, pill, time } from './format.js';
+import { field, form, input } from './form.js';
 import { refusal } from './session.js';
 import { listing } from './list.js';
 
@@ -42,7 +43,20 @@ async function fill(rows, signal) {
   await Promise.all(Array.from({ length: AT_ONCE }, next));
 }
 
-export async function appsPage({ signal, query }) {
+// Where there are more apps than a page holds: to one of them by its name.
+function jump(go) {
+  const name = input({ maxlength: 63 });
+  return form({
+    label: 'Open',
+    tone: '',
+    class: 'filter-form',
+    children: h('div', { class: 'grid' }, field({ label: 'Name of an app', control: name })),
+    save: async () => name.value.trim() && go(`/apps/${q(name.value.trim())}`),
+  });
+}
+
+export async function appsPage({ signal, query, go }) {
+  let many = false;
   const label = query.get('label'),
     rows = new Map();
   const parts = (app) => {
@@ -80,7 +94,8 @@ export async function appsPage({ signal, query }) {
   const content = await listing('Apps', `/v1/apps${label ? `?label=${q(label)}` : ''}`, columns, {
     signal,
     empty: label ? 'No app has this label.' : 'There is no app yet. The first deployment makes one.',
-    onpage: (items) => {
+    onpage: (items, next) => {
+      many = many || Boolean(next);
       fill(items.map(parts), signal);
     },
   });
@@ -100,6 +115,6 @@ export async function appsPage({ signal, query }) {
         ' ',
         h('a', { href: '#/apps' }, 'Show all'),
       ),
-    content,
+    content: [many && h('section', { class: 'panel' }, jump(go)), content],
   };
 }

@@ -152,12 +152,13 @@ const FIRST = {
 };
 
 // Shows how much of the file is sent.
-function progressBar() {
+function progressBar(oncancel) {
   const meter = h('progress', { max: 100, value: 0, 'aria-label': 'Upload' }),
     text = h('span', { class: 'figures' });
+  const cancel = h('button', { type: 'button', class: 'button small', onclick: oncancel }, 'Cancel the upload');
   let told = 0;
   return {
-    element: h('div', { class: 'upload' }, meter, text),
+    element: h('div', { class: 'upload' }, meter, text, cancel),
     set(share) {
       const percent = Math.floor(share * 100);
       meter.value = percent;
@@ -205,16 +206,19 @@ function deployForm(app, context) {
       const query = new URLSearchParams({ ...settings.query(), ...way.query() }).toString();
       if (query !== before) key = newKey(); // another wish, another intent
       before = query;
-      const progress = progressBar();
+      const sending = new AbortController(),
+        progress = progressBar(() => sending.abort());
+      context.signal.addEventListener('abort', () => sending.abort());
       replace(place, progress.element);
       progress.set(0);
       try {
         const to = `/v1/apps/${q(app ? app.name : name.control.value.trim())}/deployments?${query}`;
-        const operation = await upload(to, file, { key, signal: context.signal, onprogress: progress.set });
+        const operation = await upload(to, file, { key, signal: sending.signal, onprogress: progress.set });
         context.go(`/operations/${operation.id}`);
       } catch (problem) {
         replace(place);
         if (problem.status) key = newKey();
+        if (problem.name === 'AbortError') announce('The upload is cancelled.');
         throw problem;
       }
     },

@@ -11,6 +11,7 @@ import { may, refusal } from './session.js';
 
 const CRUMBS = h('p', { class: 'crumbs' }, h('a', { href: '#/domains' }, 'Domains'));
 const DAY = 86400000;
+const MANY = 500;
 
 function ends(tls) {
   const left = Date.parse(tls.notAfter) - Date.now();
@@ -54,15 +55,20 @@ export async function domainsPage({ signal }) {
   };
 }
 
+// A choice of apps; where there are too many to choose from, their name.
+function appControl(app, apps, disabled) {
+  if (apps.length >= MANY) return input({ value: app || '', disabled });
+  return select([...new Set([app, ...apps].filter(Boolean))], app || apps[0], { disabled });
+}
+
 // Rows of prefix, app, stripPrefix. `read` gives them as the API takes them.
 function pathsEditor(paths, apps) {
   const off = !may('putDomain');
   let rows = [];
-  const list = h('div', { class: 'paths' }),
-    options = (app) => [...new Set([app, ...apps].filter(Boolean))];
+  const list = h('div', { class: 'paths' });
   const add = (path, focus) => {
     const prefix = input({ value: path.prefix, class: 'code', disabled: off }),
-      app = select(options(path.app), path.app || apps[0], { disabled: off });
+      app = appControl(path.app, apps, off);
     const strip = checkbox('Take the prefix off', { checked: path.stripPrefix, disabled: off });
     const row = {
       prefix,
@@ -113,13 +119,13 @@ function pathsEditor(paths, apps) {
     read: () =>
       rows.map((row) => ({
         prefix: row.prefix.value.trim() || '/',
-        app: row.app.value,
+        app: row.app.value.trim(),
         stripPrefix: row.strip.control.checked,
       })),
   };
 }
 
-const appNames = async (signal) => (await all('/v1/apps', signal)).map((one) => one.name);
+const appNames = async (signal) => (await all('/v1/apps', signal, MANY)).map((one) => one.name);
 
 export async function newDomainPage(context) {
   const apps = await appNames(context.signal),

@@ -45,7 +45,7 @@ export async function listing(caption, path, columns, { signal, limit = 50, empt
   const items = sort ? begin.items.sort(sort) : begin.items,
     element = table(caption, columns, items, { empty });
   let next = begin.next;
-  onpage(items);
+  onpage(items, next);
   const below = h('div', { class: 'more' });
   const more = h(
     'button',

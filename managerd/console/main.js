@@ -7,6 +7,7 @@ import { deployPage } from './deploy.js';
 import { domainPage, domainsPage, newDomainPage } from './domains.js';
 import { h, icon, replace } from './dom.js';
 import { environmentPage } from './environment.js';
+import { full } from './format.js';
 import { historyPage } from './history.js';
 import { logsPage } from './logs.js';
 import { clearNotices, regions } from './notice.js';
@@ -53,7 +54,12 @@ function who() {
   if (open)
     return h('p', { class: 'who' }, 'No token asked for', h('span', null, 'on this machine, everybody is admin'));
   const scope = me.apps ? me.apps.join(', ') : 'all apps';
-  return h('p', { class: 'who' }, me.name || me.id, h('span', null, `${me.role}, ${scope}`));
+  return h(
+    'p',
+    { class: 'who' },
+    me.name || me.id,
+    h('span', null, `${me.role}, ${scope}`, me.expiresAt && `, until ${full(me.expiresAt)}`),
+  );
 }
 
 function frame() {

@@ -2,11 +2,11 @@
 import json
 import os
 import shutil
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
-
-import harness
 
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-gpu",
@@ -33,7 +33,8 @@ class Browser:
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
         self.url = url
-        self.directory = harness.scratch("chromium.")
+        self.temporary = tempfile.TemporaryDirectory(prefix="chromium.", ignore_cleanup_errors=True)  # it outlives each single test
+        self.directory = Path(self.temporary.name)
         options = webdriver.ChromeOptions()
         for argument in [*ARGUMENTS, f"--user-data-dir={self.directory}/profile", f"--crash-dumps-dir={self.directory}"]:
             options.add_argument(argument)
@@ -53,6 +54,7 @@ class Browser:
 
     def close(self):
         self.driver.quit()
+        self.temporary.cleanup()
 
     def js(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)

@@ -1,4 +1,6 @@
 """What is changed by the console: tokens, settings, variables, domains; conflicts with others, faults, answers that are lost."""
+import os
+
 import pytest
 
 import console_browser
@@ -163,3 +165,36 @@ def test_what_waits_for_a_lost_answer_is_sent_again_and_done_once(stack, browser
     named = [one for one in stack.managerd.request("GET", "/v1/tokens?limit=500").json()["items"] if one["name"] == "made once"]
     assert len(named) == 1
     browser.wait_text("its secret was in the answer that was lost", ".secret-box")
+
+
+def test_many_apps_are_shown_page_by_page_and_found_by_name(stack, browser):
+    for number in range(60):
+        assert stack.managerd.request("PUT", f"/v1/apps/many-{number:02d}", {"labels": {"of": "many"}}).status == 201
+    browser.sign_in(TOKEN, "/apps?label=of%3Amany")
+    browser.wait(lambda: len(browser.all("tbody tr")) == 50, "the first page")
+    browser.press("Show more")
+    browser.wait(lambda: len(browser.all("tbody tr")) == 60, "the second page")
+    assert not browser.named("button", "Show more")
+    browser.field("Name of an app").send_keys("many-07\n")
+    browser.settled("many-07")
+    browser.wait_text("Nothing serves yet")
+
+
+def test_an_upload_can_be_cancelled_while_it_is_under_way(stack, browser, tmp_path):
+    large = tmp_path / "large.zip"
+    large.write_bytes(os.urandom(8 << 20))
+    browser.sign_in(TOKEN, "/apps/shop/deploy")
+    browser.settled("Deploy")
+    browser.cdp("Network.enable")
+    browser.cdp("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=400_000)
+    before = len(stack.managerd.request("GET", "/v1/operations?app=shop").json()["items"])
+    try:
+        browser.field("Package").send_keys(str(large))
+        browser.press("Deploy")
+        browser.wait(lambda: browser.js("const one = document.querySelector('progress'); return one && one.value > 2"), "some of it is sent")
+        browser.press("Cancel the upload")
+        browser.wait(lambda: not browser.one("progress"), "it is cancelled")
+    finally:
+        browser.cdp("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+    assert not browser.one(".problem") and not browser.button("Deploy").get_attribute("aria-disabled")
+    assert len(stack.managerd.request("GET", "/v1/operations?app=shop").json()["items"]) == before
