@@ -16,8 +16,8 @@ function actions({ app, base }, place, context) {
   const post = (path, said, id) =>
     acting(place, context, async () => {
       await call('POST', `${base}${path}`); // without a condition: whoever rolls back means it
-      tell(said);
       await context.refresh({ focus: id });
+      tell(said);
     });
   return h(
     'div',
@@ -94,8 +94,8 @@ function versionsTable({ app, base, traffic }, versions, place, context) {
   const serve = (one) =>
     acting(place, context, async () => {
       await call('POST', `${base}/rollback`, { json: { version: one.version } });
-      tell(`Version ${one.version} has all traffic.`);
       await context.refresh({ focus: 'versions-heading' });
+      tell(`Version ${one.version} has all traffic.`);
     });
   const again = (one) =>
     acting(place, context, async () => {

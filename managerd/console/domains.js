@@ -212,8 +212,8 @@ function certificate(domain, path, context) {
               return;
             const take = async () => {
               await put(null);
-              tell('The certificate is removed.');
               await context.refresh({ focus: 'certificate-heading' });
+              tell('The certificate is removed.');
             };
             await attempt(trouble, take, () => context.refresh());
           },
@@ -229,8 +229,8 @@ function certificate(domain, path, context) {
           certificatePem: await chain.control.files[0].text(),
           privateKeyPem: await key.control.files[0].text(),
         });
-        tell('The certificate is in force within a second.');
         await context.refresh({ focus: 'certificate-heading' });
+        tell('The certificate is in force within a second.');
       },
     }),
     trouble,
@@ -269,8 +269,8 @@ export async function domainPage(context) {
   const trouble = h('div');
   const end = async () => {
     await call('DELETE', path, { ifMatch: domain.revision });
-    tell(`${host} is deleted.`);
     await context.refresh();
+    tell(`${host} is deleted.`);
   };
   const remove = action('Delete', {
     call: 'deleteDomain',
@@ -298,8 +298,8 @@ export async function domainPage(context) {
           children: editor.element,
           save: async () => {
             await call('PUT', path, { json: { paths: editor.read() }, ifMatch: domain.revision });
-            tell('The paths are in force.');
             await context.refresh({ focus: 'paths-heading' });
+            tell('The paths are in force.');
           },
         }),
       ),

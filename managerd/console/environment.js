@@ -48,8 +48,8 @@ export async function environmentPage(context) {
       }
       await patch({ [given]: value.value });
       value.value = '';
-      tell(`${given} is set for the next deployment.`);
       await context.refresh({ focus: 'variables-heading' });
+      tell(`${given} is set for the next deployment.`);
     },
   });
   const remove = (one) => async () => {
@@ -63,8 +63,8 @@ export async function environmentPage(context) {
       return;
     const take = async () => {
       await patch({ [one]: null });
-      tell(`${one} is removed.`);
       await context.refresh({ focus: 'variables-heading' });
+      tell(`${one} is removed.`);
     };
     await attempt(trouble, take, reload);
   };

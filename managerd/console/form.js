@@ -1,6 +1,7 @@
 // Forms: labelled fields, problems shown beside the field that each is about, buttons that say why they are off.
 import { Problem } from './api.js';
 import { h, newId, replace } from './dom.js';
+import { tell } from './notice.js';
 import { refusal } from './session.js';
 
 // A labelled control. `pointer`: where the API names it ("/memoryMb"); `parameter`: in a query.
@@ -87,6 +88,10 @@ export async function attempt(place, run, reload) {
   } catch (problem) {
     if (problem.name === 'AbortError' || problem.status === 401) return;
     if (!(problem instanceof Problem)) throw problem;
+    if (!place.isConnected) {
+      tell(`${problem.title}: ${problem.message}`, 'bad'); // the page was drawn anew meanwhile
+      return;
+    }
     const box = problemBox(problem, { reload });
     replace(place, box);
     box.focus();
@@ -138,6 +143,7 @@ export function problemBox(problem, { reload, left = problem.errors || [] } = {}
 // Shows it on the form: each error at its field, the rest above. What is not a Problem is our own bug: it goes on.
 export function showProblem(form, problem, reload) {
   if (!(problem instanceof Problem)) throw problem;
+  if (!form.isConnected && problem.status !== 401) tell(`${problem.title}: ${problem.message}`, 'bad');
   const fields = [...form.querySelectorAll('.field')],
     left = [];
   for (const error of problem.errors) {

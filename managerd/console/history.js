@@ -64,8 +64,8 @@ export async function changes({ base, what, undoCall, context }) {
       return;
     await attempt(trouble, async () => {
       await call('POST', `${base}/history/${q(change.id)}/undo`);
-      tell('It is taken back, and in force.');
       await context.refresh();
+      tell('It is taken back, and in force.');
     });
   };
   const load = async (cursor) => {

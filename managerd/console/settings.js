@@ -117,8 +117,8 @@ function settingsForm(app, base, context) {
         patch[name] = one.control.checked;
       });
       await call('PATCH', base, { json: patch, ifMatch: app.revision });
-      tell('The settings are saved.');
       await context.refresh();
+      tell('The settings are saved.');
     },
   });
 }

@@ -138,8 +138,8 @@ export async function tokensPage(context) {
       return;
     await attempt(trouble, async () => {
       await call('DELETE', `/v1/tokens/${q(one.id)}`);
-      tell(`${one.name} is revoked.`);
       await context.refresh({ focus: 'tokens-heading' });
+      tell(`${one.name} is revoked.`);
     });
   };
   const content = await listing(

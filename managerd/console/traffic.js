@@ -126,10 +126,10 @@ export function trafficEditor({ app, traffic, versions, refresh }) {
         json: { versions: chosen, sticky: sticky.value },
         ifMatch: traffic.revision,
       });
+      await refresh({ focus: 'traffic-heading' });
       tell(
         `Traffic is shifted: ${chosen.map((one) => `version ${one.version} has ${percent(one.percent)}`).join(', ')}.`,
       );
-      await refresh({ focus: 'traffic-heading' });
     },
   });
   lay();
