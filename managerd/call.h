@@ -49,6 +49,7 @@ struct call {
     struct upload *upload; /* a large body, in a file; NULL: none */
     struct body_cuts cuts; /* the packages that lie in that as base64, and not in: */
     struct json *body;     /* the JSON body; NULL: none */
+    struct view event;     /* its member `event` as it is written, null in the tree; empty: none */
     struct faults faults;
     char idempotency_key[65]; /* hash of caller and key; empty: none */
     char fingerprint[65];     /* of the request */

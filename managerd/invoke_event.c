@@ -2,7 +2,6 @@
 #include "managerd/invoke_event.h"
 
 #include "common/base/escape.h"
-#include "common/contract/json_scan.h"
 #include "managerd/records.h"
 
 static size_t header_count(const struct json *headers)
@@ -33,22 +32,6 @@ void invoke_check(const struct json *body, struct faults *faults)
             fault_pointer(faults, "/request/body", "must be base64, as isBase64Encoded says");
         buffer_release(&decoded);
     }
-}
-
-/* The member as it was written: numbers keep their digits. */
-static struct view raw_member(struct view text, const char *wanted)
-{
-    struct json_scan scan;
-    struct json_part body, name, value;
-    json_scan_begin(&scan, text);
-    if (!json_scan_value(&scan, &body))
-        return VIEW("");
-    json_scan_enter(&scan, &body);
-    while (json_scan_next(&scan, &name, &value))
-        if (json_scan_equals(&name, wanted))
-            return value.type == JSON_STRING ? view_from(value.text.data - 1, value.text.length + 2)
-                                             : value.text;
-    return VIEW("");
 }
 
 static void append_pair(struct buffer *target, const struct json *name, const struct json *value)
@@ -117,12 +100,12 @@ static enum error encode_request(const struct json *request, const struct json *
     return error;
 }
 
-enum error invoke_event(const struct json *body, struct view text, const struct json *version,
+enum error invoke_event(const struct json *body, struct view given, const struct json *version,
                         const struct invoke_origin *origin, struct buffer *event)
 {
     const struct json *request = json_get(body, "request");
     if (request)
         return encode_request(request, version, origin, event);
-    buffer_append_view(event, raw_member(text, "event"));
+    buffer_append_view(event, given);
     return event->error;
 }

@@ -18,9 +18,9 @@ struct invoke_origin {
     struct view peer; /* who asks */
     struct view id;   /* the call's */
 };
-/* Appends the event that `body` (checked; `text` is its text) asks for. ERROR_TOO_BIG: more than the
- * buffer's ceiling. */
-enum error invoke_event(const struct json *body, struct view text, const struct json *version,
+/* Appends the event that `body` (checked; `given` is its event as it is written) asks for.
+ * ERROR_TOO_BIG: more than the buffer's ceiling. */
+enum error invoke_event(const struct json *body, struct view given, const struct json *version,
                         const struct invoke_origin *origin, struct buffer *event) MUST_CHECK;
 
 extern const struct shape invoke_shape, invoke_request_shape, invoke_result_shape;

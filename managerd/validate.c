@@ -8,6 +8,7 @@
 #include "managerd/credential.h"
 #include "managerd/digest.h"
 #include "managerd/domains.h"
+#include "managerd/event_cut.h"
 #include "managerd/idempotency.h"
 #include "managerd/intake.h"
 #include "managerd/jobs.h"
@@ -157,6 +158,8 @@ struct reading {
     bool parse, hash;
     bool cut;        /* its packages stay where they lie, */
     size_t max_rest; /* and the rest is not larger */
+    bool cut_event;  /* its event stays as it is written */
+    struct view event;
     struct body_cuts cuts;
     char fingerprint[65];
     struct json *json;
@@ -176,6 +179,17 @@ static void cut_and_parse(struct reading *reading)
     buffer_release(&rest);
 }
 
+static void cut_event_and_parse(struct reading *reading)
+{
+    struct buffer rest;
+    buffer_init(&rest, reading->body.length + 16);
+    reading->error = event_cut(reading->body, &rest, &reading->event, &reading->offset);
+    if (!reading->error)
+        reading->error =
+            json_parse(buffer_view(&rest), MAX_JSON_DEPTH, &reading->json, &reading->offset);
+    buffer_release(&rest);
+}
+
 static void run_reading(void *context)
 {
     struct reading *reading = context;
@@ -183,6 +197,8 @@ static void run_reading(void *context)
         credential_hash(reading->body, reading->fingerprint);
     if (reading->cut)
         cut_and_parse(reading);
+    else if (reading->cut_event)
+        cut_event_and_parse(reading);
     else if (reading->parse)
         reading->error =
             json_parse(reading->body, MAX_JSON_DEPTH, &reading->json, &reading->offset);
@@ -219,9 +235,13 @@ static enum progress after_reading(struct reading *reading)
     const struct endpoint *endpoint = call->endpoint;
     call->body = reading->json;
     call->cuts = reading->cuts;
+    call->event = reading->event;
     if (!check_digest(call, "Content-Digest", reading->fingerprint) ||
         !check_digest(call, "Repr-Digest", reading->fingerprint))
         return PROGRESS_FAIL;
+    if (reading->error == ERROR_TOO_BIG && reading->cut_event)
+        return call_fail(call, PROBLEM_TOO_LARGE, "There may be %d values beside the event.",
+                         EVENT_CUT_MAX_VALUES);
     if (reading->error == ERROR_TOO_BIG)
         return call_fail(call, PROBLEM_TOO_LARGE,
                          "What is no package may have %u bytes in all; a package is the string zip "
@@ -259,6 +279,7 @@ static enum progress read_body(struct call *call, struct view body, bool parse)
     reading->call = call;
     reading->body = body;
     reading->parse = parse;
+    reading->cut_event = parse && call->endpoint->flags & ENDPOINT_EVENT;
     reading->hash = incoming_header(call->incoming, "Idempotency-Key", &key) ||
                     incoming_header(call->incoming, "Content-Digest", &key) ||
                     incoming_header(call->incoming, "Repr-Digest", &key);

@@ -156,12 +156,11 @@ static enum progress start(struct call *call, const struct json *app, const stru
     call->server->invocations++;
     call->data = place;
     call->free_data = leave_place;
-    enum error error =
-        invoke_event(call->body, incoming_body(call->incoming), version, &origin, &place->event);
+    enum error error = invoke_event(call->body, call->event, version, &origin, &place->event);
     if (error)
         return call_fail(call, PROBLEM_TOO_LARGE, "The event would have more than %zu bytes.",
                          ASK_MAX_EVENT_BYTES);
-    /* The tree is of no more use, and may be many times as large as the event. */
+    /* What is in the event need not wait with the call as well. */
     json_free(call->body);
     call->body = NULL;
     return begin(call);

@@ -48,6 +48,9 @@ def test_an_event_arrives_as_it_was_given_and_the_reply_comes_back_as_it_is(stac
     assert got["response"] is None and got["statusCode"] is None and got["contractProblem"] is None and got["cut"] is None
     for event in (None, 7, "text", [], False, {}):
         assert invoke(stack, "raw", {"event": event})["reply"]["got"] == event
+    deep = '{"event":' + "[" * 500 + '"\\u0000"' + "]" * 500 + "}"
+    answer = stack.managerd.request("POST", "/v1/apps/raw/invoke", body=deep.encode(), headers={"Content-Type": "application/json"})
+    assert answer.status == 200 and '"got":' + deep[len('{"event":'):-1] in answer.text
     # Numbers keep their digits, to the function and back.
     stack.managerd.deploy("digits", {"main.py": "def handler(event, context):\n    return event"}, runtime="python3.12", handler="main.handler")
     text = b' {"version": 1, "event": {"big": 12345678901234567890, "small": 1.1250}}'
@@ -153,8 +156,8 @@ def test_replies_that_break_the_contract_are_told_with_the_reason(stack):
 
 
 def test_big_events_and_big_replies_go_through_up_to_lambdas_limit(stack):
-    deploy(stack, "size", """exports.handler = async (event) => event.fill
-        ? {statusCode: 200, body: Buffer.alloc(event.fill, 'ab\\u00fc').toString('base64'), isBase64Encoded: true}
+    deploy(stack, "size", """exports.handler = async (event) => event.filled
+        ? {statusCode: 200, body: Buffer.alloc(event.filled, 'ab\\u00fc').toString('base64'), isBase64Encoded: true}
         : {length: JSON.stringify(event).length};""", timeout=20)
     deploy(stack, "filled", """exports.handler = async (event) => ({statusCode: 200, isBase64Encoded: event.rawPath === '/bytes',
         body: event.rawPath === '/bytes' ? Buffer.alloc(4000000, 255).toString('base64') : '"'.repeat(2900000)});""", timeout=20)
@@ -169,7 +172,16 @@ def test_big_events_and_big_replies_go_through_up_to_lambdas_limit(stack):
     assert answer.status == 413 and str(limit) in answer.json()["detail"]
     answer = stack.managerd.request("POST", "/v1/apps/size/invoke", body=b" " * (limit + 70000), headers={"Content-Type": "application/json"}, timeout=60)
     assert answer.status == 413
-    assert len(invoke(stack, "size", {"event": {"fill": 4000000}})["reply"]["body"]) == 5333336
+    # Millions of values cost their text, and what is beside an event is bounded.
+    zeros = b"[" + b"0," * 3_000_000 + b"0]"
+    answer = stack.managerd.request("POST", "/v1/apps/size/invoke", body=b'{"event":' + zeros + b"}", headers={"Content-Type": "application/json"}, timeout=60)
+    assert answer.status == 200 and answer.json()["reply"] == {"length": len(zeros)}
+    answer = stack.managerd.request("POST", "/v1/apps/size/invoke", body=b'{"request":' + zeros + b"}", headers={"Content-Type": "application/json"}, timeout=60)
+    assert answer.status == 413 and "100000 values" in answer.json()["detail"]
+    for text in (b'{"event": 1, "event": 2}', b'{"event": [1,]}', b'{"event": "\xff"}', b"{"):
+        answer = stack.managerd.request("POST", "/v1/apps/size/invoke", body=text, headers={"Content-Type": "application/json"})
+        assert answer.status == 400 and answer.json()["type"] == "/problems/unreadable", text
+    assert len(invoke(stack, "size", {"event": {"filled": 4000000}})["reply"]["body"]) == 5333336
     got = invoke(stack, "filled", {"request": {"path": "/bytes"}})["response"]
     assert got["isBase64Encoded"] is True and base64.b64decode(got["body"]) == b"\xff" * 4000000
     assert invoke(stack, "filled", {"request": {}})["response"]["body"] == '"' * 2900000

@@ -1,5 +1,6 @@
 /* Tests of what /invoke asks and answers. */
 #include "common/base/escape.h"
+#include "managerd/event_cut.h"
 #include "managerd/invoke_answer.h"
 #include "managerd/invoke_event.h"
 
@@ -38,8 +39,15 @@ static enum error make_event(const char *body, const char *format, struct buffer
                                    .host = VIEW("shop.localhost"),
                                    .peer = VIEW("192.0.2.7"),
                                    .id = VIEW("the-id")};
-    struct json *tree = parse(body), *version = version_of(format, "buffered");
-    enum error error = invoke_event(tree, view_of(body), version, &origin, event);
+    struct json *version = version_of(format, "buffered");
+    struct buffer rest;
+    struct view given;
+    size_t offset;
+    buffer_init(&rest, 1000);
+    assert_int_equal(event_cut(view_of(body), &rest, &given, &offset), ERROR_NONE);
+    struct json *tree = parse(rest.data);
+    enum error error = invoke_event(tree, given, version, &origin, event);
+    buffer_release(&rest);
     json_free(tree);
     json_free(version);
     return error;
@@ -53,6 +61,7 @@ static void an_event_is_taken_byte_by_byte(void **state)
         {" { \"version\" : 1 , \"event\" : 1.10 } ", "1.10"},
         {"{\"event\":\"a \\\" b \\u00fc\"}", "\"a \\\" b \\u00fc\""},
         {"{\"\\u0065vent\":[1,\n2]}", "[1,\n2]"},
+        {"{\"event\":\"\\u0000\"}", "\"\\u0000\""},
         {"{\"event\":null}", "null"},
         {"{\"event\":true}", "true"},
         {"{\"event\":\"\"}", "\"\""},
@@ -63,6 +72,72 @@ static void an_event_is_taken_byte_by_byte(void **state)
         assert_int_equal(make_event(cases[i][0], "2.0", &event), ERROR_NONE);
         assert_string_equal(event.data, cases[i][1]);
         buffer_release(&event);
+    }
+}
+
+static void assert_cut(const char *text, enum error error, const char *rest, const char *event)
+{
+    struct buffer out;
+    struct view given;
+    size_t offset;
+    buffer_init(&out, 1u << 20);
+    assert_int_equal(event_cut(view_of(text), &out, &given, &offset), error);
+    if (!error) {
+        assert_string_equal(out.data, rest);
+        assert_true(view_equal_string(given, event));
+    } else {
+        assert_true(offset <= strlen(text));
+    }
+    buffer_release(&out);
+}
+
+static void the_event_is_cut_out_and_nothing_else(void **state)
+{
+    (void)state;
+    assert_cut("{\"a\":1,\"event\":[1, 2],\"b\":{\"event\":3}}", ERROR_NONE,
+               "{\"a\":1,\"event\":null,\"b\":{\"event\":3}}", "[1, 2]");
+    assert_cut("{\"request\":{}}", ERROR_NONE, "{\"request\":{}}", "");
+    assert_cut("{}", ERROR_NONE, "{}", "");
+    /* That it is there twice shows when the rest is parsed. */
+    assert_cut("{\"event\":1,\"event\":\"2\"}", ERROR_NONE, "{\"event\":null,\"event\":null}",
+               "\"2\"");
+    assert_cut("[1,2]", ERROR_NONE, "[]", "");
+    assert_cut("\"x\"", ERROR_NONE, "\"\"", "");
+    assert_cut(" 7 ", ERROR_NONE, "0", "");
+    assert_cut("false", ERROR_NONE, "true", "");
+    assert_cut("null", ERROR_NONE, "null", "");
+    static const char *const wrong[] = {"",
+                                        "{",
+                                        "{\"event\":}",
+                                        "{\"event\":[1,]}",
+                                        "{} {}",
+                                        "{\"event\":\"\xff\"}",
+                                        "{\"event\":01}",
+                                        "nonsense"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_cut(wrong[i], ERROR_INVALID, NULL, NULL);
+}
+
+static void only_the_event_may_have_many_values(void **state)
+{
+    (void)state;
+    static const char *const starts[] = {"{\"event\":[0", "{\"request\":[0",
+                                         "{\"request\":[\"\\\",\""};
+    for (size_t i = 0; i < 3; i++) {
+        struct buffer text, rest;
+        struct view given;
+        size_t offset;
+        buffer_init(&text, 4u << 20);
+        buffer_init(&rest, 4u << 20);
+        buffer_append_string(&text, starts[i]);
+        /* What stands in strings is no value. */
+        for (int n = 0; n < (i == 2 ? EVENT_CUT_MAX_VALUES / 2 : EVENT_CUT_MAX_VALUES); n++)
+            buffer_append_string(&text, i == 2 ? ",\",[\"" : ",0");
+        buffer_append_string(&text, "]}");
+        assert_int_equal(event_cut(buffer_view(&text), &rest, &given, &offset),
+                         i == 1 ? ERROR_TOO_BIG : ERROR_NONE);
+        buffer_release(&text);
+        buffer_release(&rest);
     }
 }
 
@@ -277,6 +352,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_is_taken_byte_by_byte),
+        cmocka_unit_test(the_event_is_cut_out_and_nothing_else),
+        cmocka_unit_test(only_the_event_may_have_many_values),
         cmocka_unit_test(an_event_over_the_ceiling_is_too_big),
         cmocka_unit_test(a_request_becomes_an_event_of_the_versions_format),
         cmocka_unit_test(a_reply_to_a_request_is_its_response),
