@@ -106,6 +106,7 @@ def test_only_the_lines_of_one_version(stack):
 @pytest.mark.parametrize("headers", ["", "Accept: text/event-stream\r\n"], ids=["lines", "events"])
 def test_following_tells_each_line_once_as_it_comes_and_ends_with_its_reader(stack, headers):
     with Reader(stack.managerd, query="follow=true&since=0s", headers=headers) as reader:
+        reader.wait("200 OK")  # what is said before it looks is before since
         for number in range(3):
             say(stack, f"live-{number}", 2)
             reader.wait(f"live-{number} 1")
