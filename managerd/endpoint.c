@@ -99,7 +99,7 @@ const struct endpoint endpoints[] = {
      &domain_shape, 200, NULL, "undoDomainChange",
      "Takes a change of a domain back, its deletion too; in force when it answers.", domain_undo},
     {"GET", APP "/logs", ROLE_VIEWER, ENDPOINT_OF_APP, ENDPOINT_TEXT, NULL, NULL, 200,
-     "since until requestId version limit follow", "readLogs",
+     "since after until requestId version limit follow", "readLogs",
      "What the app's function printed, a JSON object a line; or server-sent events.", log_get},
     {"GET", "/v1/domains", ROLE_VIEWER, ENDPOINT_OF_LIST, ENDPOINT_LIST, NULL, &domain_shape, 200,
      "limit cursor app", "listDomains", "Lists the domains.", domain_list},

@@ -15,10 +15,10 @@ static const struct {
 } ends[] = {
     [LOG_END_NONE] = {"", ""},
     [LOG_END_COMPLETE] = {"complete", "These are all lines."},
-    [LOG_END_LIMIT] = {"limit", "There are more lines than the limit. Ask again from since."},
-    [LOG_END_TIME] = {"time", "A call may not last longer. Ask again from since."},
-    [LOG_END_DRAINING] = {"draining", "managerd stops. Ask again from since."},
-    [LOG_END_PROBLEM] = {"problem", "The logs could not be read on. Ask again from since."},
+    [LOG_END_LIMIT] = {"limit", "There are more lines than the limit. Ask again with after."},
+    [LOG_END_TIME] = {"time", "A call may not last longer. Ask again with after."},
+    [LOG_END_DRAINING] = {"draining", "managerd stops. Ask again with after."},
+    [LOG_END_PROBLEM] = {"problem", "The logs could not be read on. Ask again with after."},
 };
 
 void log_stream_begin(struct log_stream *stream)
@@ -111,7 +111,8 @@ void log_stream_comment(struct log_stream *stream, const char *comment)
     write_all(stream, &text);
 }
 
-static void write_end(struct log_stream *stream, enum log_end end, int64_t since_ms)
+static void write_end(struct log_stream *stream, enum log_end end, int64_t since_ms,
+                      const char *after)
 {
     struct call *call = stream->call;
     struct buffer text;
@@ -130,6 +131,7 @@ static void write_end(struct log_stream *stream, enum log_end end, int64_t since
     json_write_string(&w, "reason", view_of(ends[end].name));
     json_write_string(&w, "detail", view_of(ends[end].detail));
     json_write_string(&w, "since", view_of(time));
+    write_or_null(&w, "after", view_of(after));
     if (end == LOG_END_PROBLEM) {
         struct json *problem = problem_document(&call->problem, NULL, call->request_id);
         json_write_tree(&w, "problem", problem);
@@ -153,11 +155,12 @@ static void leave(struct log_stream *stream, bool whole)
     call->incoming = NULL;
 }
 
-void log_stream_end(struct log_stream *stream, enum log_end end, int64_t since_ms)
+void log_stream_end(struct log_stream *stream, enum log_end end, int64_t since_ms,
+                    const char *after)
 {
     log_stream_begin(stream);
     if (stream->events || end != LOG_END_COMPLETE)
-        write_end(stream, end, since_ms);
+        write_end(stream, end, since_ms, after);
     leave(stream, true);
 }
 
@@ -211,6 +214,10 @@ static const struct shape_field end_fields[] = {
      .kind = SHAPE_STRING,
      .flags = SHAPE_SOMETIMES,
      .description = "From when to ask again (RFC 3339); lines of just then may come once more."},
+    {.name = "after",
+     .kind = SHAPE_STRING,
+     .flags = SHAPE_NULLABLE,
+     .description = "What to ask again with instead, to go on behind the last line; null: none."},
     {.name = "problem",
      .kind = SHAPE_OBJECT,
      .flags = SHAPE_SOMETIMES,

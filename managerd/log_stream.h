@@ -43,8 +43,9 @@ void log_stream_begin(struct log_stream *stream);
 void log_stream_tell(struct log_stream *stream, const struct log_line *line);
 /* A comment, where the form knows them; NULL: only when nothing was said for long. */
 void log_stream_comment(struct log_stream *stream, const char *text);
-/* Ends the answer; `since_ms`: from when to ask again. */
-void log_stream_end(struct log_stream *stream, enum log_end end, int64_t since_ms);
+/* Ends the answer; `since_ms`, or `after` (a cursor; empty: none): from where to ask again. */
+void log_stream_end(struct log_stream *stream, enum log_end end, int64_t since_ms,
+                    const char *after);
 /* Cuts it. */
 void log_stream_abort(struct log_stream *stream);
 /* Bytes that the client has not taken yet. */

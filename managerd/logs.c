@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define GROUP_START    "/aws/lambda/"
 #define PAGE_EVENTS    1000 /* so that a page holds up the loop for a moment only */
@@ -36,8 +37,10 @@ struct logs {
         int64_t version;
     } known[KNOWN_VERSIONS];
     size_t known_count;
-    int64_t latest_ms; /* the latest line's time */
-    int64_t told;      /* lines */
+    int64_t latest_ms;              /* the latest line's time */
+    char position[LOG_CURSOR_SIZE]; /* behind the latest line that was looked at; empty: none */
+    int64_t position_ms;
+    int64_t told; /* lines */
     int64_t told_before;
     int64_t pause_ms; /* between looks, when following */
     uint64_t began_us, due_us;
@@ -119,6 +122,13 @@ static bool is_wanted(const struct logs_wish *wish, const struct log_line *line)
                                            wish->request_id.data, wish->request_id.length));
 }
 
+static void note_position(struct logs *logs, const struct log_line *line)
+{
+    if (line->time_ms >= logs->position_ms &&
+        log_cursor_write(logs->position, line->time_ms, line->id))
+        logs->position_ms = line->time_ms;
+}
+
 /* False: no more lines are wanted. */
 static bool tell_event(struct logs *logs, const struct json *event)
 {
@@ -143,26 +153,26 @@ static bool tell_event(struct logs *logs, const struct json *event)
     }
     if (line.time_ms > logs->latest_ms)
         logs->latest_ms = line.time_ms;
+    note_position(logs, &line);
     return true;
 }
 
-/* The client has had the line with the id `after`, and those of the same millisecond before it. */
-static void skip_told(struct logs *logs, const struct json *events)
+/* The client has had the line with the id `after`, and those of the same millisecond before it: they
+ * are noted as seen. False: that line is not on this page, but may be on a later one. */
+static bool skip_told(struct logs *logs, const struct json *events)
 {
-    const struct json *event = json_first(events), *last = NULL;
-    for (; event; event = json_next(event)) {
-        if (view_equal(text_of(event, "eventId"), logs->wish.after))
-            last = event;
-        if (last || integer_of(event, "timestamp") > logs->wish.since_ms)
-            break;
+    const struct json *event = json_first(events);
+    bool found = false, passed = false;
+    for (; event && !found && !passed; event = json_next(event)) {
+        passed = integer_of(event, "timestamp") > logs->wish.since_ms;
+        found = view_equal(text_of(event, "eventId"), logs->wish.after);
+        if (!passed)
+            log_seen_add(&logs->seen, text_of(event, "eventId"), integer_of(event, "timestamp"),
+                         false);
     }
-    if (event)
+    if (found)
         logs->wish.after = VIEW("");
-    for (event = json_first(events); last; event = json_next(event)) {
-        log_seen_add(&logs->seen, text_of(event, "eventId"), integer_of(event, "timestamp"), false);
-        if (event == last)
-            break;
-    }
+    return found;
 }
 
 /* ---- pages ---- */
@@ -177,6 +187,28 @@ static void ask_in(struct logs *logs, int64_t delay_ms)
 {
     logs->due_us = clock_monotonic_us() + (uint64_t)delay_ms * 1000;
     tick_soon(logs);
+}
+
+/* It is not there any more: all of its millisecond are told, rather than none. */
+static void begin_anew(struct logs *logs)
+{
+    memset(&logs->seen, 0, sizeof logs->seen);
+    logs->wish.after = VIEW("");
+    buffer_clear(&logs->token);
+    ask_in(logs, 0);
+}
+
+/* For the line that the client had last: its millisecond may fill several pages. */
+static void look_on(struct logs *logs, const struct json *events)
+{
+    const struct json *event = json_first(events);
+    bool passed = !logs->token.length || logs->token.error;
+    for (; event && !passed; event = json_next(event))
+        passed = integer_of(event, "timestamp") > logs->wish.since_ms;
+    if (passed)
+        begin_anew(logs);
+    else
+        ask_in(logs, 0);
 }
 
 /* Everything that is there was read: ends, or looks again in a while. */
@@ -243,12 +275,14 @@ static void on_page(const struct lambda_answer *answer, void *context)
     const struct json *events = json_get(answer->json, "events"), *event = json_first(events);
     log_stream_begin(&logs->stream);
     forget_unknown_versions(logs);
-    if (logs->wish.after.length)
-        skip_told(logs, events);
-    for (; event && more; event = json_next(event))
-        more = tell_event(logs, event);
     buffer_clear(&logs->token);
     buffer_append_view(&logs->token, text_of(answer->json, "nextToken"));
+    if (logs->wish.after.length && !skip_told(logs, events)) {
+        look_on(logs, events);
+        return;
+    }
+    for (; event && more; event = json_next(event))
+        more = tell_event(logs, event);
     if (!more)
         end_with(logs, LOG_END_LIMIT);
     else if (logs->token.length && !logs->token.error)
@@ -283,7 +317,7 @@ static void finish(struct logs *logs)
     if (logs->gone)
         log_stream_abort(&logs->stream);
     else
-        log_stream_end(&logs->stream, logs->end, logs->latest_ms);
+        log_stream_end(&logs->stream, logs->end, logs->latest_ms, logs->position);
     call_resume(call, PROGRESS_NEXT);
 }
 

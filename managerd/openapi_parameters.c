@@ -57,6 +57,8 @@ static const struct meaning {
 /* What they mean for readLogs, when it is something else. */
 static const struct meaning log_meanings[] = {
     {"since", TEXT, "Nothing older: RFC 3339, or how long ago: 90s, 15m, 2h, 1d.", "\"15m\""},
+    {"after", TEXT, "Only what is behind this: after, as the end of an earlier answer tells it.",
+     NULL},
     {"until", TEXT, "Only what is older; in the forms of since.", "\"0s\""},
     {"requestId", "{\"type\":\"string\",\"minLength\":1}", "Only lines of this invocation.",
      ID_EXAMPLE},

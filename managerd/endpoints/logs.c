@@ -41,16 +41,27 @@ static void read_version(struct call *call, struct logs_wish *wish)
     record_release(&version);
 }
 
-/* A client of server-sent events comes back with the id that it heard last (HTML, section 9.2). */
-static void read_cursor(struct call *call, struct logs_wish *wish)
+static void take_cursor(struct call *call, const char *name, struct view text,
+                        struct logs_wish *wish)
 {
-    struct view text;
-    if (!wish->events || !incoming_header(call->incoming, "Last-Event-ID", &text) || !text.length)
-        return;
     if (log_cursor_read(text, &wish->since_ms, &wish->after))
         wish->after = arena_copy(&call->arena, wish->after);
     else
-        fault_parameter(&call->faults, "Last-Event-ID", "must be the id of an event of this call");
+        fault_parameter(&call->faults, name, "must be what an earlier answer of this call told");
+}
+
+/* A client of server-sent events comes back with the id that it heard last (HTML, section 9.2), and all
+ * its parameters. */
+static void read_cursor(struct call *call, struct logs_wish *wish)
+{
+    struct view text, since;
+    bool given = call_query(call, "after", &text);
+    if (given && call_query(call, "since", &since))
+        fault_parameter(&call->faults, "after", "does not go with since");
+    else if (given)
+        take_cursor(call, "after", text, wish);
+    if (wish->events && incoming_header(call->incoming, "Last-Event-ID", &text) && text.length)
+        take_cursor(call, "Last-Event-ID", text, wish);
 }
 
 static void read_wish(struct call *call, struct logs_wish *wish)

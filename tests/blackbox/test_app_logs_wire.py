@@ -47,6 +47,34 @@ def test_pages_are_asked_for_in_turn_and_lines_at_their_borders_told_once():
         assert_lawful(cloud)
 
 
+def test_going_on_behind_a_line_whose_millisecond_fills_pages_or_that_is_gone():
+    start, shown = now_ms() - 5000, []
+
+    def play(body, number):
+        first = int(body.get("nextToken", 0))
+        found = [each for each in shown if each["timestamp"] >= body["startTime"]]
+        return found[first:first + 1000], str(first + 1000) if len(found) > first + 1000 else None
+
+    def numbers(**query):
+        return [int(line["message"].split()[1]) for line in lines(logs(cloud.daemon, limit=10000, **query))]
+
+    shown += [event(number, start) for number in range(2500)] + [event(number, start + 1) for number in range(2500, 2600)]
+    with Cloud(play) as cloud:
+        for last in (0, 999, 1000, 2400, 2499):
+            assert numbers(after=f"{start}-{last:056d}") == list(range(last + 1, 2600))
+        assert numbers(after=f"{start + 1}-{2599:056d}") == []
+        # Rather all of its millisecond than none.
+        assert numbers(after=f"{start}-gone") == list(range(2600))
+        assert numbers(after=f"{start + 1}-gone") == list(range(2500, 2600))
+        assert_lawful(cloud)
+        with Reader(cloud.daemon, query=f"follow=true&after={start}-{2400:056d}") as reader:
+            reader.wait("line 2599")
+            shown.append(event(2600, start + 2))
+            reader.wait("line 2600")
+            told = [json.loads(line)["message"] for line in reader.text.split("\r\n") if line.startswith("{")]
+            assert told == [f"line {number}" for number in range(2401, 2601)]
+
+
 def test_lines_that_come_late_are_told_once_and_do_not_lead_a_client_back():
     start = now_ms()
     shown = [event(1, start), event(3, start + 5000)]
