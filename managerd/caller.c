@@ -213,7 +213,9 @@ static void sign_and_send(struct caller_call *call, struct credentials *credenti
         return;
     }
     arena_init(&arena, 1u << 20);
-    if (sigv4_sign(caller->signer, &request, credentials, clock_wall_ms(), &arena, &signature)) {
+    if (sigv4_sign(caller->signer, &request, credentials,
+                   clock_wall_ms() + credentials_clock_offset_ms(caller->provider(caller->context)),
+                   &arena, &signature)) {
         failed.message = VIEW("The request could not be signed.");
         finish(call, &failed, NULL);
     } else {

@@ -306,8 +306,10 @@ static void sign_and_send(struct cloudwatch_call *call, struct credentials *cred
         return;
     }
     arena_init(&arena, 1u << 20);
-    if (sigv4_sign(cloudwatch->signer, &request, credentials, clock_wall_ms(), &arena,
-                   &signature)) {
+    if (sigv4_sign(cloudwatch->signer, &request, credentials,
+                   clock_wall_ms() +
+                       credentials_clock_offset_ms(cloudwatch->provider(cloudwatch->context)),
+                   &arena, &signature)) {
         failed.message = VIEW("The request could not be signed.");
         finish(call, &failed);
     } else {

@@ -3,6 +3,7 @@
 
 #include "common/aws/credentials_source.h"
 #include "common/aws/endpoint.h"
+#include "common/aws/refusal.h"
 #include "common/aws/sigv4.h"
 #include "common/base/arena.h"
 #include "common/base/clock.h"
@@ -21,6 +22,7 @@
 
 #define DEFAULT_DEADLINE 60000
 #define MAX_ANSWER_BYTES (8u << 20)
+#define SIGN_AGAIN_US    200000
 #define MAX_HINT_MS      86400000
 #define CONTENT_HASH     "X-Amz-Content-Sha256"
 
@@ -75,6 +77,8 @@ struct lambda_call {
     struct quota_place place;
     struct outgoing_call *outgoing;
     bool waiting_for_credentials;
+    struct credentials *credentials; /* that signed the last attempt */
+    bool signed_again;
 };
 
 const char *lambda_operation_name(enum lambda_operation operation)
@@ -197,6 +201,7 @@ static void call_free(struct lambda_call *call)
     if (call->outgoing)
         outgoing_cancel(call->outgoing);
     event_free(call->timer);
+    credentials_release(call->credentials);
     free(call->path);
     free(call->query);
     free(call->url);
@@ -303,6 +308,19 @@ static bool may_have_happened(const struct lambda_call *call, const struct outgo
     return changes && !throttled && (!result->error || result->reach != OUTGOING_NOT_SENT);
 }
 
+/* A call that was refused for its signature has done nothing. Clocks are corrected at once; other
+ * credentials are there soon, or not at all. */
+static bool may_sign_again(struct lambda_call *call, const struct outgoing_result *result,
+                           struct view code)
+{
+    struct view date = VIEW("");
+    outgoing_header(result->call, "Date", &date);
+    if (result->error || result->status < 400 || result->status >= 500 || call->signed_again)
+        return false;
+    return credentials_refused(call->control->provider, call->credentials, code, date) ||
+           refusal_doubts_credentials(code);
+}
+
 /* Whether the call is made once more, which is then under way. */
 static bool tried_again(struct lambda_call *call, const struct outgoing_result *result,
                         const struct lambda_answer *answer)
@@ -315,6 +333,11 @@ static bool tried_again(struct lambda_call *call, const struct outgoing_result *
         quota_throttled(quota_of(call), call->attempted_us);
     if (answer->outcome == LAMBDA_OK)
         retry_give_back(&call->control->budget, call->retry_cost);
+    if (may_sign_again(call, result, answer->code)) {
+        call->signed_again = true;
+        schedule(call, SIGN_AGAIN_US);
+        return true;
+    }
     if (answer->outcome != LAMBDA_UNAVAILABLE || call->attempt >= RETRY_MAX_ATTEMPTS ||
         call->once || may_have_happened(call, result, throttled) ||
         !retry_take(&call->control->budget, throttled, &call->retry_cost))
@@ -482,7 +505,11 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
         .service = VIEW("lambda"),
     };
     struct sigv4_signature signature;
-    error = sigv4_sign(control->signer, &request, credentials, clock_wall_ms(), &arena, &signature);
+    credentials_release(call->credentials);
+    call->credentials = credentials;
+    error = sigv4_sign(control->signer, &request, credentials,
+                       clock_wall_ms() + credentials_clock_offset_ms(control->provider), &arena,
+                       &signature);
     if (error) {
         failed.message = VIEW("The request could not be signed.");
         finish(call, &failed);
@@ -490,7 +517,6 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
         send_signed(call, &signature, has_body);
     }
     arena_release(&arena);
-    credentials_release(credentials);
 }
 
 /* Each family of operations has a date of its own. */

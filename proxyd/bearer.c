@@ -77,7 +77,7 @@ enum progress authorize_bearer(struct request *request)
         .keys = route->keys,
         .key_count = route->key_count,
     };
-    int64_t now_ms = request->time_ms + request->worker->clock_offset_ms;
+    int64_t now_ms = request->time_ms + worker_clock_offset_ms(request->worker);
     struct view token;
     struct jwt jwt;
     bool any;

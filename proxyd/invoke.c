@@ -9,7 +9,6 @@
 #define BACKOFF_MS          50    /* most before the second attempt; doubles with each */
 #define BACKOFF_THROTTLE_MS 250   /* the same after a throttle */
 #define ASYNC_DEADLINE_MS   10000 /* Lambda is to take in the event within it */
-#define SKEW_MS             60000 /* clocks that differ by less agree */
 
 static bool on_bytes(struct view bytes, const struct outgoing_result *so_far, void *context);
 static void on_done(const struct outgoing_result *result, void *context);
@@ -193,29 +192,15 @@ static bool try_again(struct request *request, const struct outcome *outcome)
     return true;
 }
 
-/* Whether our clock was the reason, and signing anew by AWS's will help. */
-static bool clock_was_wrong(struct request *request, const struct outgoing_result *result)
+/* Whether signing anew will help: by AWS's clock, or with other credentials. */
+static bool may_sign_again(struct request *request, const struct outgoing_result *result,
+                           struct view code)
 {
-    struct worker *worker = request->worker;
-    struct view date;
-    int64_t theirs_ms;
+    struct view date = VIEW("");
 
-    if (!outgoing_header(result->call, "Date", &date) ||
-        clock_parse_http(date, &theirs_ms) != ERROR_NONE)
-        return false;
-    int64_t offset_ms = theirs_ms - clock_wall_ms();
-    int64_t change_ms = offset_ms - worker->clock_offset_ms;
-    if (change_ms > -SKEW_MS && change_ms < SKEW_MS)
-        return false;
-    worker->clock_offset_ms = offset_ms;
-    log_write(LOG_WARN, "clock-skewed", LOG_INTEGER("offset_ms", offset_ms));
-    return true;
-}
-
-/* Whether there are other credentials than those that Lambda refused; if not, they are looked for. */
-static bool has_others(struct request *request)
-{
-    return credentials_refused(request->worker->credentials, request->credentials);
+    outgoing_header(result->call, "Date", &date);
+    return !request->signed_again &&
+           credentials_refused(request->worker->credentials, request->credentials, code, date);
 }
 
 static struct outcome judge(struct request *request, const struct outgoing_result *result)
@@ -226,7 +211,7 @@ static struct outcome judge(struct request *request, const struct outgoing_resul
         .status = result->status,
         .asynchronous = request->asynchronous,
         .on_kept_connection = result->connected_us == 0,
-        .now_ms = clock_wall_ms() + request->worker->clock_offset_ms,
+        .now_ms = clock_wall_ms() + worker_clock_offset_ms(request->worker),
     };
     struct view value;
 
@@ -317,8 +302,7 @@ static void on_done(const struct outgoing_result *result, void *context)
         return;
     }
     request_fail(request, outcome.fault, detail);
-    if (!request->signed_again && ((outcome.clock_doubted && clock_was_wrong(request, result)) ||
-                                   (outcome.credentials_doubted && has_others(request)))) {
+    if (outcome.signature_doubted && may_sign_again(request, result, outcome.code)) {
         request->signed_again = true;
         request_resume(request, PROGRESS_SIGN_AGAIN);
         return;

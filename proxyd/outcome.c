@@ -1,6 +1,8 @@
 /* Tells from Lambda's answer, or the lack of one, whether the function ran. */
 #include "proxyd/outcome.h"
 
+#include "common/aws/refusal.h"
+
 #include "common/base/clock.h"
 
 #define RETRY_AFTER_MOST_S 86400
@@ -52,24 +54,6 @@ static struct view code_of(struct view error_type)
     return view_trim(hash == SIZE_MAX ? code : view_slice(code, hash + 1, code.length));
 }
 
-/* The codes by which AWS also says that the signature's time is too far from its own. */
-static const char *const of_clocks[] = {"InvalidSignatureException", "RequestExpired",
-                                        "RequestInTheFuture",        "RequestTimeTooSkewed",
-                                        "SignatureDoesNotMatch",     NULL};
-/* And those by which it says that the credentials are over. */
-static const char *const of_credentials[] = {"ExpiredToken", "ExpiredTokenException",
-                                             "InvalidClientTokenId", "UnrecognizedClientException",
-                                             NULL};
-
-static bool is_one_of(struct view code, const char *const *codes)
-{
-    for (; *codes; codes++) {
-        if (view_equal_string(code, *codes))
-            return true;
-    }
-    return false;
-}
-
 /* The file system failed while code of the function read or wrote it. */
 static bool may_have_run(int status, struct view code)
 {
@@ -93,8 +77,8 @@ static void judge_status(int status, struct outcome *outcome)
         outcome->fault = FAULT_EVENT_TOO_LARGE;
     } else if (status >= 400 && status < 500 && !may_have_run(status, outcome->code)) {
         outcome->fault = FAULT_LAMBDA_REFUSED;
-        outcome->clock_doubted = is_one_of(outcome->code, of_clocks);
-        outcome->credentials_doubted = is_one_of(outcome->code, of_credentials);
+        outcome->signature_doubted =
+            refusal_doubts_clock(outcome->code) || refusal_doubts_credentials(outcome->code);
     } else {
         outcome->fault = FAULT_LAMBDA_FAILED;
     }

@@ -24,10 +24,8 @@ struct outcome {
     enum fault fault; /* FAULT_NONE: an answer with status 200 to decode, or 202 */
     bool may_heal; /* another attempt has a chance (only looked at for faults that are retried) */
     bool stale;    /* a kept connection was dead: try again at once, on a fresh one */
-    bool
-        clock_doubted; /* Lambda refused the signature by a code that it also uses for a wrong time */
-    bool credentials_doubted; /* Lambda knows them no more */
-    struct view code;         /* the error type without namespace and URI; empty when none */
+    bool signature_doubted; /* Lambda refused it, perhaps for its time or its key alone */
+    struct view code;       /* the error type without namespace and URI; empty when none */
     unsigned retry_after_s; /* RFC 9110 section 10.2.3, seconds or a date; at most a day; 0: none */
 };
 

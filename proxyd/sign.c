@@ -75,7 +75,7 @@ static enum progress sign(struct request *request)
         .service = VIEW("lambda"),
     };
     if (sigv4_sign(request->worker->signer, &call, request->credentials,
-                   request->time_ms + request->worker->clock_offset_ms, &request->arena,
+                   request->time_ms + worker_clock_offset_ms(request->worker), &request->arena,
                    &signature) != ERROR_NONE)
         return request_fail(request, FAULT_INTERNAL, "memory ran out");
     add_header(request, VIEW("Host"), endpoint->host);

@@ -70,7 +70,6 @@ struct worker {
     unsigned under_way;
     unsigned waiting; /* of them: not let in yet */
     double retry_budget;
-    int64_t clock_offset_ms; /* AWS's time minus ours; 0 while they agree */
     uint64_t random_state;
     /* the worker's own business */
     struct event *tick, *drain_tick, *wake, *place_wake;
@@ -102,5 +101,10 @@ uint32_t worker_random(struct worker *worker, uint32_t below);
 /* Whether another attempt may be made; takes it from the budget. */
 bool worker_may_retry(struct worker *worker);
 void worker_succeeded(struct worker *worker);
+/* AWS's time minus ours; 0 while they agree. */
+static inline int64_t worker_clock_offset_ms(const struct worker *worker)
+{
+    return credentials_clock_offset_ms(worker->credentials);
+}
 
 #endif

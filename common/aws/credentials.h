@@ -45,9 +45,13 @@ struct credentials *credentials_get(struct credentials_provider *provider,
                                     void *context);
 /* Whoever waits with this context is not called any more. */
 void credentials_forget(struct credentials_provider *provider, void *context);
-/* AWS refused this snapshot as expired or unknown. True: there are others meanwhile; else the source
- * looks for them at once, unless it has just done so. */
+/* AWS's time minus ours, as its refusals have told so far, in all loops: what calls are signed at. */
+int64_t credentials_clock_offset_ms(const struct credentials_provider *provider);
+/* AWS refused what these credentials signed, by this code and with this Date (empty: none). True: signing
+ * once more is worth while, as our clock was wrong and is corrected, or as there are other credentials
+ * than those which AWS does not take any more. If there are none yet, the source looks for them at once,
+ * unless it has just done so. */
 bool credentials_refused(struct credentials_provider *provider,
-                         const struct credentials *credentials);
+                         const struct credentials *credentials, struct view code, struct view date);
 
 #endif

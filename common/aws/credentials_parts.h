@@ -5,6 +5,7 @@
 #include "common/aws/credentials_source.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 struct choice;
@@ -36,7 +37,8 @@ struct credentials_source {
     struct event *poke;
     int64_t retry_ms; /* the next pause after a failure; 0: the last asking went well */
     uint64_t failed_at_us, refused_at_us;
-    pthread_mutex_t lock; /* over all below */
+    _Atomic int64_t clock_offset_ms; /* AWS's time minus ours */
+    pthread_mutex_t lock;            /* over all below */
     struct credentials *current;
     uint64_t outcomes; /* askings that have ended */
     bool wanted, refused;

@@ -1,5 +1,7 @@
 /* Hands a source's snapshots to one loop: copies of its own, and calls to those who wait. */
 #include "common/aws/credentials_parts.h"
+#include "common/aws/refusal.h"
+#include "common/base/log.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -165,9 +167,29 @@ void credentials_forget(struct credentials_provider *provider, void *context)
         waiter->on_ready = NULL;
 }
 
-bool credentials_refused(struct credentials_provider *provider,
-                         const struct credentials *credentials)
+int64_t credentials_clock_offset_ms(const struct credentials_provider *provider)
 {
+    return atomic_load_explicit(&provider->source->clock_offset_ms, memory_order_relaxed);
+}
+
+static bool clock_corrected(struct credentials_provider *provider, struct view date)
+{
+    int64_t offset_ms = credentials_clock_offset_ms(provider);
+
+    if (!refusal_corrects_clock(date, &offset_ms))
+        return false;
+    atomic_store_explicit(&provider->source->clock_offset_ms, offset_ms, memory_order_relaxed);
+    log_write(LOG_WARN, "clock-skewed", LOG_INTEGER("offset_ms", offset_ms));
+    return true;
+}
+
+bool credentials_refused(struct credentials_provider *provider,
+                         const struct credentials *credentials, struct view code, struct view date)
+{
+    if (refusal_doubts_clock(code))
+        return clock_corrected(provider, date);
+    if (!refusal_doubts_credentials(code))
+        return false;
     if (provider->snapshot && provider->snapshot->serial != credentials->serial)
         return true;
     poke(provider->source, true);

@@ -2,6 +2,7 @@
 #include "common/aws/fetch_parts.h"
 
 #include "common/aws/endpoint.h"
+#include "common/aws/refusal.h"
 #include "common/aws/sigv4.h"
 #include "common/base/clock.h"
 #include "common/base/crypto.h"
@@ -10,7 +11,6 @@
 
 #define TRIES      3
 #define TIMEOUT_MS 5000
-#define SKEW_MS    60000 /* less than that is nobody's reason to refuse */
 
 static void ask(struct fetch *fetch);
 
@@ -43,23 +43,12 @@ static bool may_pass(const struct outgoing_result *result, struct view code)
 static bool clock_was_wrong(struct fetch *fetch, const struct outgoing_result *result,
                             struct view code)
 {
-    static const char *const codes[] = {"SignatureDoesNotMatch", "RequestExpired",
-                                        "RequestTimeTooSkewed",  "InvalidSignatureException",
-                                        "RequestInTheFuture",    "AuthFailure"};
     struct view date;
-    int64_t theirs_ms;
-    bool about_time = false;
 
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        about_time = about_time || view_equal_string(code, codes[i]);
-    if (!about_time || fetch->clock_corrected || !outgoing_header(result->call, "Date", &date) ||
-        clock_parse_http(date, &theirs_ms) != ERROR_NONE)
+    if (fetch->clock_corrected || !refusal_doubts_clock(code) ||
+        !outgoing_header(result->call, "Date", &date) ||
+        !refusal_corrects_clock(date, &fetch->fetcher->clock_offset_ms))
         return false;
-    int64_t offset_ms = theirs_ms - clock_wall_ms();
-    int64_t change_ms = offset_ms - fetch->fetcher->clock_offset_ms;
-    if (change_ms > -SKEW_MS && change_ms < SKEW_MS)
-        return false;
-    fetch->fetcher->clock_offset_ms = offset_ms;
     fetch->clock_corrected = true;
     return true;
 }

@@ -1,4 +1,5 @@
 """Each provider of AWS credentials: asked as AWS documents it, renewed under load without a failure, kept when it is down."""
+import calendar
 import contextlib
 import http.client
 import os
@@ -259,6 +260,33 @@ def test_a_signal_asks_the_provider_at_once():
         assert proxyd.app("hello").text == "PROCESS1"
         proxyd.signal(signal.SIGHUP)
         harness.wait_for(lambda: proxyd.app("hello").text == "PROCESS2", 5, "the second key signs")
+
+
+@pytest.mark.parametrize("code, ahead", [("InvalidSignatureException", 3600), ("RequestExpired", -7200)])
+def test_the_control_plane_corrects_its_clock_by_AWS(code, ahead):
+    with FakeLambda() as aws:
+        def answer(call):
+            sent = calendar.timegm(time.strptime(dict(call.headers)["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
+            date = {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + ahead))}
+            right = abs(sent - time.time() - ahead) < 60
+            call.service_error(*((404, "ResourceNotFoundException") if right else (403, code)), date)
+
+        aws.script["probe"] = answer
+        with harness.Managerd(aws={**aws.aws_variables()}) as managerd:
+            managerd.request("POST", "/v1/apps/probe/deployments?runtime=nodejs20.x&handler=index.handler", body=harness.example_zip(),
+                             headers={"Content-Type": "application/zip"})
+            harness.wait_for(lambda: len(aws.calls) >= 2, 10, "it is signed once more")
+            assert managerd.events("clock-skewed")[0]["offset_ms"] == pytest.approx(ahead * 1000, abs=5000)
+
+
+def test_the_control_plane_looks_for_other_keys_when_AWS_has_forgotten_its_own():
+    with Issuer(life=600) as issuer, FakeLambda() as aws:
+        aws.script["probe"] = lambda call: call.service_error(
+            *((403, "UnrecognizedClientException") if "Credential=CONTAINER1/" in dict(call.headers)["Authorization"] else (404, "ResourceNotFoundException")))
+        with harness.Managerd(aws={**issuer.container(), "AWS_ENDPOINT_URL_LAMBDA": aws.url}) as managerd:
+            managerd.request("POST", "/v1/apps/probe/deployments?runtime=nodejs20.x&handler=index.handler", body=harness.example_zip(),
+                             headers={"Content-Type": "application/zip"})
+            harness.wait_for(lambda: any("Credential=CONTAINER2/" in dict(call.headers)["Authorization"] for call in aws.calls), 10, "others sign")
 
 
 def test_the_control_plane_gets_its_keys_from_each_provider():

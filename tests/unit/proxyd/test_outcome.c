@@ -94,13 +94,12 @@ static void other_4xx_are_refusals_and_other_5xx_unknown(void **state)
 static void a_refused_signature_puts_the_clock_in_doubt(void **state)
 {
     (void)state;
-    assert_true(answered(403, "InvalidSignatureException").clock_doubted);
+    assert_true(answered(403, "InvalidSignatureException").signature_doubted);
     assert_int_equal(answered(403, "InvalidSignatureException").fault, FAULT_LAMBDA_REFUSED);
-    assert_false(answered(403, "AccessDeniedException").clock_doubted);
-    assert_true(answered(403, "ExpiredTokenException").credentials_doubted);
-    assert_true(answered(403, "UnrecognizedClientException:http://x").credentials_doubted);
-    assert_false(answered(403, "InvalidSignatureException").credentials_doubted);
-    assert_false(answered(500, "InvalidSignatureException").clock_doubted);
+    assert_false(answered(403, "AccessDeniedException").signature_doubted);
+    assert_true(answered(403, "ExpiredTokenException").signature_doubted);
+    assert_true(answered(403, "UnrecognizedClientException:http://x").signature_doubted);
+    assert_false(answered(500, "InvalidSignatureException").signature_doubted);
 }
 
 static void only_what_was_surely_not_sent_is_unreachable(void **state)

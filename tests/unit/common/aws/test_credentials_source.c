@@ -287,13 +287,14 @@ static void credentials_that_AWS_refused_are_looked_for_anew_once(void **state)
     spin_until_told(&scene, 1);
     set_variables((const char *const[]){"AWS_ACCESS_KEY_ID=B", "AWS_SECRET_ACCESS_KEY=s", NULL});
     struct credentials *a = credentials_get(scene.provider, on_ready, &scene);
-    assert_false(credentials_refused(scene.provider, a));
+    assert_false(credentials_refused(scene.provider, a, VIEW("ExpiredTokenException"), VIEW("")));
     spin(&scene, 20);
     expect_key(&scene, "B");
     set_variables((const char *const[]){"AWS_ACCESS_KEY_ID=C", "AWS_SECRET_ACCESS_KEY=s", NULL});
-    assert_true(credentials_refused(scene.provider, a));
+    assert_true(credentials_refused(scene.provider, a, VIEW("ExpiredTokenException"), VIEW("")));
     struct credentials *b = credentials_get(scene.provider, on_ready, &scene);
-    assert_false(credentials_refused(scene.provider, b)); /* looked for too soon */
+    assert_false(credentials_refused(scene.provider, b, VIEW("ExpiredTokenException"),
+                                     VIEW(""))); /* looked for too soon */
     spin(&scene, 20);
     expect_key(&scene, "B");
     credentials_release(a);

@@ -5,6 +5,7 @@ unit_test(common/aws/test_credentials_source LIBRARIES common_aws common_net Pkg
 unit_test(common/aws/test_credentials_answer LIBRARIES common_aws)
 unit_test(common/aws/test_endpoint LIBRARIES common_aws)
 unit_test(common/aws/test_ini LIBRARIES common_aws)
+unit_test(common/aws/test_refusal LIBRARIES common_aws)
 
 foreach(tool sigv4_cli identity_cli)
   add_executable(${tool} ${CMAKE_CURRENT_SOURCE_DIR}/common/aws/${tool}.c)
