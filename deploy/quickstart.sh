@@ -122,6 +122,7 @@ tell_what_is_where() {
   cat <<MESSAGE
 
   the app        http://hello.localhost:$PROXY_PORT/
+  the console    http://$MANAGER/
   the API        http://$MANAGER/v1/apps
   the metrics    http://$(admin_of proxyd)/metrics
   the logs       $LOGS

@@ -73,6 +73,57 @@ def test_axe_finds_no_violation_on_any_page_light_or_dark(scene, axe):
     assert not browser.complaints()
 
 
+def test_axe_finds_no_violation_in_what_only_shows_at_times(scene, axe):
+    """A question, faults at fields, a page that is not there, an opened menu, a canary's fields, the sign-in page."""
+    stack, browser = scene
+    found = {}
+    visit(browser, stack.places, "app")
+    browser.press("Deactivate")
+    browser.wait(lambda: browser.one("dialog"), "it asks")
+    found["question"] = axe()
+    browser.press("Keep it", "dialog button")
+    visit(browser, stack.places, "first-deployment")
+    browser.field("As a canary").click()
+    browser.press("Deploy")
+    browser.wait(lambda: len(browser.all("[aria-invalid]")) == 2, "the faults")
+    found["faults"] = axe()
+    browser.go("/apps/none-such", "Not found")
+    found["not there"] = axe()
+    browser.size(360, 740)
+    browser.press("Menu")
+    found["menu"] = axe()
+    browser.press("Sign out")
+    browser.wait(lambda: browser.one("input[type=password]"), "the sign-in page")
+    for theme in ("light", "dark"):
+        browser.theme(theme)
+        found[f"sign-in, {theme}"] = axe()
+    assert browser.overflow() is None
+    browser.theme("light")
+    browser.size(1280, 900)
+    browser.sign_in(console_scene.TOKEN)
+    assert not any(found.values()), found
+    assert not browser.complaints()
+
+
+def test_the_switch_of_colours_is_kept_and_wins_over_the_system(scene):
+    stack, browser = scene
+    shown = "return [document.documentElement.dataset.theme, getComputedStyle(document.documentElement).colorScheme]"
+    browser.theme("light")
+    browser.press("Switch to dark colours")
+    assert browser.js(shown) == ["dark", "dark"]
+    browser.driver.refresh()
+    browser.settled()
+    assert browser.js(shown) == ["dark", "dark"]
+    browser.press("Switch to light colours")
+    browser.theme("dark")
+    assert browser.js(shown) == ["light", "light"]
+    browser.js("localStorage.clear()")
+    browser.driver.refresh()
+    browser.settled()
+    assert browser.js(shown) == ["dark", "dark"]
+    browser.theme("light")
+
+
 def test_axe_itself_would_find_a_violation(scene, axe):
     stack, browser = scene
     visit(browser, stack.places, "system")
