@@ -167,6 +167,41 @@ def test_with_one_place_for_operations_a_document_with_deployments_still_ends():
         assert apply(stack, {"apps": [{"name": f"queued-{n}", **RUN, "package": zipped(package("q"))} for n in range(3)]})["result"]["deployed"] == 3
 
 
+def test_cancelled_while_it_waits_its_deployments_end_by_themselves():
+    with Stack(managerd={"MANAGERD_DRAIN_MS": "0"}, lambda_local={"LAMBDA_LOCAL_READY_DELAY_MS": "1500"}) as stack:
+        document = {"apps": [{"name": f"going-{n}", **RUN, "package": zipped(package(f"g{n}"))} for n in range(2)],
+                    "domains": [{"host": "going.example.org", "paths": [{"app": "going-0"}]}]}
+        started = call(stack, "POST", "/v1/apply", document, status=202)
+        location = started.header("Location")
+
+        def all_begun():
+            steps = call(stack, "GET", location).json()["steps"]
+            return [step["operation"] for step in steps if step["name"] == "deploy-app" and step["state"] == "running" and step.get("operation")]
+
+        begun = wait_for(lambda: (lambda found: found if len(found) == 2 else None)(all_begun()), 10, "both deployments have begun")
+        operation = call(stack, "POST", location + "/cancel", Prefer="wait=30").json()
+        assert operation["state"] == "cancelled", operation
+        for one in begun:
+            deployment = call(stack, "GET", f"/v1/operations/{one}", Prefer="wait=30").json()
+            assert deployment["state"] == "succeeded", deployment
+        assert call(stack, "GET", "/v1/domains/going.example.org").status == 404
+        assert plan(stack, document) == [("create", "going.example.org")]
+        assert apply(stack, document)["result"] == {"created": 1, "changed": 0, "deployed": 0, "deleted": 0}
+
+
+def test_packages_of_a_document_that_waits_are_not_swept(stack):
+    """The last version that names a package goes while a document that is to deploy it waits for its turn."""
+    stack.deploy("lender", package("lent"))
+    stack.deploy("lender", package("other"))
+    lent = versions(stack, "lender")[1]["package"]["sha256"]
+    document = {"apps": [{"name": f"filler-{n}", "description": "x"} for n in range(150)] + [{"name": "borrower", **RUN, "package": {"sha256": lent}}]}
+    started = call(stack, "POST", "/v1/apply", document, status=202)
+    call(stack, "DELETE", "/v1/apps/lender/versions/1", Prefer="wait=30")
+    operation = wait_for(lambda: (lambda o: o if o["state"] in FINAL else None)(call(stack, "GET", started.header("Location")).json()), 40, "it ended")
+    assert operation["state"] == "succeeded", operation["problem"]
+    assert stack.app("borrower").text == "lent"
+
+
 @pytest.mark.parametrize("moment", range(4))
 def test_killed_in_the_middle_a_document_with_packages_becomes_true(moment):
     with Stack(managerd={"MANAGERD_DRAIN_MS": "0"}, lambda_local={"LAMBDA_LOCAL_READY_DELAY_MS": "300"}) as stack:
