@@ -35,6 +35,8 @@ static const struct meaning {
          "NAME: VALUE, as often as there are headers.", "[\"Cookie: orchestrator_bucket=17\"]"},
         {"address", TEXT, "The client's address, which sticky traffic may go by.", "\"192.0.2.7\""},
         {"actor", TEXT, "Only what was done with the token of this id.", ID_EXAMPLE},
+        {"requestId", "{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._-]{1,128}$\"}",
+         "Only what was done by the request of this id.", ID_EXAMPLE},
         {"since", TIME, "RFC 3339: nothing older.", "\"2026-01-31T08:00:00.000Z\""},
         {"until", TIME, "RFC 3339: only what is older.", "\"2036-01-31T08:00:00.000Z\""},
         {"keepFunction", BOOLEAN,

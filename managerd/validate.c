@@ -38,13 +38,32 @@ int64_t prefer_wait_s(struct view prefer)
     struct view part, parameter;
     while (view_split(&prefer, ',', &part)) {
         view_split(&part, ';', &parameter);
-        parameter = view_trim(parameter);
+        size_t equals = view_find(parameter, '=');
         uint64_t seconds;
-        if (view_equal_nocase(view_slice(parameter, 0, 5), VIEW("wait=")) &&
-            !view_to_u64(view_slice(parameter, 5, SIZE_MAX), UINT32_MAX, &seconds))
+        if (equals == SIZE_MAX ||
+            !view_equal_nocase(view_trim(view_slice(parameter, 0, equals)), VIEW("wait")))
+            continue;
+        struct view value = view_trim(view_slice(parameter, equals + 1, SIZE_MAX));
+        /* A word, or the same as a quoted string. */
+        if (value.length > 2 && value.data[0] == '"' && value.data[value.length - 1] == '"')
+            value = view_slice(value, 1, value.length - 2);
+        if (!view_to_u64(value, UINT32_MAX, &seconds))
             return seconds > MAX_WAIT_S ? MAX_WAIT_S : (int64_t)seconds;
     }
     return -1;
+}
+
+/* Preferences may come in several lines, which are one list (RFC 7240 section 2). */
+static void read_preferences(struct call *call)
+{
+    struct view name, value;
+    for (size_t i = 0; incoming_header_at(call->incoming, i, &name, &value); i++) {
+        if (!view_equal_nocase(name, VIEW("Prefer")))
+            continue;
+        int64_t wait_s = prefer_wait_s(value);
+        if (wait_s >= 0 && call->wait_ms < 0)
+            call->wait_ms = 1000 * wait_s;
+    }
 }
 
 bool media_type_is(struct view content_type, const char *wanted)
@@ -343,12 +362,10 @@ static void on_uploaded(enum error error, void *context)
 
 enum progress validate_call(struct call *call)
 {
-    struct view prefer;
     if (check_path(call) == PROGRESS_FAIL)
         return PROGRESS_FAIL;
     check_query(call);
-    if (incoming_header(call->incoming, "Prefer", &prefer))
-        call->wait_ms = 1000 * prefer_wait_s(prefer);
+    read_preferences(call);
     call->upload = upload_of(incoming_take_spool(call->incoming));
     if (!call->upload)
         return take_body(call, incoming_body(call->incoming));

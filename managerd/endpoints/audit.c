@@ -4,6 +4,7 @@
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/tokens.h"
 #include "managerd/state_record.h"
+#include "managerd/validate.h"
 
 #include "common/base/clock.h"
 #include "common/base/json_text.h"
@@ -117,7 +118,7 @@ const struct shape audit_verification_shape = {
 /* list */
 
 struct filter {
-    struct view app, actor; /* empty: any */
+    struct view app, actor, request_id; /* empty: any */
     int64_t since_ms, until_ms;
 };
 
@@ -136,11 +137,13 @@ static void read_time(struct call *call, const char *name, int64_t *time_ms)
 
 static void read_filter(struct call *call, struct filter *filter)
 {
-    *filter = (struct filter){VIEW(""), VIEW(""), INT64_MIN, INT64_MAX};
+    *filter = (struct filter){VIEW(""), VIEW(""), VIEW(""), INT64_MIN, INT64_MAX};
     if (call_query(call, "app", &filter->app) && !app_name_valid(filter->app))
         fault_parameter(&call->faults, "app", "must be the name of an app");
     if (call_query(call, "actor", &filter->actor) && filter->actor.length == 0)
         fault_parameter(&call->faults, "actor", "must be the id of a token");
+    if (call_query(call, "requestId", &filter->request_id) && !request_id_valid(filter->request_id))
+        fault_parameter(&call->faults, "requestId", "must be the id of a request");
     read_time(call, "since", &filter->since_ms);
     read_time(call, "until", &filter->until_ms);
 }
@@ -182,6 +185,8 @@ static bool wants(const struct call *call, const struct filter *filter, struct v
     bool wanted = dated && !*over && time_ms < filter->until_ms &&
                   (!filter->app.length || view_equal(filter->app, app)) &&
                   (!filter->actor.length || view_equal(filter->actor, actor)) &&
+                  (!filter->request_id.length ||
+                   view_equal(filter->request_id, glance_at(&glance, NULL, "requestId"))) &&
                   is_visible(call, app, actor);
     json_free(glance.document);
     return wanted;

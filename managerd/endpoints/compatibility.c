@@ -121,9 +121,32 @@ static enum progress unpublish(struct call *call)
     return PROGRESS_WAIT;
 }
 
+/* Whether an app of that name was removed, and is gone. */
+static bool was_removed(struct call *call)
+{
+    struct record marker;
+    struct key key = key_removed(call_app(call));
+    if (record_read(call->server->state, key.text, &marker))
+        return false;
+    record_release(&marker);
+    return true;
+}
+
+/* Removing it once more changes nothing, whether its removal still runs or has ended. */
+static enum progress removed_before(struct call *call)
+{
+    struct json *document = status_document(call_app(call), "REMOVED");
+    call->problem = (struct problem){0};
+    return call->idempotency_key[0] ? call_commit(call, 200, document, false)
+                                    : call_answer(call, 200, document);
+}
+
 enum progress compatibility_remove(struct call *call)
 {
     enum progress verdict = app_delete(call);
+    if (verdict == PROGRESS_FAIL && call->problem.type == PROBLEM_APP_NOT_FOUND &&
+        was_removed(call))
+        return removed_before(call);
     if (verdict == PROGRESS_FAIL && call->problem.type == PROBLEM_CONFLICT) {
         /* It is being removed already: the same answer again. */
         call->problem = (struct problem){0};

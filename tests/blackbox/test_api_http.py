@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import Stack, make_zip, raw, request
+from harness import Stack, make_zip, raw, request, wait_for
 
 UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -196,6 +196,29 @@ def test_every_path_of_the_document_answers_options_and_refuses_other_methods_wi
         for method in {"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"} - allowed:
             wrong = call(stack, method, concrete)
             assert wrong.status == 405 and set(wrong.header("Allow").split(", ")) == allowed, (method, path)
+
+
+def test_an_app_that_was_removed_by_the_first_services_call_stays_removed_when_its_removal_has_ended(stack):
+    stack.deploy("walked", package("x"))
+    removed = {"name": "walked", "status": "REMOVED"}
+    for when in ("its removal begins", "it has ended"):
+        for action, expected in (("remove", 200), ("activate", 404), ("deactivate", 404), ("remove", 200)):
+            answer = call(stack, "POST", f"/apps/walked/{action}")
+            assert answer.status == expected and (expected == 404 or answer.json() == removed), (when, action, answer)
+        assert call(stack, "GET", "/apps/walked/status").json() == removed
+        wait_for(lambda: call(stack, "GET", "/v1/apps/walked").status == 404, 20, "it is gone")
+    keyed = [call(stack, "POST", "/apps/walked/remove", Idempotency_Key="gone") for _ in range(2)]
+    assert [one.json() for one in keyed] == [removed] * 2 and keyed[1].header("Idempotency-Replayed") == "true"
+    assert call(stack, "POST", "/apps/never-there/remove").status == 404
+
+
+@pytest.mark.parametrize("prefer, applied", [
+    (["wait=30"], "wait=30"), (['wait="30"'], "wait=30"), (["respond-async , Wait = 30; x=y"], "wait=30"), (["return=minimal", "wait=30"], "wait=30"),
+    (["wait=30, wait=0"], "wait=30"), (["wait=99999"], "wait=600"), (["wait=0"], "wait=0"), (["wait=-1"], None), (["wait"], None), (["return=minimal"], None)])
+def test_a_preference_to_wait_is_understood_however_it_is_written(stack, prefer, applied):
+    answer = stack.managerd.request("POST", "/v1/apps/hello/deployments", {"package": {"version": 1}, "traffic": "none"}, headers={"Prefer": prefer}, timeout=40)
+    assert answer.header("Preference-Applied") == applied, answer
+    assert answer.status == (200 if applied and applied != "wait=0" else 202), answer
 
 
 def test_options_for_the_server_as_a_whole_are_answered(stack):

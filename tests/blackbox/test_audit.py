@@ -130,11 +130,13 @@ def test_the_list_is_filtered_paged_and_limited_by_scope(managerd):
     assert len(records(managerd, f"&since={middle}")) + len(records(managerd, f"&until={middle}")) == 8
     mine = records(managerd, token=one["secret"])
     assert [r["app"] for r in mine] == ["one"] * 3 and verification(managerd, one["secret"])["whole"]
+    asked = records(managerd)[2]["requestId"]
+    assert [r["requestId"] for r in records(managerd, f"&requestId={asked}")] == [asked] and records(managerd, "&requestId=none-such") == []
     page = as_token(managerd, BOSS, "GET", "/v1/audit?limit=3").json()
     assert [r["sequence"] for r in page["items"]] == [8, 7, 6]
     page = as_token(managerd, BOSS, "GET", f"/v1/audit?limit=5&cursor={page['nextCursor']}").json()
     assert [r["sequence"] for r in page["items"]] == [5, 4, 3, 2, 1] and page["nextCursor"] is None
-    for bad in ("limit=0", "cursor=zz", "since=yesterday", "app=No", "actor=", "x=1"):
+    for bad in ("limit=0", "cursor=zz", "since=yesterday", "app=No", "actor=", "requestId=", "requestId=a%20b", "x=1"):
         assert as_token(managerd, BOSS, "GET", f"/v1/audit?{bad}").status == 422, bad
 
 

@@ -18,6 +18,10 @@ static void preferences_are_read_as_rfc_7240_says(void **state)
     assert_int_equal(prefer_wait_s(VIEW("wait=")), -1);
     assert_int_equal(prefer_wait_s(VIEW("wait=-1")), -1);
     assert_int_equal(prefer_wait_s(VIEW("")), -1);
+    assert_int_equal(prefer_wait_s(VIEW("wait=\"7\"")), 7);
+    assert_int_equal(prefer_wait_s(VIEW("respond-async , Wait = 8 ;x")), 8);
+    assert_int_equal(prefer_wait_s(VIEW("wait=\"\", wait=9")), 9);
+    assert_int_equal(prefer_wait_s(VIEW("waits=7, wait, wait=\"7")), -1);
 }
 
 static void only_strong_etags_of_the_revision_match(void **state)
