@@ -2,12 +2,13 @@
 import { all, call, get, q } from './api.js';
 import { appFrame, readApp, whenKnown } from './app_frame.js';
 import { ask } from './dialog.js';
-import { h } from './dom.js';
+import { h, replace } from './dom.js';
 import { action, attempt } from './form.js';
 import { bytes, pill, time } from './format.js';
 import { table } from './list.js';
 import { tell } from './notice.js';
 import { observed } from './observed.js';
+import { follow } from './operations.js';
 import { trafficEditor } from './traffic.js';
 
 const acting = (place, context, run) => () => attempt(place, run, () => context.refresh());
@@ -178,26 +179,43 @@ function versionsTable({ app, base, traffic }, versions, place, context) {
   );
 }
 
+// Under way: which, and that it has ended, when it has. What is shown is not drawn anew behind anybody's back.
+function underWay(status, context) {
+  const element = h(
+    'p',
+    { class: 'strip', role: 'status' },
+    'Under way: ',
+    status.operations.map((id, i) => [
+      i ? ', ' : '',
+      h('a', { href: `#/operations/${id}` }, status.canary === id ? 'the canary' : 'an operation'),
+    ]),
+  );
+  const ended = () =>
+    replace(
+      element,
+      'What was under way has ended. ',
+      h(
+        'button',
+        { type: 'button', class: 'button small', onclick: () => context.refresh() },
+        'Show what is there now',
+      ),
+    );
+  const last = status.operations[status.operations.length - 1];
+  follow(last, () => {}, context.signal).then(
+    () => context.signal.aborted || ended(),
+    () => {}, // the page is left, or managerd is away: the links lead on
+  );
+  return element;
+}
+
 // What needs an eye: a failed deployment, what is under way.
-function news(status) {
-  const last = status.lastDeployment;
-  const link = (id) => h('a', { href: `#/operations/${id}` }, status.canary === id ? 'the canary' : 'an operation');
+function news(status, context) {
+  const last = status.lastDeployment,
+    failed = last && last.state === 'failed';
+  const why = failed && last.operation && h('a', { href: `#/operations/${last.operation}` }, 'See why');
   return [
-    last &&
-      last.state === 'failed' &&
-      h(
-        'p',
-        { class: 'strip bad' },
-        'The last deployment failed. ',
-        last.operation && h('a', { href: `#/operations/${last.operation}` }, 'See why'),
-      ),
-    (status.operations || []).length > 0 &&
-      h(
-        'p',
-        { class: 'strip' },
-        'Under way: ',
-        status.operations.map((id, i) => [i ? ', ' : '', link(id)]),
-      ),
+    failed && h('p', { class: 'strip bad' }, 'The last deployment failed. ', why),
+    (status.operations || []).length > 0 && underWay(status, context),
   ];
 }
 
@@ -213,7 +231,7 @@ export async function appPage(context) {
     '',
     [
       place,
-      whenKnown(status, h('div'), news),
+      whenKnown(status, h('div'), (known) => news(known, context)),
       places(app),
       h(
         'section',

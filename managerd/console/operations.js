@@ -66,7 +66,7 @@ function outcome(operation) {
 }
 
 // Follows it until it has ended; a stream that breaks is taken up again a few times.
-async function follow(id, show, signal) {
+export async function follow(id, show, signal) {
   for (let tries = 0; tries < 8; tries++) {
     try {
       for await (const { data } of events(`/v1/operations/${q(id)}/events`, signal)) {

@@ -2,6 +2,7 @@
 import base64
 import re
 import subprocess
+from urllib.parse import urlencode
 
 import pytest
 
@@ -201,12 +202,31 @@ def test_a_canary_is_followed_step_by_step_and_cancelled(stack, browser):
     assert browser.text(".page-title .pill") == "running"
     told = {one["version"]: one["percent"] for one in stack.managerd.request("GET", "/v1/apps/bird/traffic").json()["versions"]}
     assert told == {1: 95, 2: 5}
+    # managerd crashes and comes back: what is followed is followed on.
+    stack.managerd.kill9()
+    stack.managerd.start()
+    operation = browser.js("return location.hash").rsplit("/", 1)[1]
+    browser.wait(lambda: stack.managerd.request("GET", f"/v1/operations/{operation}").json()["state"] == "running", "it goes on")
     browser.press("Cancel")
     browser.press("Cancel it", "dialog button")
     browser.wait(lambda: browser.text(".page-title .pill") == "cancelled", "it is told that it ended", seconds=30)
     assert not browser.named("button", "Cancel")
     browser.press("bird", ".crumbs a")
     browser.wait(lambda: shares(browser) == {1: 100}, "the traffic from before")
+
+
+def test_the_page_of_an_app_tells_when_what_was_under_way_has_ended(stack, browser):
+    stack.deploy("wait", {"index.js": HANDLER % "one"})
+    canary = '{"steps":[50,100],"intervalSeconds":1,"minRequests":1}'
+    begun = stack.managerd.request("POST", "/v1/apps/wait/deployments?" + urlencode({"runtime": "nodejs20.x", "handler": "index.handler", "canary": canary}),
+                                   body=make_zip({"index.js": HANDLER % "two"}), headers={"Content-Type": "application/zip"}).json()["id"]
+    browser.sign_in(TOKEN, "/apps/wait")
+    browser.wait_text("Under way: the canary")
+    assert stack.managerd.request("POST", f"/v1/operations/{begun}/cancel", headers={"Prefer": "wait=20"}).status == 200
+    browser.wait_text("What was under way has ended", seconds=20)
+    browser.press("Show what is there now")
+    browser.wait(lambda: "Under way" not in browser.text("main") and "has ended" not in browser.text("main"), "it is drawn anew")
+    assert shares(browser) == {1: 100}
 
 
 def test_shares_add_up_whatever_is_pulled():
