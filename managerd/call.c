@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define ARENA_BYTES     (8u << 20)
-#define MAX_TEXT_BYTES  (16u << 20)
+#define MAX_TEXT_BYTES  (64u << 20)
 #define MAX_LOGGED_PATH 512
 
 static enum progress accept_call(struct call *call);

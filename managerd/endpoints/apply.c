@@ -1,4 +1,4 @@
-/* Gives all apps and domains as one document, and takes such a document to make it true. */
+/* Takes a document of apps and domains, to make it true. */
 #include "managerd/apply.h"
 #include "managerd/call.h"
 #include "managerd/endpoints/endpoints.h"
@@ -9,69 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- export ---- */
-
-static bool on_app(struct view key, struct view value, uint64_t revision, void *context)
-{
-    struct json *app = NULL;
-    (void)key, (void)revision;
-    if (!record_parse(value, &app))
-        json_append(context, app);
-    return true;
-}
-
-/* As a document holds it, with the package that serves. */
-static struct json *declare_app(struct state *state, const struct json *app)
-{
-    struct json *declared = apply_declare_app(app);
-    struct buffer live;
-    buffer_init(&live, 65);
-    apply_live_package(state, app, &live);
-    if (live.length)
-        json_set_string(object_in(declared, "package"), "sha256", buffer_view(&live));
-    buffer_release(&live);
-    return declared;
-}
-
-static enum error declare_apps(struct state *state, struct json *apps)
-{
-    struct json *all = json_new_array();
-    enum error error = state_range(state, VIEW("apps/"), VIEW(""), on_app, all);
-    for (const struct json *app = json_first(all); app && !error; app = json_next(app))
-        /* What is being deleted is as good as gone. */
-        if (json_type_of(json_get(internal_of(app), "deleting")) != JSON_STRING)
-            json_append(apps, declare_app(state, app));
-    json_free(all);
-    return error;
-}
-
-static bool on_domain(struct view key, struct view value, uint64_t revision, void *context)
-{
-    struct json *domain = NULL;
-    (void)key, (void)revision;
-    if (!record_parse(value, &domain))
-        json_append(context, apply_declare_domain(domain));
-    json_free(domain);
-    return true;
-}
-
-enum progress export_get(struct call *call)
-{
-    struct json *document = json_new_object();
-    struct json *apps = json_new_array(), *domains = json_new_array();
-    json_set(document, "apps", apps);
-    json_set(document, "domains", domains);
-    enum error error = declare_apps(call->server->state, apps);
-    if (!error)
-        error = state_range(call->server->state, VIEW("domains/"), VIEW(""), on_domain, domains);
-    if (!error)
-        return call_answer(call, 200, document);
-    json_free(document);
-    return call_fail_error(call, error);
-}
-
-/* ---- apply ---- */
 
 static bool flag(struct call *call, const char *name)
 {

@@ -143,6 +143,37 @@ def test_lists_are_in_step_with_what_changes_meanwhile(scene):
     assert not faults and lists, faults
 
 
+def test_an_export_is_of_one_moment_while_apps_come_and_go(scene):
+    """Each app that comes has a domain of its own, and both go: an export never has the one without the other."""
+    until, faults, exports = threading.Event(), [], []
+
+    def look():
+        try:
+            while not until.is_set():
+                document = scene.get("/v1/export").json()
+                names = [app["name"] for app in document["apps"]]
+                exports.append(len(names))
+                assert names == sorted(set(names)) and {name_of(n) for n in range(APPS)} <= set(names)
+                led_to = {path["app"] for domain in document["domains"] for path in domain["paths"]}
+                assert led_to <= set(names), "a domain leads to an app that is not in the document"
+        except (AssertionError, KeyError, OSError, ValueError) as fault:
+            faults.append(repr(fault)[:500])
+    other = threading.Thread(target=look)
+    other.start()
+    try:
+        for n in range(15):
+            name, host = f"brief-{n:03}", f"brief-{n:03}.example.org"
+            paths = {"paths": [{"prefix": "/", "app": name}]}
+            for method, path, body, headers in (("PUT", f"/v1/apps/{name}", {"probe": None}, {}), ("PUT", f"/v1/domains/{host}", paths, {}),
+                                                ("DELETE", f"/v1/domains/{host}", None, {}),
+                                                ("DELETE", f"/v1/apps/{name}", None, {"Prefer": "wait=60"})):
+                at_once(scene.managerd.address, authorized([(method, path, body, headers)]), 1)
+    finally:
+        until.set()
+        other.join()
+    assert not faults and exports, faults
+
+
 def test_every_answer_says_what_managerd_itself_took(scene):
     app = f"/v1/apps/{name_of(500)}"
     with Wire(scene.managerd.address) as wire:
@@ -183,6 +214,7 @@ def test_no_call_takes_long_or_keeps_others_waiting(scene):
                 assert answer.status in (200, 409), (path, answer.body)
                 own.append(answer.timing("own"))
             assert sorted(own)[len(own) // 2] < OWN_MS, (method, path, own)
+        assert len(wire.call("GET", "/v1/export", Authorization=f"Bearer {ADMIN}").json()["apps"]) == APPS
         assert wire.call("GET", "/v1/audit/verification", Authorization=f"Bearer {ADMIN}").json()["whole"]
     after = turns(scene)
     long = [after[float("inf")] - before[float("inf")] - (after[TURN_S] - before[TURN_S])]
