@@ -80,6 +80,7 @@ enum error state_lmdb_open(const char *folder, size_t map_bytes, struct jobs *st
                                     .folder_mode = 0700,
                                     .data_mode = 0600,
                                     .lock_mode = 0600,
+                                    .checked = true, /* by state_check, below */
                                     .reserve = true};
     enum error error = folder_make(folder, 0700);
     if (error)

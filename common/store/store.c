@@ -26,7 +26,7 @@ static enum error open_environment(struct store *store, const struct store_optio
 static uint64_t reserve_of(const struct store *store);
 static enum error describe_open(const char *folder, int rc, struct buffer *problem);
 static enum error check_locks(struct store *store, struct buffer *problem);
-static enum error check_length(struct store *store, struct buffer *problem);
+static enum error check_length(struct store *store, bool checked, struct buffer *problem);
 static enum error prove_reading(struct store *store, struct buffer *problem);
 static enum error make_databases(struct store *store, struct buffer *problem);
 static enum error register_store(struct store *store);
@@ -61,7 +61,7 @@ enum error store_open(const struct store_options *options, struct store **result
     if (error == ERROR_NONE)
         error = check_locks(store, problem);
     if (error == ERROR_NONE)
-        error = check_length(store, problem);
+        error = check_length(store, options->checked && !options->read_only, problem);
     if (error == ERROR_NONE)
         error = prove_reading(store, problem);
     if (error == ERROR_NONE && !options->read_only)
@@ -217,7 +217,7 @@ static enum error check_locks(struct store *store, struct buffer *problem)
 }
 
 /* A page beyond the end of the file is a bus error, not an error code. */
-static enum error check_length(struct store *store, struct buffer *problem)
+static enum error check_length(struct store *store, bool checked, struct buffer *problem)
 {
     unsigned long long needed = 0;
     struct stat status;
@@ -234,6 +234,8 @@ static enum error check_length(struct store *store, struct buffer *problem)
         if (fstat(file, &status) != 0)
             return error_from_errno(errno);
         if ((unsigned long long)status.st_size >= needed)
+            return ERROR_NONE;
+        if (checked && ftruncate(file, (off_t)needed) == 0)
             return ERROR_NONE;
         usleep(1000);
     }

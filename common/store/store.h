@@ -29,6 +29,9 @@ struct store_options {
     mode_t folder_mode; /* 0: 0750; made when missing unless read_only */
     mode_t data_mode;   /* 0: 0640 */
     mode_t lock_mode;   /* 0: 0660 */
+    bool
+        checked; /* for writers: store_check found it whole, so that an end that the file lacks holds
+                     nothing, and is put back */
     bool reserve; /* puts leave the last eighth of the map free (a quarter of a small one, 64 MiB at
                      most), unless they may use it (store_use_reserve) */
 };
