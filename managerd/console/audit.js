@@ -53,12 +53,17 @@ async function verification(signal) {
       );
 }
 
+const FILTERS = [
+  ['app', 'App'],
+  ['actor', 'Token id'],
+  ['requestId', 'Request id'],
+];
+
 export async function auditPage(context) {
   const { query, signal } = context,
-    app = input({ value: query.get('app') || '' }),
-    actor = input({ value: query.get('actor') || '', class: 'code' });
-  const wish = new URLSearchParams();
-  for (const name of ['app', 'actor']) if (query.get(name)) wish.set(name, query.get(name));
+    wish = new URLSearchParams();
+  for (const [name] of FILTERS) if (query.get(name)) wish.set(name, query.get(name));
+  const controls = FILTERS.map(([name]) => input({ value: query.get(name) || '' }));
   const chain = h('div', { 'aria-live': 'polite' }, h('p', { class: 'strip' }, 'The chain is being verified…'));
   verification(signal).then(
     (shown) => replace(chain, shown),
@@ -73,14 +78,11 @@ export async function auditPage(context) {
     children: h(
       'div',
       { class: 'grid' },
-      field({ label: 'App', control: app, parameter: 'app' }),
-      field({ label: 'Token id', control: actor, parameter: 'actor' }),
+      FILTERS.map(([name, label], i) => field({ label, control: controls[i], parameter: name })),
     ),
     save: async () => {
-      const wanted = new URLSearchParams(
-        Object.entries({ app: app.value.trim(), actor: actor.value.trim() }).filter(([, value]) => value),
-      );
-      context.go(`/audit${wanted.size ? `?${wanted}` : ''}`);
+      const given = FILTERS.map(([name], i) => [name, controls[i].value.trim()]).filter(([, value]) => value);
+      context.go(`/audit${given.length ? `?${new URLSearchParams(given)}` : ''}`);
     },
   });
   const content = await listing(

@@ -198,3 +198,15 @@ def test_an_upload_can_be_cancelled_while_it_is_under_way(stack, browser, tmp_pa
         browser.cdp("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
     assert not browser.one(".problem") and not browser.button("Deploy").get_attribute("aria-disabled")
     assert len(stack.managerd.request("GET", "/v1/operations?app=shop").json()["items"]) == before
+
+
+def test_the_audit_is_filtered_by_what_is_asked_for(stack, browser):
+    answer = stack.managerd.request("PATCH", "/v1/apps/mail", {"description": "for the audit"})
+    browser.sign_in(TOKEN, "/audit")
+    browser.wait_text("The chain is whole")
+    assert len(browser.all("tbody tr")) > 3
+    browser.field("Request id").send_keys(answer.header("X-Request-Id") + "\n")
+    browser.wait(lambda: len(browser.all("tbody tr")) == 1, "that request alone")
+    assert "patchApp" in browser.text("tbody") and "/v1/apps/mail" in browser.text("tbody")
+    browser.press("1 record", "summary")
+    browser.wait_text("for the audit", "tbody")
