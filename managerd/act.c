@@ -164,7 +164,7 @@ static void go_on_after_commit(struct call *call, enum error error, uint64_t rev
     if (call->result && call->tagged)
         set_revision(call, call->unchanged ? call->unchanged : revision);
     call->audited = call->change.entry_count > 0;
-    if (call->operation)
+    if (call->starts)
         operations_accept(call->server->operations, call->operation, revision);
     publish_or_go_on(call);
 }
@@ -216,6 +216,7 @@ enum progress call_start_operation(struct call *call, struct json *operation)
 {
     json_free(call->operation);
     call->operation = operation;
+    call->starts = true;
     acceptance_queue(&call->change, operation);
     call->on_committed = call_wait_operation;
     idempotency_keep(call, 202, NULL);

@@ -60,6 +60,7 @@ struct call {
     struct view publish_domain;  /* what to publish instead of the app; empty: the app */
     uint64_t unchanged;          /* the answer's revision when the commit does not change it */
     struct json *operation;      /* the operation that the commit starts, or that is waited for */
+    bool starts;                 /* it is new: it begins when it is committed */
     uint64_t operation_revision; /* of the record it was read from */
     enum progress (*on_committed)(struct call *call); /* then; NULL: answer */
     enum progress (*on_operation)(struct call *call); /* when the operation has ended or the wait

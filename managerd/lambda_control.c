@@ -36,6 +36,7 @@ static const struct {
     [LAMBDA_UPDATE_CONFIGURATION] = {"UpdateFunctionConfiguration", "PUT", "/configuration",
                                      LAMBDA_QUOTA_CONTROL},
     [LAMBDA_PUBLISH_VERSION] = {"PublishVersion", "POST", "/versions", LAMBDA_QUOTA_CONTROL},
+    [LAMBDA_LIST_VERSIONS] = {"ListVersionsByFunction", "GET", "/versions", LAMBDA_QUOTA_CONTROL},
     [LAMBDA_DELETE_FUNCTION] = {"DeleteFunction", "DELETE", "", LAMBDA_QUOTA_CONTROL},
     [LAMBDA_GET_ACCOUNT_SETTINGS] = {"GetAccountSettings", "GET", "", LAMBDA_QUOTA_CONTROL},
     [LAMBDA_INVOKE] = {"Invoke", "POST", "/invocations", LAMBDA_QUOTA_COUNT},
@@ -547,6 +548,11 @@ static void make_target(struct lambda_call *call, const struct lambda_request *r
     if (request->qualifier.length) {
         buffer_append_string(&query, "Qualifier=");
         percent_encode(&query, request->qualifier, "");
+    }
+    if (request->marker.length) {
+        REQUIRE(!query.length);
+        buffer_append_string(&query, "Marker=");
+        percent_encode(&query, request->marker, "");
     }
     /* The endpoint's URL holds its path already. */
     buffer_append_view(&url, call->control->endpoint.url);

@@ -27,6 +27,7 @@ enum lambda_operation {
     LAMBDA_UPDATE_CODE,
     LAMBDA_UPDATE_CONFIGURATION,
     LAMBDA_PUBLISH_VERSION,
+    LAMBDA_LIST_VERSIONS, /* ListVersionsByFunction */
     LAMBDA_DELETE_FUNCTION,
     LAMBDA_GET_ACCOUNT_SETTINGS,
     LAMBDA_INVOKE,
@@ -78,6 +79,7 @@ struct lambda_request {
     enum lambda_operation operation;
     struct view function;         /* not looked at for LAMBDA_CREATE_FUNCTION */
     struct view qualifier;        /* empty: none */
+    struct view marker;           /* where a list goes on; empty: at its beginning */
     struct buffer *body;          /* its bytes are taken; NULL: none */
     struct lambda_stream *stream; /* instead of a body; taken; NULL: none */
     int64_t deadline_ms;          /* of one attempt; 0: 60 s */

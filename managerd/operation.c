@@ -170,6 +170,16 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     meter_leave();
 }
 
+/* While in doubt it goes on. */
+static bool was_cancelled(const struct operation *operation)
+{
+    struct record record;
+    struct key key = key_cancel(view_of(operation->id));
+    enum error error = record_read(operation->environment->state, key.text, &record);
+    record_release(&record);
+    return error == ERROR_NONE;
+}
+
 void operations_accept(struct operations *operations, const struct json *document,
                        uint64_t revision)
 {
@@ -186,6 +196,7 @@ void operations_accept(struct operations *operations, const struct json *documen
     change_init(&operation->change);
     operation->timer = evtimer_new(operations->environment.base, on_timer, operation);
     REQUIRE(operation->timer);
+    operation->cancel = was_cancelled(operation);
     if (!operation->type) {
         /* Written by a release that knows more: left for it. */
         log_write(LOG_ERROR, "operation-of-unknown-type", LOG_STRING("id", operation->id));
@@ -198,57 +209,9 @@ void operations_accept(struct operations *operations, const struct json *documen
     event_active(operations->dispatch, 0, 0);
 }
 
-struct unfinished {
-    struct operations *operations;
-    char (*ids)[ID_SIZE];
-    size_t count, capacity;
-};
-
-static bool on_unfinished(struct view key, struct view value, uint64_t revision, void *context)
+const struct operation_environment *operations_environment(const struct operations *operations)
 {
-    struct unfinished *unfinished = context;
-    (void)value, (void)revision;
-    if (key.length < ID_SIZE)
-        return true;
-    if (unfinished->count == unfinished->capacity) {
-        unfinished->capacity = unfinished->capacity ? 2 * unfinished->capacity : 16;
-        unfinished->ids = realloc(unfinished->ids, unfinished->capacity * ID_SIZE);
-        REQUIRE(unfinished->ids);
-    }
-    memcpy(unfinished->ids[unfinished->count], key.data + key.length - (ID_SIZE - 1), ID_SIZE - 1);
-    unfinished->ids[unfinished->count++][ID_SIZE - 1] = 0;
-    return true;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-enum error operations_resume(struct operations *operations, struct buffer *problem)
-{
-    struct unfinished unfinished = {.operations = operations};
-    enum error error = state_keys(operations->environment.state, VIEW("queue/"), VIEW(""),
-                                  on_unfinished, &unfinished);
-    /* Ids sort by time; the keys sort by app first. */
-    if (unfinished.count)
-        qsort(unfinished.ids, unfinished.count, ID_SIZE, compare_ids);
-    for (size_t i = 0; i < unfinished.count && !error; i++) {
-        struct record record;
-        struct key key = key_operation(view_of(unfinished.ids[i]));
-        error = record_read(operations->environment.state, key.text, &record);
-        if (error)
-            break;
-        log_write(LOG_INFO, "operation-resumed", LOG_STRING("id", unfinished.ids[i]),
-                  LOG_VIEW("app", text_of(record.json, "app")));
-        operations_accept(operations, record.json, record.revision);
-        record_release(&record);
-    }
-    if (error)
-        buffer_append_format(problem, "the unfinished operations cannot be read: %s.",
-                             error_text(error));
-    free(unfinished.ids);
-    return error;
+    return &operations->environment;
 }
 
 const char *operations_find(const struct operations *operations, struct view app, const char *type)
@@ -292,9 +255,19 @@ static void mark_running(struct json *step)
     set_time(step, "startedAt", clock_wall_ms());
 }
 
+/* Cancelled before a crash, and before it had begun. */
+static bool was_wished_away(const struct operation *operation)
+{
+    return operation->cancel && view_equal_string(text_of(operation->document, "state"), "queued");
+}
+
 static void begin_operation(struct operation *operation)
 {
     struct operations *operations = operation->operations;
+    if (was_wished_away(operation)) {
+        operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
+        return;
+    }
     operation->started = true;
     operations->running++;
     operations->queued--;
@@ -318,7 +291,8 @@ static void dispatch(struct operations *operations)
     struct operation *one = operations->first;
     while (one && !operations->stopping &&
            operations->running < operations->environment.max_running) {
-        if (!one->started && !one->ending && !must_wait(operations, one)) {
+        if (!one->started && !one->ending &&
+            (was_wished_away(one) || !must_wait(operations, one))) {
             meter_enter(&one->meter);
             begin_operation(one);
             meter_leave();
@@ -350,7 +324,7 @@ static void run_step(struct operation *operation)
         operation_step_problem(operation, PROBLEM_INTERNAL, "The plan has an unknown step.");
         return;
     }
-    if (operation->cancel && step->cancellable) {
+    if (operation->cancel) { /* accepted before anything took effect */
         operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
         return;
     }
@@ -528,7 +502,9 @@ static void commit_document(struct operation *operation)
     change_put(&change, key.text, operation->next_document);
     if (operation->ending) {
         struct key queue = key_queue(view_of(operation->app), view_of(operation->id));
+        struct key cancel = key_cancel(view_of(operation->id));
         change_remove(&change, queue.text);
+        change_remove(&change, cancel.text);
     }
     audit_operation(operation->environment->state, operation->next_document, &change);
     state_commit(operation->environment->state, &change, on_committed, operation);
@@ -560,22 +536,32 @@ static void end_operation(struct operation *operation, const char *state,
     commit_document(operation);
 }
 
-enum error operations_cancel(struct operations *operations, struct view id)
+static struct operation *find_operation(const struct operations *operations, struct view id)
 {
     struct operation *operation = operations->first;
     while (operation && !view_equal_string(id, operation->id))
         operation = operation->next;
+    return operation;
+}
+
+enum error operations_may_cancel(const struct operations *operations, struct view id)
+{
+    const struct operation *operation = find_operation(operations, id);
     if (!operation)
         return ERROR_NOT_FOUND;
-    if (operation->ending)
-        return ERROR_CONFLICT;
-    if (!operation->started) {
-        operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
-        return ERROR_NONE;
-    }
-    const struct operation_step *step = find_step(operation);
-    if (!step || !step->cancellable)
-        return ERROR_CONFLICT;
+    const struct operation_step *step = operation->started ? find_step(operation) : NULL;
+    bool may = !operation->ending && (!operation->started || (step && step->cancellable));
+    return may ? ERROR_NONE : ERROR_CONFLICT;
+}
+
+enum error operations_cancel(struct operations *operations, struct view id)
+{
+    struct operation *operation = find_operation(operations, id);
+    enum error error = operations_may_cancel(operations, id);
+    if (error)
+        return error;
     operation->cancel = true;
+    if (!operation->started)
+        operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
     return ERROR_NONE;
 }

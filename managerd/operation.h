@@ -54,7 +54,7 @@ struct operation_environment {
 struct operation_step {
     const char *name;
     void (*run)(struct operation *operation);
-    bool cancellable; /* before this step the operation can still be cancelled */
+    bool cancellable; /* while this step is under way the operation can still be cancelled */
 };
 
 /* A kind of operation. The hooks add writes to operation->change, for the commit that ends it. */
@@ -95,7 +95,8 @@ struct operation {
     unsigned tries;   /* changes that AWS accepted in this step */
     unsigned repeats; /* times that this step was begun again because AWS gave no answer */
 
-    bool repeatable; /* the call under way: without an answer the step is begun again */
+    bool repeatable; /* the call under way: without an answer the step is begun again, */
+    bool only_asks;  /* it changes nothing: so it is when the function is busy */
     bool started;    /* holds one of the places, */
     bool resting;    /* but for those that only watch */
     bool cancel;
@@ -109,6 +110,8 @@ struct operation {
 };
 
 struct operations *operations_new(const struct operation_environment *environment);
+/* Borrowed. */
+const struct operation_environment *operations_environment(const struct operations *operations);
 /* Loads what is unfinished, and goes on with it. */
 enum error operations_resume(struct operations *operations, struct buffer *problem) MUST_CHECK;
 /* Stops: no step goes on; commits under way still complete. Then drain the jobs, then free. */
@@ -123,6 +126,9 @@ const char *operations_find(const struct operations *operations, struct view app
 /* Whether anything of the app is queued or running. */
 bool operations_busy(const struct operations *operations, struct view app);
 /* ERROR_NOT_FOUND (it is finished or unknown), ERROR_CONFLICT (past the point of return). */
+enum error operations_may_cancel(const struct operations *operations, struct view id) MUST_CHECK;
+/* Once key_cancel is committed, together with a compare of the operation's record: it comes to no further
+ * step, also after a crash. The same errors. */
 enum error operations_cancel(struct operations *operations, struct view id) MUST_CHECK;
 unsigned operations_running(const struct operations *operations);
 unsigned operations_queued(const struct operations *operations);

@@ -21,14 +21,22 @@ static int64_t repeat_delay_ms(unsigned repeats)
     return whole / 2 + (int64_t)random % (whole / 2);
 }
 
+/* What changes something knows itself what to do when the function is busy. */
+static bool only_asks(enum lambda_operation operation)
+{
+    return operation == LAMBDA_GET_FUNCTION || operation == LAMBDA_LIST_VERSIONS ||
+           operation == LAMBDA_INVOKE || operation == LAMBDA_INVOKE_STREAM;
+}
+
 static void on_call_done(const struct lambda_answer *answer, void *context)
 {
     struct operation *operation = context;
     meter_enter(&operation->meter);
     operation->call = NULL;
     operation->meter.aws_us += clock_monotonic_us() - operation->asked_us;
-    if (answer->outcome == LAMBDA_UNAVAILABLE && operation->repeatable &&
-        operation->repeats < MAX_REPEATS) {
+    bool passes = (answer->outcome == LAMBDA_UNAVAILABLE && operation->repeatable) ||
+                  (answer->outcome == LAMBDA_CONFLICT && operation->only_asks);
+    if (passes && operation->repeats < MAX_REPEATS) {
         log_write(LOG_INFO, "step-repeated", LOG_STRING("id", operation->id),
                   LOG_STRING("app", operation->app), LOG_INTEGER("repeats", operation->repeats + 1),
                   LOG_VIEW("code", answer->code));
@@ -53,6 +61,7 @@ void operation_send(struct operation *operation, const struct lambda_request *re
 {
     REQUIRE(!operation->call);
     operation->on_answer = on_answer;
+    operation->only_asks = only_asks(request->operation);
     /* What a function says is its own business. */
     operation->repeatable =
         request->operation != LAMBDA_INVOKE && request->operation != LAMBDA_INVOKE_STREAM;

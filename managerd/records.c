@@ -55,6 +55,11 @@ struct key key_queue(struct view app, struct view id)
     return key_format("queue", app, "/", id);
 }
 
+struct key key_cancel(struct view id)
+{
+    return key_format("cancels", id, "", VIEW(""));
+}
+
 struct key key_slot(uint32_t slot)
 {
     char number[24];

@@ -7,6 +7,7 @@
  *   versions/NAME/NUMBER  a version (number in 10 digits)
  *   operations/ID         an operation: its public members and "work"
  *   queue/NAME/ID         there while the operation is not finished
+ *   cancels/ID            there while an operation that somebody cancelled is not finished
  *   slots/NUMBER          app that has this slot in the route store
  *   functions/FUNCTION    app that this Lambda function belongs to
  *   latest/NAME           {"operation", "state", "version"}: the deployment that ended last
@@ -47,6 +48,7 @@ struct key key_version(struct view app, int64_t version);
 struct key key_versions(struct view app); /* prefix of all */
 struct key key_operation(struct view id);
 struct key key_queue(struct view app, struct view id);
+struct key key_cancel(struct view id);
 struct key key_slot(uint32_t slot);
 struct key key_function(struct view function);
 struct key key_latest(struct view app);

@@ -301,16 +301,73 @@ static bool is_shared(struct operation *operation, const struct json *version)
     return sharing.other != 0;
 }
 
+/* A version whose publishing was never answered may be a Lambda version all the same: its mark tells. */
+
+static void list_versions(struct operation *operation, const struct json *version,
+                          struct view marker);
+
+static bool read_version(struct operation *operation, struct record *version)
+{
+    struct key key =
+        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
+    if (!record_read(operation->environment->state, key.text, version))
+        return true;
+    operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
+                           "The version's record cannot be read.");
+    return false;
+}
+
+static struct view find_marked(const struct json *versions, const char *stamp)
+{
+    const struct json *one = json_first(versions);
+    for (; one; one = json_next(one))
+        if (view_equal_string(text_of(one, "Description"), stamp) &&
+            !view_equal_string(text_of(one, "Version"), "$LATEST"))
+            return text_of(one, "Version");
+    return VIEW("");
+}
+
+static void on_versions_listed(struct operation *operation, const struct lambda_answer *answer)
+{
+    struct view marker = text_of(answer->json, "NextMarker");
+    struct record version;
+    if (!read_version(operation, &version))
+        return;
+    const char *stamp = function_stamp(&operation->arena, operation->environment->installation,
+                                       view_of(operation->app), version.json);
+    struct lambda_request request = {
+        .operation = LAMBDA_DELETE_FUNCTION,
+        .function = text_of(json_get(version.json, "function"), "name"),
+        .qualifier = find_marked(json_get(answer->json, "Versions"), stamp)};
+    if (answer->outcome == LAMBDA_NOT_FOUND)
+        operation_step_done(operation, "There was no function.");
+    else if (answer->outcome == LAMBDA_DENIED)
+        operation_step_done(operation, "It is not known as a Lambda version.");
+    else if (answer->outcome != LAMBDA_OK)
+        operation_step_refused(operation, answer, "The Lambda versions could not be listed");
+    else if (request.qualifier.length) /* without one the call would delete the whole function */
+        operation_send(operation, &request, on_version_deleted);
+    else if (marker.length)
+        list_versions(operation, version.json, marker);
+    else
+        operation_step_done(operation, "It never was a Lambda version.");
+    record_release(&version);
+}
+
+static void list_versions(struct operation *operation, const struct json *version,
+                          struct view marker)
+{
+    struct lambda_request request = {.operation = LAMBDA_LIST_VERSIONS,
+                                     .function = text_of(json_get(version, "function"), "name"),
+                                     .marker = marker};
+    operation_send(operation, &request, on_versions_listed);
+}
+
 static void step_delete_lambda_version(struct operation *operation)
 {
     struct record version;
-    struct key key =
-        key_version(view_of(operation->app), integer_of(operation_work(operation), "version"));
-    if (record_read(operation->environment->state, key.text, &version)) {
-        operation_step_problem(operation, PROBLEM_STORAGE_FAILED,
-                               "The version's record cannot be read.");
+    if (!read_version(operation, &version))
         return;
-    }
     struct lambda_request request = {.operation = LAMBDA_DELETE_FUNCTION,
                                      .function =
                                          text_of(json_get(version.json, "function"), "name"),
@@ -321,7 +378,7 @@ static void step_delete_lambda_version(struct operation *operation)
     else if (request.qualifier.length)
         operation_send(operation, &request, on_version_deleted);
     else
-        operation_step_done(operation, "It never was a Lambda version.");
+        list_versions(operation, version.json, VIEW(""));
     record_release(&version);
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/contract/host.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool may_see(struct view app, void *context)
@@ -114,23 +115,53 @@ static enum progress cancelled(struct call *call)
     return call_commit(call, status, shown, false);
 }
 
+static enum progress refuse(struct call *call, enum error error)
+{
+    if (error == ERROR_NOT_FOUND)
+        return call_fail(call, PROBLEM_CONFLICT, "The operation has ended: it is %.*s.",
+                         VIEW_FORMAT(text_of(call->operation, "state")));
+    return call_fail(call, PROBLEM_CONFLICT,
+                     "The operation has come too far to be cancelled; roll back instead.");
+}
+
+/* The wish is on the disk: it holds even if this process ends now. */
+static enum progress on_wished(struct call *call)
+{
+    struct view id = text_of(call->operation, "id");
+    enum error error = operations_cancel(call->server->operations, id);
+    call->status = 0;
+    call->on_committed = NULL;
+    change_clear(&call->change);
+    snprintf(call->idempotency_key, sizeof call->idempotency_key, "%s", (const char *)call->data);
+    if (error)
+        return refuse(call, error);
+    call->location = arena_format(&call->arena, "/v1/operations/%.*s", VIEW_FORMAT(id));
+    call->on_operation = cancelled;
+    return call_wait_operation(call);
+}
+
 enum progress operation_cancel(struct call *call)
 {
     if (!read_operation(call))
         return PROGRESS_FAIL;
+    struct view id = text_of(call->operation, "id");
     if (view_equal(text_of(call->operation, "state"), VIEW("cancelled")))
         return cancelled(call);
     if (!call_precondition(call, call->operation_revision))
         return PROGRESS_FAIL;
-    enum error error = operations_cancel(call->server->operations, text_of(call->operation, "id"));
-    if (error == ERROR_NOT_FOUND)
-        return call_fail(call, PROBLEM_CONFLICT, "The operation has ended: it is %.*s.",
-                         VIEW_FORMAT(text_of(call->operation, "state")));
+    enum error error = operations_may_cancel(call->server->operations, id);
     if (error)
-        return call_fail(call, PROBLEM_CONFLICT,
-                         "The operation has come too far to be cancelled; roll back instead.");
-    call->location = arena_format(&call->arena, "/v1/operations/%.*s",
-                                  VIEW_FORMAT(text_of(call->operation, "id")));
-    call->on_operation = cancelled;
-    return call_wait_operation(call);
+        return refuse(call, error);
+    struct json *mark = json_new_object();
+    struct key key = key_operation(id), cancel = key_cancel(id);
+    /* Not when it has come further meanwhile. */
+    change_compare(&call->change, key.text, call->operation_revision);
+    change_put(&call->change, cancel.text, mark);
+    json_free(mark);
+    /* The answer is kept when it is known, not with the wish. */
+    if (!call->data)
+        call->data = arena_string(&call->arena, view_of(call->idempotency_key));
+    call->idempotency_key[0] = 0;
+    call->on_committed = on_wished;
+    return call_commit(call, 202, NULL, false);
 }

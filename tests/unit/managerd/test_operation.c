@@ -185,6 +185,7 @@ static struct json *perform(const struct lambda_call *call)
         lambda.broken = false;
         return json_new_object();
     case LAMBDA_GET_ACCOUNT_SETTINGS:
+    case LAMBDA_LIST_VERSIONS:
     case LAMBDA_INVOKE:
     case LAMBDA_INVOKE_STREAM:
     case LAMBDA_OPERATION_COUNT:
