@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Callable
 from urllib.parse import quote
 
-from harness import make_zip, scratch, wait_for
+from harness import make_zip, request, scratch, wait_for
 from kill_scene import FINAL, package
 from secure_proxy import make_certificate
 
@@ -145,6 +145,14 @@ def apply_changes(scene, app):
     return scene.ask("POST", "/v1/apply?prune=true", document)
 
 
+def by_hand(method, path, body=None):
+    """What somebody does to the function behind managerd's back."""
+    def stage(scene, app):
+        answer = request(f"{scene.lambda_local.url}/2015-03-31/functions/{app}{path}", method, None if body is None else json.dumps(body))
+        assert answer.status in (200, 204), answer
+    return stage
+
+
 def pruned(scene, app):
     """Version 1 ends by itself, when nobody needs it any more."""
     path = f"/v1/apps/{app}/versions/1"
@@ -209,6 +217,11 @@ KINDS = [
     Kind("end of a domain taken back", [undo("/v1/domains/APP.example.com")],
          both(deployed("one"), certified("one"), call("DELETE", "/v1/domains/APP.example.com"))),
     Kind("document applied", [apply_changes], prepare_apply),
+    Kind("repair of a function", [call("POST", "/v1/apps/APP/sync?policy=repair")],
+         both(deployed("one"), by_hand("PUT", "/configuration", {"Timeout": 77, "Handler": "wrong"}))),
+    Kind("repair of a lost version", [call("POST", "/v1/apps/APP/sync?policy=repair")],
+         both(TWO, call("PUT", "/v1/apps/APP/traffic", ALL_OF_ONE), by_hand("DELETE", "?Qualifier=1"))),
+    Kind("acceptance of a change", [call("POST", "/v1/apps/APP/sync?policy=accept")], both(deployed("one"), by_hand("PUT", "/configuration", {"Timeout": 77}))),
     Kind("cancelled deployment", [remembered(upload("two")), cancel], deployed("one"), repeatable=False, view=essentials, options=SLOW),
     Kind("rollback while deployments are queued", [upload("three"), upload("four"), call("POST", "/v1/apps/APP/rollback")], TWO, repeatable=False,
          slow=True, texts=("one", "two", "three", "four"), view=essentials, options=SLOW),

@@ -202,7 +202,7 @@ def faults_of_functions(found, records, installation, about="", foreign=()):
             continue
         known = {v["lambdaVersion"]: int(parts(k)[2]) for k, (_, v) in records.items() if k.startswith(f"versions/{app}/") and v.get("lambdaVersion")}
         for number, description in function["versions"].items():
-            stamp = re.fullmatch(r"app-orchestrator (\S+) (\S+) version (\d+)", description)
+            stamp = re.fullmatch(r"app-orchestrator (\S+) (\S+) version (\d+)(?: publication \d+)?", description)
             if number not in known and stamp and records.get(f"versions/{app}/{int(stamp[3]):010}", (0, {"state": ""}))[1]["state"] == "failed":
                 continue  # it was never heard of, but who ends the version finds it by its mark
             if number not in known or not stamp or stamp.groups() != (installation, app, str(known[number])):
