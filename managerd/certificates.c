@@ -336,6 +336,9 @@ struct certificates *certificates_new(struct event_base *base, struct state *sta
     certificates->folder = view_duplicate(view_of(folder));
     certificates->timer = event_new(base, -1, EV_PERSIST, on_timer, certificates);
     REQUIRE(certificates->timer && event_add(certificates->timer, &each) == 0);
+    enum error error = folder_sweep(folder); /* half a certificate, of a process that was killed */
+    if (error)
+        log_write(LOG_ERROR, "certificates-not-listed", LOG_STRING("error", error_name(error)));
     look(certificates);
     warn_of_ends(certificates);
     return certificates;

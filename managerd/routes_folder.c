@@ -35,7 +35,10 @@ enum error routes_folder_heal(const char *folder, struct buffer *problem)
     if (error == ERROR_DAMAGED)
         log_write(LOG_ERROR, "routes-damaged", LOG_VIEW("problem", buffer_view(&damage)),
                   LOG_STRING("action", "put aside as data.mdb.damaged, made anew from state"));
-    if (error == ERROR_DAMAGED || error == ERROR_NOT_FOUND)
+    bool missing = error == ERROR_NOT_FOUND;
+    if (missing && (error = store_check_clear(folder, problem)))
+        ;
+    else if (missing || error == ERROR_DAMAGED)
         error = put_aside(folder, error == ERROR_DAMAGED, problem);
     else
         error = ERROR_NONE; /* whoever opens it says what else is wrong */

@@ -4,6 +4,7 @@
 #include "common/base/crypto.h"
 #include "common/base/escape.h"
 #include "common/base/file.h"
+#include "common/base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -80,11 +81,24 @@ static enum error read_keys(struct secrets *secrets, const char *path)
     return error;
 }
 
+/* Half a key may lie beside it, of a process that was killed. */
+static void sweep_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = view_duplicate(view_from(path, slash ? (size_t)(slash - path) : 0));
+    enum error error = slash ? folder_sweep(folder) : ERROR_NONE;
+    if (error)
+        log_write(LOG_ERROR, "keys-not-listed", LOG_STRING("error", error_name(error)));
+    free(folder);
+}
+
 enum error secrets_open(const char *key_file, const char *made_at, struct secrets **out,
                         struct buffer *problem)
 {
     const char *path = key_file ? key_file : made_at;
     enum error error = ERROR_NONE;
+    if (!key_file)
+        sweep_folder_of(made_at);
     if (!key_file && !file_exists(made_at))
         error = make_key(made_at, problem);
     if (error)

@@ -3,6 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/store/store.h"
+#include "common/store/store_check.h"
 #include "managerd/chain.h"
 #include "managerd/jobs.h"
 #include "managerd/records.h"
@@ -91,7 +92,7 @@ enum error state_lmdb_open(const char *folder, size_t map_bytes, struct jobs *st
     if (!error)
         error = state_check(folder, NULL, problem);
     if (error == ERROR_NOT_FOUND)
-        error = ERROR_NONE; /* the first start */
+        error = store_check_clear(folder, problem); /* the first start */
     if (!error)
         error = store_open(&options, &state->store, problem);
     if (!error)

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,6 +242,29 @@ enum error folder_list(const char *path, bool (*visit)(const char *name, void *c
     }
     free(entries);
     return ERROR_NONE;
+}
+
+/* ".NAME.XXXXXX", as file_write makes them. */
+static bool is_unfinished(const char *name)
+{
+    size_t length = strlen(name);
+
+    return name[0] == '.' && length > sizeof ".x.XXXXXX" - 2 && name[length - 7] == '.';
+}
+
+static bool sweep_name(const char *name, void *context)
+{
+    char path[8192];
+
+    if (is_unfinished(name) &&
+        snprintf(path, sizeof path, "%s/%s", (const char *)context, name) < (int)sizeof path)
+        unlink(path);
+    return true;
+}
+
+enum error folder_sweep(const char *path)
+{
+    return folder_list(path, sweep_name, (void *)(uintptr_t)path);
 }
 
 /* FNV-1a */

@@ -24,6 +24,8 @@ enum error folder_remove(const char *path) MUST_CHECK;
  * false. */
 enum error folder_list(const char *path, bool (*visit)(const char *name, void *context),
                        void *context) MUST_CHECK;
+/* Removes what file_write left in the folder when its process was killed; nobody may be writing there. */
+enum error folder_sweep(const char *path) MUST_CHECK;
 
 /*
  * What tells a file from what it was before: replaced, renewed behind a link, written or touched. Mixed

@@ -517,6 +517,17 @@ static bool walk_all(struct walk *walk)
     return good;
 }
 
+/* A first start that was cut short while it wrote the heads: there never was a transaction. */
+static bool is_unborn(struct walk *walk)
+{
+    struct head head = {0};
+    bool good = read_head(walk, 0, MIN_PAGE_BYTES, &head) && head.transaction == 0 &&
+                walk->file_bytes < (uint64_t)HEADS * head.free_list.pad;
+
+    buffer_clear(walk->problem);
+    return good;
+}
+
 static enum error look_at_file(const char *folder, bool lenient, store_check_visit visit,
                                void *context, struct store_checked *checked, struct buffer *problem)
 {
@@ -538,8 +549,9 @@ static enum error look_at_file(const char *folder, bool lenient, store_check_vis
         error = ERROR_DAMAGED;
     } else if (status.st_size == 0) {
         error = ERROR_NOT_FOUND; /* a first start that was cut short */
+    } else if (walk.file_bytes = (uint64_t)status.st_size, is_unborn(&walk)) {
+        error = ERROR_NOT_FOUND;
     } else {
-        walk.file_bytes = (uint64_t)status.st_size;
         error = walk_all(&walk) ? ERROR_NONE : ERROR_DAMAGED;
     }
     if (walk.file >= 0)
@@ -559,4 +571,15 @@ enum error store_check_rest(const char *folder, store_check_visit visit, void *c
                             struct store_checked *checked, struct buffer *problem)
 {
     return look_at_file(folder, true, visit, context, checked, problem);
+}
+
+enum error store_check_clear(const char *folder, struct buffer *problem)
+{
+    char path[STORE_PATH_BYTES];
+
+    store_path(path, folder, "data.mdb");
+    if (unlink(path) == 0 || errno == ENOENT)
+        return ERROR_NONE;
+    buffer_append_format(problem, "%s cannot be removed (%s)", path, strerror(errno));
+    return error_from_errno(errno);
 }

@@ -26,11 +26,15 @@ struct store_checked {
 typedef bool (*store_check_visit)(const char *database, struct view key, struct view value,
                                   void *context);
 
-/* ERROR_NOT_FOUND: there is no environment yet, and no sentence. Else on failure one sentence about the file
+/* ERROR_NOT_FOUND: there is no environment yet, or a first start was cut short before there was one
+ * (store_check_clear), and no sentence. Else on failure one sentence about the file
  * goes to `problem`: what is wrong, not what to do. ERROR_DAMAGED; ERROR_DENIED and others: it cannot be
  * read. `visit` and `checked` may be NULL. */
 enum error store_check(const char *folder, store_check_visit visit, void *context,
                        struct store_checked *checked, struct buffer *problem) MUST_CHECK;
+
+/* After ERROR_NOT_FOUND, before a writer opens it: nothing is left of a first start that was cut short. */
+enum error store_check_clear(const char *folder, struct buffer *problem) MUST_CHECK;
 
 /* Shows what is whole, and passes over what is damaged: of the heads, too, the one that is good. What was
  * removed is not shown again. Only when nothing can be walked through it fails. */

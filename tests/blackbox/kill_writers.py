@@ -117,7 +117,8 @@ class Writer(threading.Thread):
     def ask_for_deployment(self, key):
         answer = self.ask("POST", f"/v1/apps/{self.app}/deployments?{QUERY}&traffic=none", package(key, self.app),
                           {"Content-Type": "application/zip", "Idempotency-Key": key})
-        if answer is not None and answer.status == 202:
+        self.unaccepted = answer
+        if answer is not None and answer.status < 300:
             identity = answer.json()["id"]
             assert self.deployments[key] in (None, identity), "one key, two operations"
             self.deployments[key] = identity
@@ -167,5 +168,5 @@ class Writer(threading.Thread):
         made = [json.loads(json.dumps(value)) for key, (_, value) in records.items() if key.startswith("operations/") and value["app"] == self.app]
         deployments = [operation for operation in made if operation["type"] == "deploy"]
         known = set(self.deployments.values())
-        assert None not in known, "a deployment was not accepted when it was asked for again"
+        assert None not in known, f"a deployment was not accepted when it was asked for again: {self.unaccepted}"
         return len(deployments)
