@@ -135,6 +135,7 @@ def apply_changes(scene, app):
     document = scene.ask("GET", "/v1/export").json()
     document["apps"] = [one for one in document["apps"] if one["name"] != app + "b"] + [{"name": app + "a", "memoryMb": 512}]
     for one in document["apps"]:
+        one.pop("package", None)  # traffic goes back to another one
         if one["name"] == app:
             one.update({"memoryMb": 256, "environment": {"AA": "1"}, "traffic": {"versions": [{"version": 1, "percent": 100}]}})
     document["domains"] = [one for one in document["domains"] if one["host"] != f"gone.{app}.example.com"]

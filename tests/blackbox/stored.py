@@ -74,13 +74,18 @@ def control(lambda_local, path, version="2015-03-31"):
     return answer.json()
 
 
-def function_names(lambda_local):
-    names, marker = [], ""
+def pages(lambda_local, path, member):
+    """All items of a list, over all its pages."""
+    items, marker = [], ""
     while marker is not None:
-        page = control(lambda_local, "functions/?MaxItems=1000" + (f"&Marker={quote(marker)}" if marker else ""))
-        names += [function["FunctionName"] for function in page["Functions"]]
+        page = control(lambda_local, path + (f"?Marker={quote(marker)}" if marker else ""))
+        items += page[member]
         marker = page.get("NextMarker")
-    return names
+    return items
+
+
+def function_names(lambda_local):
+    return [function["FunctionName"] for function in pages(lambda_local, "functions/", "Functions")]
 
 
 def functions(lambda_local, about=""):
@@ -89,10 +94,10 @@ def functions(lambda_local, about=""):
     for name in function_names(lambda_local):
         if about in name:
             whole = control(lambda_local, f"functions/{name}")
-            versions = control(lambda_local, f"functions/{name}/versions")["Versions"]
+            versions = pages(lambda_local, f"functions/{name}/versions", "Versions")
             found[name] = {"description": whole["Configuration"]["Description"], "tags": whole.get("Tags") or {},
                            "versions": {v["Version"]: v["Description"] for v in versions if v["Version"] != "$LATEST"},
-                           "aliases": [a["Name"] for a in control(lambda_local, f"functions/{name}/aliases")["Aliases"]]}
+                           "aliases": [a["Name"] for a in pages(lambda_local, f"functions/{name}/aliases", "Aliases")]}
     return found
 
 
