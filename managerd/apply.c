@@ -217,8 +217,11 @@ static struct json *wish_of_app(const struct apply_context *context, struct faul
         shape_fill(&traffic_shape, whole_traffic);
         struct part *part = part_of(context, "/traffic");
         traffic_check(whole_traffic, &part->faults);
-        for (size_t i = 0; i < part->faults.count; i++)
-            fault_pointer(faults, "/traffic/versions", "%s", part->faults.list[i].detail);
+        for (size_t i = 0; i < part->faults.count; i++) {
+            char pointer[128];
+            snprintf(pointer, sizeof pointer, "/traffic%s", part->faults.list[i].pointer);
+            fault_pointer(faults, pointer, "%s", part->faults.list[i].detail);
+        }
         free(part);
         check_versions(context, faults, name, whole_traffic);
         json_set(wish, "traffic", whole_traffic);

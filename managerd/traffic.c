@@ -4,6 +4,7 @@
 #include "managerd/records.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #define TOTAL 10000
 
@@ -122,22 +123,30 @@ bool traffic_any(const struct json *traffic)
 
 void traffic_check(const struct json *traffic, struct faults *faults)
 {
-    int total = 0;
     const struct json *versions = json_get(traffic, "versions");
-    for (const struct json *share = json_first(versions); share; share = json_next(share)) {
+    int total = 0, place = 0;
+    bool known = true;
+    for (const struct json *share = json_first(versions); share;
+         share = json_next(share), place++) {
         double percent = 0;
+        int64_t version = integer_of(share, "version");
         json_get_number(share, "percent", &percent);
-        int weight = traffic_weight(percent);
+        int weight = traffic_weight(percent), earlier = 0;
+        char pointer[48];
+        snprintf(pointer, sizeof pointer, "/versions/%d/percent", place);
         if (weight < 0)
-            fault_pointer(faults, "/versions", "percents have at most two decimals");
-        else
-            total += weight;
-        for (const struct json *other = json_next(share); other; other = json_next(other))
-            if (integer_of(other, "version") == integer_of(share, "version"))
-                fault_pointer(faults, "/versions", "version %lld is named twice",
-                              (long long)integer_of(share, "version"));
+            fault_pointer(faults, pointer, "must have at most two decimals");
+        known = known && weight >= 0;
+        total += weight;
+        const struct json *other = json_first(versions);
+        for (; other != share; other = json_next(other))
+            earlier += integer_of(other, "version") == version;
+        snprintf(pointer, sizeof pointer, "/versions/%d/version", place);
+        if (earlier)
+            fault_pointer(faults, pointer, "version %lld is named twice", (long long)version);
     }
-    if (total != TOTAL)
+    /* A sum with what cannot be read would be another one than the caller sees. */
+    if (known && total != TOTAL)
         fault_pointer(faults, "/versions", "the percents add up to %d.%02d, not to 100",
                       total / 100, total % 100);
 }

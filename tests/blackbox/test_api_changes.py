@@ -117,7 +117,8 @@ def test_percents_are_what_is_served(stack):
 @pytest.mark.parametrize("versions, pointer", [
     ([{"version": 1, "percent": 100.001}], "/versions/0/percent"), ([{"version": 1, "percent": 99.99}], "/versions"),
     ([{"version": 1, "percent": -0.01}, {"version": 1, "percent": 100}], "/versions/0/percent"), ([], "/versions"),
-    ([{"version": 1, "percent": 50}, {"version": 1, "percent": 50}], "/versions"), ([{"version": 9, "percent": 100}], "/versions/0/version"),
+    ([{"version": 1, "percent": 50}, {"version": 1, "percent": 50}], "/versions/1/version"),
+    ([{"version": 1, "percent": 33.333}, {"version": 1, "percent": 66.667}], "/versions/1/percent"), ([{"version": 9, "percent": 100}], "/versions/0/version"),
     ([{"version": 1}], "/versions/0/percent"), ([{"version": 1.5, "percent": 100}], "/versions/0/version"),
     ([{"version": 1, "percent": "100"}], "/versions/0/percent"), ({"1": 100}, "/versions")])
 def test_traffic_that_makes_no_whole_is_refused_and_nothing_changes(stack, versions, pointer):

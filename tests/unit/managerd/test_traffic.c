@@ -53,7 +53,26 @@ static void shares_must_add_up_and_name_each_version_once(void **state)
     assert_int_equal(faults_of("{\"versions\":[{\"version\":1,\"percent\":50},"
                                "{\"version\":1,\"percent\":50}]}"),
                      1);
-    assert_int_equal(faults_of("{\"versions\":[{\"version\":1,\"percent\":99.999}]}"), 2);
+    assert_int_equal(faults_of("{\"versions\":[{\"version\":1,\"percent\":99.999}]}"), 1);
+}
+
+static void each_fault_points_at_the_share_that_has_it(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {"/versions/1/percent", "/versions/2/version"};
+    struct arena arena;
+    struct faults faults;
+    struct json *traffic = parse("{\"versions\":[{\"version\":1,\"percent\":40},"
+                                 "{\"version\":2,\"percent\":33.333},"
+                                 "{\"version\":1,\"percent\":26}]}");
+    arena_init(&arena, 1 << 20);
+    faults_init(&faults, &arena);
+    traffic_check(traffic, &faults);
+    assert_int_equal(faults.count, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_string_equal(faults.list[i].pointer, expected[i]);
+    json_free(traffic);
+    arena_release(&arena);
 }
 
 static void a_split_keeps_the_proportions_of_the_others_and_adds_up(void **state)
@@ -115,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(percents_have_two_decimals_at_most),
         cmocka_unit_test(shares_must_add_up_and_name_each_version_once),
+        cmocka_unit_test(each_fault_points_at_the_share_that_has_it),
         cmocka_unit_test(a_split_keeps_the_proportions_of_the_others_and_adds_up),
         cmocka_unit_test(the_first_version_takes_all_whatever_was_asked),
         cmocka_unit_test(order_and_empty_shares_do_not_matter_for_equality),
