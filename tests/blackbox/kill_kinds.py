@@ -24,6 +24,7 @@ class Kind:
     stages: list
     prepare: Callable = nothing
     waits: bool = False           # whether something goes on by itself afterwards
+    damaged: bool = False         # what was prepared is not whole
     slow: bool = False            # only in the long tier
     repeatable: bool = True       # whether a stage that was not done can be done after the restart as it was before
     texts: tuple = ()             # what may be served on the way, besides what is at the ends
@@ -221,7 +222,7 @@ KINDS = [
     Kind("repair of a function", [call("POST", "/v1/apps/APP/sync?policy=repair")],
          both(deployed("one"), by_hand("PUT", "/configuration", {"Timeout": 77, "Handler": "wrong"}))),
     Kind("repair of a lost version", [call("POST", "/v1/apps/APP/sync?policy=repair")],
-         both(TWO, call("PUT", "/v1/apps/APP/traffic", ALL_OF_ONE), by_hand("DELETE", "?Qualifier=1"))),
+         both(TWO, call("PUT", "/v1/apps/APP/traffic", ALL_OF_ONE), by_hand("DELETE", "?Qualifier=1")), damaged=True),
     Kind("acceptance of a change", [call("POST", "/v1/apps/APP/sync?policy=accept")], both(deployed("one"), by_hand("PUT", "/configuration", {"Timeout": 77}))),
     Kind("cancelled deployment", [remembered(upload("two")), cancel], deployed("one"), repeatable=False, view=essentials, options=SLOW),
     Kind("rollback while deployments are queued", [upload("three"), upload("four"), call("POST", "/v1/apps/APP/rollback")], TWO, repeatable=False,

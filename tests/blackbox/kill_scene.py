@@ -13,7 +13,7 @@ import time
 
 import stored
 from crash_point import CrashPoints, bootstrap
-from harness import Stack, free_port, make_zip, request, wait_for
+from harness import Stack, make_zip, request, wait_for
 from relay import Relay
 
 FINAL = ("succeeded", "failed", "cancelled")
@@ -76,12 +76,11 @@ class KillScene(Stack):
     relay_class = Relay
 
     def __init__(self, **options):
-        managerd = {"MANAGERD_TOKEN": "boss-of-this-test", "MANAGERD_DRAIN_MS": 100, "MANAGERD_AWS_CONTROL_RATE": 1000, "MANAGERD_AWS_GET_RATE": 1000, "MANAGERD_KEEP_VERSIONS_FOR": 0,
-                    "MANAGERD_PROXIES": f"127.0.0.1:{free_port()}", **options.pop("managerd", {})}
+        managerd = {"MANAGERD_TOKEN": "boss-of-this-test", "MANAGERD_DRAIN_MS": 100, "MANAGERD_AWS_CONTROL_RATE": 1000, "MANAGERD_AWS_GET_RATE": 1000,
+                    "MANAGERD_KEEP_VERSIONS_FOR": 0, **options.pop("managerd", {})}
         lambda_local = {"LAMBDA_LOCAL_VERIFY_SIGNATURES": "false", **options.pop("lambda_local", {})}
         super().__init__(managerd=managerd, lambda_local=lambda_local, **options)
         self.foreign = set()  # functions that no app is to know
-        self.proxyd.options["PROXYD_ADMIN_LISTEN"] = managerd["MANAGERD_PROXIES"]
         self.points = CrashPoints(self.directory)
         self.managerd.options.update(self.points.variables())
         self.kills = self.names = 0
@@ -91,9 +90,10 @@ class KillScene(Stack):
         self.lambda_local.start()
         self.relay = self.relay_class(self.lambda_local.url).__enter__()
         self.managerd.aws = {**self.lambda_local.aws_variables(), "AWS_ENDPOINT_URL_LAMBDA": self.relay.url}
-        super_start = [self.managerd, self.proxyd]
-        for process in super_start:
-            process.start()
+        self.proxyd.start()
+        self.managerd.options["MANAGERD_PROXIES"] = self.proxyd.admin
+        self.managerd.start()
+        for process in (self.managerd, self.proxyd):
             process.wait_ready()
         self.deploy("steady", package("steady"), **RUNTIME)
         self.watcher = Watcher(self.proxyd)
@@ -264,7 +264,8 @@ def kill_once(scene, kind, learned, arm, point):
         records = scene.settle()
         image = scene.image(kind, app, records)
         assert image in allowed, "neither before nor after:\n" + "\nor\n".join(differences(a, image) for a in allowed)
-        faults = stored.find_faults(scene, records, app)
+        untouched = kind.damaged and image == learned.images[0]
+        faults = [] if untouched else stored.find_faults(scene, records, app)
         if faults and kind.waits:  # something went on by itself while we looked
             faults = stored.find_faults(scene, scene.settle(), app)
         assert not faults, faults
