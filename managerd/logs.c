@@ -45,7 +45,8 @@ struct logs {
     int64_t pause_ms; /* between looks, when following */
     uint64_t began_us, due_us;
     enum log_end end;
-    bool polling; /* looks again at what was looked at */
+    bool polling;   /* looks again at what was looked at */
+    bool published; /* a version of the app is known on Lambda */
     bool gone;
 };
 
@@ -234,14 +235,18 @@ static void describe(struct call *call, const struct lambda_answer *answer)
     call->problem.aws_request_id = arena_copy(&call->arena, answer->request_id);
 }
 
+static void nothing_printed(struct logs *logs)
+{
+    log_stream_begin(&logs->stream);
+    logs->pause_ms = QUIET_MS;
+    read_all(logs);
+}
+
 static void on_refusal(struct logs *logs, const struct lambda_answer *answer)
 {
     struct call *call = logs->call;
-    /* Nothing was printed yet. */
     if (answer->outcome == LAMBDA_NOT_FOUND) {
-        log_stream_begin(&logs->stream);
-        logs->pause_ms = QUIET_MS;
-        read_all(logs);
+        nothing_printed(logs);
         return;
     }
     if (logs->stream.begun && logs->wish.follow && answer->outcome == LAMBDA_UNAVAILABLE) {
@@ -291,8 +296,36 @@ static void on_page(const struct lambda_answer *answer, void *context)
         read_all(logs);
 }
 
+static bool on_any_version(struct view key, struct view value, uint64_t revision, void *context)
+{
+    bool *published = context;
+    struct json *version = NULL;
+    (void)key, (void)revision;
+    if (record_parse(value, &version))
+        return true;
+    *published = text_of(version, "lambdaVersion").length > 0;
+    json_free(version);
+    return !*published;
+}
+
+/* An app may name any function. Until a deployment has found it to be the app's own, or made it, or
+ * adopted it, what it prints is not for those who may read the app. */
+static bool function_is_known(struct logs *logs)
+{
+    struct key prefix = key_versions(call_app(logs->call));
+    struct state *state = logs->call->server->state;
+    if (!logs->published &&
+        state_range(state, view_of(prefix.text), VIEW(""), on_any_version, &logs->published))
+        logs->published = false;
+    return logs->published;
+}
+
 static void fetch(struct logs *logs)
 {
+    if (!function_is_known(logs)) {
+        nothing_printed(logs);
+        return;
+    }
     int64_t start_ms = logs->wish.since_ms;
     if (logs->polling && logs->latest_ms - LOOK_BACK_MS > start_ms)
         start_ms = logs->latest_ms - LOOK_BACK_MS;

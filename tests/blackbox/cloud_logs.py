@@ -2,7 +2,7 @@
 import json
 import time
 
-from harness import Managerd
+from harness import LambdaLocal, Managerd
 from log_readers import TOKEN
 from sigv4_oracle import Reply, VerifyingServer
 
@@ -29,12 +29,15 @@ class Cloud:
 
     def __enter__(self):
         self.server.start()
-        self.daemon = Managerd(options={"MANAGERD_TOKEN": TOKEN}, aws={
-            "AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": self.server.url, "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": "of/a+session=="})
+        self.lambda_local = LambdaLocal(options={"LAMBDA_LOCAL_ACCESS_KEY_ID": KEY, "LAMBDA_LOCAL_SECRET_ACCESS_KEY": SECRET})
+        self.daemon = Managerd(options={"MANAGERD_TOKEN": TOKEN})
         try:
+            self.lambda_local.start()
+            self.daemon.aws = {**self.lambda_local.aws_variables(), "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": self.server.url,
+                               "AWS_SESSION_TOKEN": "of/a+session=="}
             self.daemon.start()
-            assert self.daemon.request("PUT", "/v1/apps/talker", {}).status == 201
+            assert self.daemon.request("PUT", "/v1/apps/talker", {"probe": None}).status == 201
+            self.daemon.deploy("talker", {"index.js": "exports.handler = async () => 'never called';"})
         except BaseException:
             self.__exit__(AssertionError, None, None)
             raise
@@ -43,6 +46,7 @@ class Cloud:
     def __exit__(self, kind, value, trace):
         try:
             self.daemon.__exit__(kind, value, trace)
+            self.lambda_local.__exit__(kind, value, trace)
         finally:
             self.server.stop()
 

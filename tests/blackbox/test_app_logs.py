@@ -171,6 +171,19 @@ def test_where_nothing_was_printed_there_is_nothing(stack):
         reader.wait("awake 0")
 
 
+def test_a_function_that_is_not_the_apps_own_is_not_listened_to(stack):
+    aws = stack.lambda_local.boto3()
+    aws.create_function(FunctionName="others", Runtime="nodejs20.x", Handler="index.handler", Role="arn:aws:iam::000000000000:role/apps", Code={"ZipFile": TALKER})
+    aws.invoke(FunctionName="others", Payload=json.dumps({"queryStringParameters": {"say": "private"}}).encode())
+    assert stack.managerd.request("PUT", "/v1/apps/listener", {"function": {"name": "others"}}).status == 201
+    assert logs(stack.managerd, "listener").text == ""
+    stack.managerd.deploy("listener", TALKER, expect=(409,))
+    assert logs(stack.managerd, "listener").text == ""
+    # Whoever takes the function over takes over what it prints.
+    stack.managerd.deploy("listener", TALKER, adopt="true")
+    assert "private 0" in logs(stack.managerd, "listener").text
+
+
 def test_stopping_ends_those_who_follow_with_a_word():
     with Stack(managerd={"MANAGERD_TOKEN": TOKEN}) as stack:
         stack.managerd.request("PUT", "/v1/apps/quiet", {})
