@@ -64,7 +64,8 @@ static bool is_ours(struct operation *operation, const struct json *internal)
 static void cancelled(struct operation *operation)
 {
     operation_step_problem(operation, PROBLEM_CANCELLED,
-                           "The app's traffic was changed, or a later deployment accepted.");
+                           "The app's traffic was changed, the app removed, or a later deployment "
+                           "accepted.");
 }
 
 static const struct json *wish_of(struct operation *operation)

@@ -302,7 +302,8 @@ static void on_failure(struct operation *operation, const struct json *problem)
         }
         record_release(&version);
     }
-    note_last_deployment(operation, "failed");
+    bool cancelled = view_equal_string(text_of(problem, "type"), "/problems/cancelled");
+    note_last_deployment(operation, cancelled ? "cancelled" : "failed");
     canary_go_back(operation);
 }
 

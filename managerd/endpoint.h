@@ -28,6 +28,7 @@ enum endpoint_flag {
     ENDPOINT_URGENT = 512,      /* may use the store's reserve, as removals may */
     ENDPOINT_DOCUMENT = 1024,   /* the JSON body may be large, with and without packages in it */
     ENDPOINT_EVENT = 2048,      /* the body's member `event` stays as it is written (call->event) */
+    ENDPOINT_PACKED = 4096,     /* the answer is no single resource, and is compressed when asked */
 };
 
 /* What a call is about, which must be among the apps of the caller's token (authorize.h). */

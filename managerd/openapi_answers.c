@@ -282,7 +282,7 @@ static void write_answer_headers(struct json_writer *w, const struct endpoint *e
         write_header_reference(w, "Idempotency-Replayed");
     if (endpoint->flags & ENDPOINT_ACCEPTS || strcmp(endpoint->id, "getOperation") == 0)
         write_header_reference(w, "Preference-Applied");
-    if (endpoint->flags & (ENDPOINT_LIST | ENDPOINT_TEXT) &&
+    if (endpoint->flags & (ENDPOINT_LIST | ENDPOINT_TEXT | ENDPOINT_PACKED) &&
         strcmp(endpoint->id, "followOperation") != 0 && strcmp(endpoint->id, "readLogs") != 0)
         write_header_reference(w, "Vary");
     json_close_object(w);

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_HEADERS          20
-#define MAX_ANSWER_BYTES     (64u << 20)
+#define MAX_HEADERS      20
+#define MAX_ANSWER_BYTES (64u << 20)
+/* As much as a page of a list has; more would hold up others. */
+#define MAX_COMPRESSED_BYTES (10u << 20)
 #define MIN_COMPRESSED_BYTES 1024
 
 struct answer {
@@ -87,10 +89,10 @@ static void compress_body(struct call *call, struct answer *answer, struct buffe
     struct view accepted;
     struct buffer packed;
     unsigned flags = call->endpoint ? call->endpoint->flags : 0;
-    if (call->status != 200 || !(flags & (ENDPOINT_LIST | ENDPOINT_TEXT)))
+    if (call->status != 200 || !(flags & (ENDPOINT_LIST | ENDPOINT_TEXT | ENDPOINT_PACKED)))
         return;
     add(answer, "Vary", VIEW("Accept-Encoding"));
-    if (body->length < MIN_COMPRESSED_BYTES ||
+    if (body->length < MIN_COMPRESSED_BYTES || body->length > MAX_COMPRESSED_BYTES ||
         !incoming_header(call->incoming, "Accept-Encoding", &accepted) || !gzip_accepted(accepted))
         return;
     buffer_init(&packed, MAX_ANSWER_BYTES);

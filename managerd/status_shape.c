@@ -135,7 +135,9 @@ static const struct shape_field status_fields[] = {
     FIELD("operations", SHAPE_LIST, 0, "Ids of those that are queued or running."),
     PART("jwt", SHAPE_OBJECT, SHAPE_NULLABLE, &issuer_status_shape,
          "What is known of the issuer of its tokens; null: it asks for none."),
-    FIELD("lastDeployment", SHAPE_OBJECT, SHAPE_NULLABLE, "The latest deployment that ended."),
+    FIELD("lastDeployment", SHAPE_OBJECT, SHAPE_NULLABLE,
+          "The latest deployment that ended: its operation, version and state, which is "
+          "succeeded, failed or cancelled."),
 };
 const struct shape status_shape = {.name = "Status",
                                    .description = "What is observed.",

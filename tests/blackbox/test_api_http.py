@@ -33,7 +33,7 @@ def call(stack, method, path, body=None, **headers):
 # -- compression ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/v1/apps", "/openapi.json", "/metrics"])
+@pytest.mark.parametrize("path", ["/v1/apps", "/v1/export", "/openapi.json", "/metrics"])
 @pytest.mark.parametrize("asked", ["gzip", "br;q=1.0, GZIP;q=0.5", "*", "deflate, x-gzip", "gzip ; q=0.001"])
 def test_lists_and_documents_are_compressed_when_asked_for(stack, path, asked):
     plain, packed = call(stack, "GET", path), call(stack, "GET", path, Accept_Encoding=asked)

@@ -167,6 +167,9 @@ def test_a_running_canary_is_ended_by(stack, end):
     operation = stack.ended(identity, 10)
     assert operation["state"] == "cancelled" and operation["problem"]["type"] == "/problems/cancelled", operation
     assert stack.shares(app) == wanted
+    if end.__name__ == "undo":  # elsewhere a later deployment ends after it
+        last = stack.managerd.request("GET", f"/v1/apps/{app}/status").json()["lastDeployment"]
+        assert last == {"operation": identity, "state": "cancelled", "version": 2}
     if end.__name__ != "undo":
         assert stack.ended(queued)["state"] == "succeeded" and stack.shares(app) == wanted
     assert stack.managerd.request("GET", f"/v1/apps/{app}/status").json()["canary"] is None
