@@ -138,6 +138,24 @@ static struct json *read_query(struct call *call)
     return wish;
 }
 
+/* A fault in the body that the query stands for, told of the parameter: `http` has parameters for its
+ * members, others hold their members themselves. */
+static void tell_parameter(struct call *call, const char *pointer, const char *detail)
+{
+    struct view place = view_of(pointer), name, below;
+    if (view_starts_with(place, VIEW("/http/")))
+        place = view_slice(place, 5, SIZE_MAX);
+    place = view_slice(place, 1, SIZE_MAX);
+    size_t slash = view_find(place, '/');
+    name = view_slice(place, 0, slash);
+    below = slash == SIZE_MAX ? VIEW("") : view_slice(place, slash + 1, SIZE_MAX);
+    const char *label = name.length ? arena_string(&call->arena, name) : "query";
+    if (below.length)
+        fault_parameter(&call->faults, label, "%.*s: %s", VIEW_FORMAT(below), detail);
+    else
+        fault_parameter(&call->faults, label, "%s", detail);
+}
+
 /* The same checks as for a body, told of the parameters. */
 static void check_wish(struct call *call, const struct json *wish)
 {
@@ -148,10 +166,8 @@ static void check_wish(struct call *call, const struct json *wish)
     struct json *package = object_in(whole, "package");
     json_set_integer(package, "version", 1);
     shape_check(&deployment_shape, whole, "", faults);
-    for (size_t i = 0; i < faults->count; i++) {
-        const char *name = strrchr(faults->list[i].pointer, '/');
-        fault_parameter(&call->faults, name ? name + 1 : "query", "%s", faults->list[i].detail);
-    }
+    for (size_t i = 0; i < faults->count; i++)
+        tell_parameter(call, faults->list[i].pointer, faults->list[i].detail);
     json_free(whole);
     free(faults);
 }
