@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FEW_MEMBERS 4
+
 void faults_init(struct faults *faults, struct arena *arena)
 {
     faults->arena = arena;
@@ -210,6 +212,18 @@ static void check_field(const struct shape_field *field, const struct json *valu
     }
 }
 
+/* Where there are few members, they are told: what was meant is likely among them. */
+static void tell_unknown(const struct shape *shape, const char *place, struct faults *faults)
+{
+    char members[FEW_MEMBERS * 48] = "";
+    size_t length = 0;
+    for (size_t i = 0; shape->count <= FEW_MEMBERS && i < shape->count; i++)
+        if (!(shape->fields[i].flags & SHAPE_READ_ONLY) && length < sizeof members)
+            length += (size_t)snprintf(members + length, sizeof members - length, "%s%s",
+                                       length ? ", " : ", which has ", shape->fields[i].name);
+    fault_pointer(faults, place, "is not a member of %s%s", shape->name, members);
+}
+
 void shape_check(const struct shape *shape, const struct json *object, const char *pointer,
                  struct faults *faults)
 {
@@ -222,7 +236,7 @@ void shape_check(const struct shape *shape, const struct json *object, const cha
         const char *place = extend(faults, pointer, json_name(member));
         const struct shape_field *field = shape_field(shape, json_name(member));
         if (!field)
-            fault_pointer(faults, place, "is not a member of %s", shape->name);
+            tell_unknown(shape, place, faults);
         else
             check_field(field, member, place, faults);
     }

@@ -128,7 +128,7 @@ def test_an_action_without_members_takes_an_empty_object_and_names_any_other(sta
     wrong = call(stack, "POST", "/v1/apps/hello/activate", {"force": True, "when": "now"})
     assert wrong.status == 422 and {e["pointer"] for e in wrong.json()["errors"]} == {"/force", "/when"}
     assert call(stack, "POST", "/v1/apps/hello/rollback", {"versoin": 1}).json()["errors"] == [
-        {"pointer": "/versoin", "detail": "is not a member of Rollback"}]
+        {"pointer": "/versoin", "detail": "is not a member of Rollback, which has version"}]
 
 
 def test_faults_of_path_query_and_body_are_told_together(stack):
