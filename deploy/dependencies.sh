@@ -15,10 +15,11 @@ QUICKSTART_PACKAGES="curl procps"
 TEST_PACKAGES="clang-14 libclang-rt-14-dev llvm-14 clang-format-14 libcmocka-dev python3-pytest python3-boto3
   python3-botocore python3-hypothesis python3-prometheus-client python3-jsonschema python3-yaml python3-h11 python3-pytest-xdist
   python3-jwt python3-cryptography chromium chromium-driver python3-selenium
-  awscli strace lmdb-utils zip procps git libpcre2-8-0
-  autoconf automake libtool make g++" # the last line compiles aws-lambda-ric
+  awscli strace lmdb-utils zip procps git libpcre2-8-0"
 
-LONG_PACKAGES="valgrind docker.io docker-compose debootstrap"
+# The second line compiles aws-lambda-ric.
+LONG_PACKAGES="valgrind docker.io docker-compose debootstrap
+  autoconf automake libtool make g++"
 
 # missing_packages NAME...: prints those that are not installed.
 missing_packages() {

@@ -15,7 +15,7 @@ exec </dev/null
 PARTS=${*:-install dev lint unit blackbox quickstart clang tsan fuzz}
 JOBS=$(nproc)
 OUT=build/tests
-FUZZ_SECONDS=${FUZZ_SECONDS:-10}
+FUZZ_SECONDS=${FUZZ_SECONDS:-5}
 PASSED=0 FAILED=0 SKIPPED=0
 TIMES=
 

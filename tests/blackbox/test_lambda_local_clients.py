@@ -158,6 +158,7 @@ def runtime_client():
     return folder
 
 
+@pytest.mark.long  # it compiles for a minute
 def test_the_official_node_runtime_client_runs_on_the_runtime_api(lambda_local):
     folder = runtime_client()
     client = client_of(lambda_local)

@@ -59,7 +59,7 @@ static enum error store(struct view bytes, bool base64)
 static bool is_there(const char *sha256_hex)
 {
     char name[128];
-    snprintf(name, sizeof name, "packages/%s.zip", sha256_hex);
+    snprintf(name, sizeof name, "packages/%.64s.zip", sha256_hex);
     return file_exists(scene_path(&scene, name));
 }
 
