@@ -159,6 +159,8 @@ static void go_on(struct operation *operation)
         operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
         return;
     }
+    if (operation_gives_way(operation, go_on))
+        return;
     if (task.number == progress->count) {
         if (all_have_ended(progress))
             operation_step_done(operation, "%s", "");

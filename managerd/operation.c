@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define COMMIT_RETRY_MS 1000
+#define CANCEL_PAUSE_MS 50
 
 struct operations {
     struct operation_environment environment;
@@ -328,6 +329,8 @@ static void run_step(struct operation *operation)
         operation_step_problem(operation, PROBLEM_CANCELLED, "It was cancelled.");
         return;
     }
+    if (step->cancellable && operation_gives_way(operation, run_step))
+        return;
     log_write(LOG_DEBUG, "step", LOG_STRING("operation", operation->id),
               LOG_STRING("app", operation->app), LOG_STRING("step", step->name));
     step->run(operation);
@@ -552,6 +555,21 @@ enum error operations_may_cancel(const struct operations *operations, struct vie
     const struct operation_step *step = operation->started ? find_step(operation) : NULL;
     bool may = !operation->ending && (!operation->started || (step && step->cancellable));
     return may ? ERROR_NONE : ERROR_CONFLICT;
+}
+
+bool operation_gives_way(struct operation *operation, void (*next)(struct operation *operation))
+{
+    if (clock_monotonic_us() >= operation->paused_until_us)
+        return false;
+    operation_after(operation, CANCEL_PAUSE_MS, next);
+    return true;
+}
+
+void operations_pause(struct operations *operations, struct view id)
+{
+    struct operation *operation = find_operation(operations, id);
+    if (operation)
+        operation->paused_until_us = clock_monotonic_us() + CANCEL_PAUSE_MS * 1000;
 }
 
 enum error operations_cancel(struct operations *operations, struct view id)

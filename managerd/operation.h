@@ -100,6 +100,7 @@ struct operation {
     bool started;    /* holds one of the places, */
     bool resting;    /* but for those that only watch */
     bool cancel;
+    uint64_t paused_until_us; /* 0: it never was */
     /* The commit under way. */
     struct json *next_document;
     unsigned commit_failures;
@@ -125,6 +126,8 @@ void operations_accept(struct operations *operations, const struct json *documen
 const char *operations_find(const struct operations *operations, struct view app, const char *type);
 /* Whether anything of the app is queued or running. */
 bool operations_busy(const struct operations *operations, struct view app);
+/* Begins no cancellable step of it for a moment, so that a wish to cancel it comes to be written. */
+void operations_pause(struct operations *operations, struct view id);
 /* ERROR_NOT_FOUND (it is finished or unknown), ERROR_CONFLICT (past the point of return). */
 enum error operations_may_cancel(const struct operations *operations, struct view id) MUST_CHECK;
 /* Once key_cancel is committed, together with a compare of the operation's record: it comes to no further
@@ -150,7 +153,11 @@ void operation_step_problem(struct operation *operation, enum problem_type type,
 /* Calls `next` after the delay, unless it is cancelled or stopped before. */
 void operation_after(struct operation *operation, int64_t delay_ms,
                      void (*next)(struct operation *operation));
-/* The same with the rising delay of polling: 50 ms, doubled up to 1 s; after 300 s the step fails
+/* Whether a wish to cancel is being written: then `next` is called a moment later, as above. For steps
+ * that come to places where they may be cancelled. */
+bool operation_gives_way(struct operation *operation,
+                         void (*next)(struct operation *operation)) MUST_CHECK;
+/* As operation_after, with the rising delay of polling: 50 ms, doubled up to 1 s; after 300 s the step fails
  * with `late`. */
 void operation_poll(struct operation *operation, void (*next)(struct operation *operation),
                     const char *late);

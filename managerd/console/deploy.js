@@ -61,7 +61,7 @@ function traffic() {
     minRequests: input({ type: 'number', value: '50', min: 1 }),
     maxHoldSeconds: input({ type: 'number', value: '3600', min: 1 }),
   };
-  const part = (name, label, hint) => field({ label, control: canary[name], hint, parameter: name });
+  const part = (name, label, hint) => field({ label, control: canary[name], hint, parameter: 'canary', member: name });
   const more = {
     percent: field({ label: 'Percent', control: percent, parameter: 'traffic' }),
     canary: h(

@@ -5,7 +5,7 @@ import { tell } from './notice.js';
 import { refusal } from './session.js';
 
 // A labelled control. `pointer`: where the API names it ("/memoryMb"); `parameter`: in a query.
-export function field({ label, control, hint, pointer, parameter, inline }) {
+export function field({ label, control, hint, pointer, parameter, member, inline }) {
   const id = control.id || newId('field'),
     hintId = `${id}-hint`,
     faultId = `${id}-fault`;
@@ -22,6 +22,7 @@ export function field({ label, control, hint, pointer, parameter, inline }) {
     fault,
   );
   box.pointer = pointer;
+  box.member = member;
   box.parameter = parameter || (pointer && pointer.split('/').pop());
   box.control = control;
   box.showFault = (text) => {
@@ -99,8 +100,11 @@ export async function attempt(place, run, reload) {
 }
 
 function matching(fields, error) {
+  const [, member] = /^(\w+): /.exec(error.detail || '') || []; // of a parameter that is JSON itself
   const exact = fields.find(
-    (one) => (error.pointer && one.pointer === error.pointer) || (error.parameter && one.parameter === error.parameter),
+    (one) =>
+      (error.pointer && one.pointer === error.pointer) ||
+      (error.parameter && one.parameter === error.parameter && (!one.member || one.member === member)),
   );
   if (exact || !error.pointer) return exact;
   return fields

@@ -152,6 +152,8 @@ enum progress operation_cancel(struct call *call)
     enum error error = operations_may_cancel(call->server->operations, id);
     if (error)
         return refuse(call, error);
+    operations_pause(call->server->operations,
+                     id); /* or quick steps would outrun the wish for ever */
     struct json *mark = json_new_object();
     struct key key = key_operation(id), cancel = key_cancel(id);
     /* Not when it has come further meanwhile. */
