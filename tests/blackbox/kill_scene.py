@@ -96,6 +96,8 @@ class KillScene(Stack):
         for process in (self.managerd, self.proxyd):
             process.wait_ready()
         self.deploy("steady", package("steady"), **RUNTIME)
+        # The proxy looks for the routes of a new environment now and then; what is learned before that were a 503.
+        wait_for(lambda: self.proxyd.app("steady").status == 200, 10, "the proxy has routes")
         self.watcher = Watcher(self.proxyd)
         return self
 
