@@ -26,24 +26,6 @@
 #define MAX_HINT_MS      86400000
 #define CONTENT_HASH     "X-Amz-Content-Sha256"
 
-static const struct {
-    const char *name, *method, *path_end;
-    enum lambda_quota quota;
-} operations[] = {
-    [LAMBDA_GET_FUNCTION] = {"GetFunction", "GET", "", LAMBDA_QUOTA_GET},
-    [LAMBDA_CREATE_FUNCTION] = {"CreateFunction", "POST", "", LAMBDA_QUOTA_CONTROL},
-    [LAMBDA_UPDATE_CODE] = {"UpdateFunctionCode", "PUT", "/code", LAMBDA_QUOTA_CONTROL},
-    [LAMBDA_UPDATE_CONFIGURATION] = {"UpdateFunctionConfiguration", "PUT", "/configuration",
-                                     LAMBDA_QUOTA_CONTROL},
-    [LAMBDA_PUBLISH_VERSION] = {"PublishVersion", "POST", "/versions", LAMBDA_QUOTA_CONTROL},
-    [LAMBDA_LIST_VERSIONS] = {"ListVersionsByFunction", "GET", "/versions", LAMBDA_QUOTA_CONTROL},
-    [LAMBDA_DELETE_FUNCTION] = {"DeleteFunction", "DELETE", "", LAMBDA_QUOTA_CONTROL},
-    [LAMBDA_GET_ACCOUNT_SETTINGS] = {"GetAccountSettings", "GET", "", LAMBDA_QUOTA_CONTROL},
-    [LAMBDA_INVOKE] = {"Invoke", "POST", "/invocations", LAMBDA_QUOTA_COUNT},
-    [LAMBDA_INVOKE_STREAM] = {"InvokeWithResponseStream", "POST", "/response-streaming-invocations",
-                              LAMBDA_QUOTA_COUNT},
-};
-
 struct lambda_control {
     struct event_base *base;
     struct arena arena; /* of the endpoint */
@@ -81,11 +63,6 @@ struct lambda_call {
     struct credentials *credentials; /* that signed the last attempt */
     bool signed_again;
 };
-
-const char *lambda_operation_name(enum lambda_operation operation)
-{
-    return operations[operation].name;
-}
 
 enum error lambda_control_new(struct event_base *base, const char *(*variable)(const char *name),
                               const int64_t per_second[LAMBDA_QUOTA_COUNT],
@@ -191,7 +168,7 @@ int lambda_control_retry_tokens(const struct lambda_control *control)
 /* The quota that the call counts for; NULL: none. */
 static struct quota *quota_of(const struct lambda_call *call)
 {
-    enum lambda_quota quota = operations[call->operation].quota;
+    enum lambda_quota quota = lambda_operation_quota(call->operation);
     return quota == LAMBDA_QUOTA_COUNT ? NULL : call->control->quotas[quota];
 }
 
@@ -262,7 +239,7 @@ static void finish(struct lambda_call *call, const struct lambda_answer *answer)
 {
     if (answer->outcome != LAMBDA_OK)
         log_write(LOG_INFO, "lambda-call-failed",
-                  LOG_STRING("operation", operations[call->operation].name),
+                  LOG_STRING("operation", lambda_operation_name(call->operation)),
                   LOG_INTEGER("status", answer->status), LOG_VIEW("code", answer->code),
                   LOG_VIEW("message", answer->message), LOG_INTEGER("attempts", call->attempt));
     /* The call is over before its owner hears of it, so the owner may start the next one. */
@@ -304,9 +281,8 @@ static bool is_invocation(enum lambda_operation operation)
 static bool may_have_happened(const struct lambda_call *call, const struct outgoing_result *result,
                               bool throttled)
 {
-    bool changes = operations[call->operation].quota == LAMBDA_QUOTA_CONTROL &&
-                   strcmp(operations[call->operation].method, "GET") != 0;
-    return changes && !throttled && (!result->error || result->reach != OUTGOING_NOT_SENT);
+    return lambda_operation_changes(call->operation) && !throttled &&
+           (!result->error || result->reach != OUTGOING_NOT_SENT);
 }
 
 /* A call that was refused for its signature has done nothing. Clocks are corrected at once; other
@@ -446,7 +422,7 @@ static void send_signed(struct lambda_call *call, const struct sigv4_signature *
     if (call->tail)
         headers[count++] = (struct incoming_header){VIEW("X-Amz-Log-Type"), VIEW("Tail")};
     struct outgoing_request request = {
-        .method = operations[call->operation].method,
+        .method = lambda_operation_method(call->operation),
         .url = call->url,
         .headers = headers,
         .header_count = count,
@@ -484,8 +460,7 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
     }
     struct arena arena;
     arena_init(&arena, 1u << 20);
-    bool has_body = strcmp(operations[call->operation].method, "GET") != 0 &&
-                    strcmp(operations[call->operation].method, "DELETE") != 0;
+    bool has_body = lambda_operation_has_body(call->operation);
     /* Only invocations want a tail, only packages stream. */
     struct sigv4_header headers[2] = {{VIEW("content-type"), VIEW("application/json")}};
     if (call->stream)
@@ -493,7 +468,7 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
     else if (call->tail)
         headers[1] = (struct sigv4_header){VIEW("x-amz-log-type"), VIEW("Tail")};
     struct sigv4_request request = {
-        .method = view_of(operations[call->operation].method),
+        .method = view_of(lambda_operation_method(call->operation)),
         .path = view_of(call->path),
         .query = view_of(call->query),
         .host = control->endpoint.host,
@@ -520,21 +495,14 @@ static void send_attempt(struct lambda_call *call, struct credentials *credentia
     arena_release(&arena);
 }
 
-/* Each family of operations has a date of its own. */
-static void append_path(struct buffer *path, const struct lambda_request *request)
+static void append_parameter(struct buffer *query, const char *name, struct view value)
 {
-    if (request->operation == LAMBDA_GET_ACCOUNT_SETTINGS) {
-        buffer_append_string(path, "/2016-08-19/account-settings");
+    if (!value.length)
         return;
-    }
-    buffer_append_string(path, request->operation == LAMBDA_INVOKE_STREAM
-                                   ? "/2021-11-15/functions"
-                                   : "/2015-03-31/functions");
-    if (request->operation == LAMBDA_CREATE_FUNCTION)
-        return;
-    buffer_append_byte(path, '/');
-    percent_encode(path, request->function, "");
-    buffer_append_string(path, operations[request->operation].path_end);
+    buffer_append_string(query, query->length ? "&" : "");
+    buffer_append_string(query, name);
+    buffer_append_byte(query, '=');
+    percent_encode(query, value, "");
 }
 
 static void make_target(struct lambda_call *call, const struct lambda_request *request)
@@ -544,16 +512,11 @@ static void make_target(struct lambda_call *call, const struct lambda_request *r
     buffer_init(&query, 4096);
     buffer_init(&url, 16384);
     buffer_append_view(&path, call->control->endpoint.path);
-    append_path(&path, request);
-    if (request->qualifier.length) {
-        buffer_append_string(&query, "Qualifier=");
-        percent_encode(&query, request->qualifier, "");
-    }
-    if (request->marker.length) {
-        REQUIRE(!query.length);
-        buffer_append_string(&query, "Marker=");
-        percent_encode(&query, request->marker, "");
-    }
+    lambda_operation_path(&path, request->operation, request->function);
+    append_parameter(&query, "Qualifier", request->qualifier);
+    append_parameter(&query, "Marker", request->marker);
+    for (size_t i = 0; i < request->tag_key_count; i++)
+        append_parameter(&query, "tagKeys", request->tag_keys[i]);
     /* The endpoint's URL holds its path already. */
     buffer_append_view(&url, call->control->endpoint.url);
     buffer_append_view(

@@ -13,6 +13,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/json.h"
+#include "managerd/lambda_operation.h"
 
 struct event_base;
 struct lambda_control;
@@ -20,26 +21,6 @@ struct lambda_call;
 struct credentials_provider;
 struct credentials_status;
 struct quota_figures;
-
-enum lambda_operation {
-    LAMBDA_GET_FUNCTION,
-    LAMBDA_CREATE_FUNCTION,
-    LAMBDA_UPDATE_CODE,
-    LAMBDA_UPDATE_CONFIGURATION,
-    LAMBDA_PUBLISH_VERSION,
-    LAMBDA_LIST_VERSIONS, /* ListVersionsByFunction */
-    LAMBDA_DELETE_FUNCTION,
-    LAMBDA_GET_ACCOUNT_SETTINGS,
-    LAMBDA_INVOKE,
-    LAMBDA_INVOKE_STREAM, /* InvokeWithResponseStream: the answer is frames (event_stream.h) */
-    LAMBDA_OPERATION_COUNT,
-};
-enum lambda_quota {
-    LAMBDA_QUOTA_CONTROL, /* what changes something, and what reads anything but functions */
-    LAMBDA_QUOTA_GET,     /* GetFunction */
-    LAMBDA_QUOTA_COUNT,
-};
-const char *lambda_operation_name(enum lambda_operation operation);
 
 enum lambda_outcome {
     LAMBDA_OK,
@@ -77,9 +58,11 @@ struct lambda_stream {
 
 struct lambda_request {
     enum lambda_operation operation;
-    struct view function;         /* not looked at for LAMBDA_CREATE_FUNCTION */
-    struct view qualifier;        /* empty: none */
-    struct view marker;           /* where a list goes on; empty: at its beginning */
+    struct view function;        /* the ARN for tags; not looked at where the path holds none */
+    struct view qualifier;       /* empty: none */
+    struct view marker;          /* where a list goes on; empty: at its beginning */
+    const struct view *tag_keys; /* LAMBDA_UNTAG_RESOURCE: those that go; 1 to 50, none empty */
+    size_t tag_key_count;
     struct buffer *body;          /* its bytes are taken; NULL: none */
     struct lambda_stream *stream; /* instead of a body; taken; NULL: none */
     int64_t deadline_ms;          /* of one attempt; 0: 60 s */

@@ -21,13 +21,6 @@ static int64_t repeat_delay_ms(unsigned repeats)
     return whole / 2 + (int64_t)random % (whole / 2);
 }
 
-/* What changes something knows itself what to do when the function is busy. */
-static bool only_asks(enum lambda_operation operation)
-{
-    return operation == LAMBDA_GET_FUNCTION || operation == LAMBDA_LIST_VERSIONS ||
-           operation == LAMBDA_INVOKE || operation == LAMBDA_INVOKE_STREAM;
-}
-
 static void on_call_done(const struct lambda_answer *answer, void *context)
 {
     struct operation *operation = context;
@@ -61,7 +54,8 @@ void operation_send(struct operation *operation, const struct lambda_request *re
 {
     REQUIRE(!operation->call);
     operation->on_answer = on_answer;
-    operation->only_asks = only_asks(request->operation);
+    /* What changes something knows itself what to do when the function is busy. */
+    operation->only_asks = !lambda_operation_changes(request->operation);
     /* What a function says is its own business. */
     operation->repeatable =
         request->operation != LAMBDA_INVOKE && request->operation != LAMBDA_INVOKE_STREAM;

@@ -41,13 +41,6 @@ struct lambda_call {
     void *context;
 };
 
-const char *lambda_operation_name(enum lambda_operation operation)
-{
-    static const char *const names[] = {"get",    "create",   "code",   "configuration", "publish",
-                                        "delete", "settings", "invoke", "stream"};
-    return names[operation];
-}
-
 enum error lambda_control_new(struct event_base *base, const char *(*variable)(const char *name),
                               const int64_t per_second[LAMBDA_QUOTA_COUNT],
                               struct lambda_control **control, struct buffer *problem)
@@ -185,7 +178,19 @@ static struct json *perform(const struct lambda_call *call)
         lambda.broken = false;
         return json_new_object();
     case LAMBDA_GET_ACCOUNT_SETTINGS:
+    case LAMBDA_LIST_FUNCTIONS:
     case LAMBDA_LIST_VERSIONS:
+    case LAMBDA_LIST_ALIASES:
+    case LAMBDA_PUT_CONCURRENCY:
+    case LAMBDA_DELETE_CONCURRENCY:
+    case LAMBDA_PUT_PROVISIONED:
+    case LAMBDA_GET_PROVISIONED:
+    case LAMBDA_DELETE_PROVISIONED:
+    case LAMBDA_TAG_RESOURCE:
+    case LAMBDA_UNTAG_RESOURCE:
+    case LAMBDA_LIST_TAGS:
+    case LAMBDA_GET_POLICY:
+    case LAMBDA_GET_URL:
     case LAMBDA_INVOKE:
     case LAMBDA_INVOKE_STREAM:
     case LAMBDA_OPERATION_COUNT:

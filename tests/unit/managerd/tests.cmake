@@ -2,6 +2,7 @@
 unit_test(managerd/test_shape LIBRARIES managerd_core)
 unit_test(managerd/test_traffic LIBRARIES managerd_core)
 unit_test(managerd/test_difference LIBRARIES managerd_core)
+unit_test(managerd/test_lambda_operation LIBRARIES managerd_core)
 unit_test(managerd/test_quota LIBRARIES managerd_core PkgConfig::LIBEVENT)
 unit_test(managerd/test_access LIBRARIES managerd_core)
 unit_test(managerd/test_issuer_address LIBRARIES managerd_core)
