@@ -2,11 +2,12 @@
 # Sourced (POSIX sh) by deploy/quickstart.sh, tests/run.sh and the Dockerfiles, so that no list is kept twice.
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libcurl4-openssl-dev libssl-dev libcjson-dev
-  liblmdb-dev libzip-dev libexpat1-dev zlib1g-dev"
+  liblmdb-dev libzip-dev libexpat1-dev zlib1g-dev libmimalloc-dev"
 
 # What the built programs load.
 LIBRARY_PACKAGES="libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libcurl4 libssl3
-  libcjson1 liblmdb0 libzip4 libexpat1 zlib1g ca-certificates"
+  libcjson1 liblmdb0 libzip4 libexpat1 zlib1g libmimalloc2.0
+  ca-certificates"
 
 # lambda-local runs handlers with these (a node that is there already will do).
 RUNTIME_PACKAGES="nodejs python3"

@@ -363,43 +363,101 @@ static size_t escape_ascii(char *to, unsigned char byte)
     return 6;
 }
 
+/* Writes one byte of ASCII, or one sequence of UTF-8, or U+FFFD for what is none; gives how many bytes of the text it was. */
+static inline size_t escape_one(const unsigned char *at, size_t left, char *to, size_t *filled)
+{
+    size_t bad, step;
+
+    if (*at == '"' || *at == '\\') { /* nearly always */
+        to[(*filled)++] = '\\';
+        to[(*filled)++] = (char)*at;
+        return 1;
+    }
+    if (*at < 0x80) {
+        *filled += escape_ascii(to + *filled, *at);
+        return 1;
+    }
+    step = utf8_sequence(at, left, &bad);
+    memcpy(to + *filled, step ? (const char *)at : "\xEF\xBF\xBD", step ? step : 3);
+    *filled += step ? step : 3;
+    return step ? step : bad;
+}
+
+/* One block, `length` bytes of it, or more where a sequence of UTF-8 passes its end; gives how many it was. `found`: those that
+ * cannot go as they are. As many bytes again behind the block may be read. */
+static size_t escape_block(const unsigned char *block, size_t length, size_t left, unsigned found,
+                           char *to, size_t *filled)
+{
+    size_t at = 0;
+
+    for (; found; found &= BLOCK_ALL << at) {
+        size_t plain = block_before(found) - at;
+
+        memcpy(to + *filled, block + at, BLOCK_BYTES); /* of which `plain` bytes stay */
+        *filled += plain;
+        at += plain;
+        at += escape_one(block + at, left - at, to, filled);
+        if (at >= length)
+            return at;
+    }
+    memcpy(to + *filled, block + at, BLOCK_BYTES);
+    *filled += length - at;
+    return length;
+}
+
+/* How many bytes go as they are before one that cannot. Most names and values have none. */
+static size_t plain_length(struct view text)
+{
+    size_t at = 0;
+    unsigned char tail[BLOCK_BYTES] = {0};
+
+    for (; text.length - at >= BLOCK_BYTES; at += BLOCK_BYTES) {
+        unsigned found = block_json_special(text.data + at) | block_not_ascii(text.data + at);
+        if (found)
+            return at + block_before(found);
+    }
+    if (text.length > at) {
+        memcpy(tail, text.data + at, text.length - at);
+        unsigned found =
+            block_json_special(tail) | block_not_ascii(tail); /* a NUL at its end at least */
+        at += found ? block_before(found) : BLOCK_BYTES;
+    }
+    return at;
+}
+
+#define ESCAPED_MAX                                                                                \
+    (6 * BLOCK_BYTES + 2 * BLOCK_BYTES) /* of a block, with what is written too much */
+
 void json_escape(struct buffer *out, struct view text)
 {
-    const unsigned char *at = (const unsigned char *)text.data;
-    size_t left = text.length;
-    char scratch[4096]; /* so that the ceiling is asked once for many bytes, not for each */
-    size_t filled = 0;
+    if (text.length == 0)
+        return;
+    size_t plain = plain_length(text), left = text.length - plain, filled = 0;
+    const unsigned char *at = (const unsigned char *)text.data + plain;
+    unsigned char
+        tail[3 * BLOCK_BYTES]; /* the end of the text, where blocks may be read beyond it */
+    char scratch[4096];        /* so that the ceiling is asked once for many bytes, not for each */
+    bool in_tail = false;
 
+    buffer_append(out, text.data, plain);
     while (left) {
-        if (filled > sizeof(scratch) - 2 * sizeof(uint64_t)) {
+        size_t length = left < BLOCK_BYTES ? left : BLOCK_BYTES;
+
+        if (filled > sizeof(scratch) - ESCAPED_MAX) {
             buffer_append(out, scratch, filled);
             filled = 0;
         }
-        if (left >= sizeof(uint64_t)) {
-            uint64_t word = word_load(at);
-            uint64_t found = word_json_special(word) | word_not_ascii(word);
-            size_t plain = found ? word_before(found) : sizeof(uint64_t);
-
-            memcpy(scratch + filled, at, sizeof(uint64_t)); /* of which `plain` bytes stay */
-            filled += plain;
-            at += plain;
-            left -= plain;
-            if (!found)
-                continue;
+        if (left < 2 * BLOCK_BYTES && !in_tail) {
+            memcpy(tail, at, left);
+            memset(tail + left, 0, sizeof(tail) - left);
+            at = tail;
+            in_tail = true;
         }
-        if (*at < 0x80) {
-            filled += escape_ascii(scratch + filled, *at);
-            at++;
-            left--;
-        } else {
-            size_t bad;
-            size_t step = utf8_sequence(at, left, &bad);
-
-            memcpy(scratch + filled, step ? (const char *)at : "\xEF\xBF\xBD", step ? step : 3);
-            filled += step ? step : 3;
-            at += step ? step : bad;
-            left -= step ? step : bad;
-        }
+        unsigned found =
+            (block_json_special(at) | block_not_ascii(at)) & BLOCK_ALL >> (BLOCK_BYTES - length);
+        size_t step = escape_block(at, length, left, found, scratch, &filled);
+        at += step;
+        left -= step;
     }
     buffer_append(out, scratch, filled);
 }

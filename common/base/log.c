@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@
 #define PIPE_ATOMIC_BYTES 4096 /* a pipe that polls writable takes this much without blocking */
 #define DRAIN_BYTES       ((size_t)128 * 1024)
 #define STOP_LIMIT_US     2000000
+/* Lines gather for so long: a wake and a write for each would cost a busy worker more than they do. */
+#define GATHER_MS 2
 
 /* What is in front of each line in a ring. */
 struct record {
@@ -53,6 +56,7 @@ static struct {
     _Atomic bool running;
     _Atomic bool stopping;
     _Atomic bool sleeping;
+    _Atomic bool gathering;
     _Atomic uint64_t stop_at_us;
     _Atomic uint64_t dropped;
     _Atomic int least;
@@ -209,6 +213,13 @@ static void write_at_once(int descriptor, struct view line)
     }
 }
 
+static bool ring_is_half_full(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_relaxed) -
+               atomic_load_explicit(&ring->tail, memory_order_relaxed) >
+           RING_BYTES / 2;
+}
+
 /* Says how many lines were dropped, as soon as one fits again. */
 static void report_dropped(struct ring *ring)
 {
@@ -240,7 +251,10 @@ static void emit(int descriptor, struct view line)
         if (ring)
             ring->unreported++;
     }
-    if (atomic_exchange(&state.sleeping, false))
+    bool urgent = descriptor == STDERR_FILENO || (ring && ring_is_half_full(ring));
+    if (atomic_exchange(&state.sleeping, false) ||
+        (urgent && atomic_load_explicit(&state.gathering, memory_order_relaxed) &&
+         atomic_exchange(&state.gathering, false)))
         wake_writer();
 }
 
@@ -310,6 +324,7 @@ uint64_t log_dropped(void)
 /* Lines taken from the rings for one output. */
 struct batch {
     int descriptor;
+    bool is_file; /* it takes any number of bytes at once, and never blocks for long */
     size_t length;
     uint64_t lines;
     char bytes[DRAIN_BYTES];
@@ -413,10 +428,11 @@ static void write_batch(struct batch *batch)
     while (at < batch->length) {
         ssize_t wrote;
 
-        if (!wait_writable(batch->descriptor))
+        if (!batch->is_file && !wait_writable(batch->descriptor))
             break;
+        size_t left = batch->length - at;
         wrote = write(batch->descriptor, batch->bytes + at,
-                      piece_of(batch->bytes + at, batch->length - at));
+                      batch->is_file ? left : piece_of(batch->bytes + at, left));
         if (wrote >= 0)
             at += (size_t)wrote;
         else if (errno != EINTR && errno != EAGAIN)
@@ -433,15 +449,23 @@ static void write_batch(struct batch *batch)
     batch->lines = 0;
 }
 
-static void sleep_until_woken(void)
+/* Until somebody wakes this thread; -1: however long that takes. */
+static void sleep_until_woken(int most_ms)
 {
     struct pollfd ask = {.fd = state.event, .events = POLLIN};
     uint64_t count;
-    ssize_t got;
 
-    poll(&ask, 1, -1);
-    got = read(state.event, &count, sizeof(count));
-    (void)got;
+    if (poll(&ask, 1, most_ms) > 0 && read(state.event, &count, sizeof(count)) < 0)
+        return; /* another wake took it: as good */
+}
+
+/* Gives the workers time to log more; what is urgent ends it. */
+static void gather(void)
+{
+    atomic_store(&state.gathering, true);
+    if (!atomic_load(&state.stopping))
+        sleep_until_woken(GATHER_MS);
+    atomic_store(&state.gathering, false);
 }
 
 static bool time_is_up(void)
@@ -462,12 +486,21 @@ static void discard_rings(struct batch *out, struct batch *err)
     } while (!empty);
 }
 
+static bool is_file(int descriptor)
+{
+    struct stat status;
+
+    return fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 static void *writer(void *context)
 {
     static struct batch out = {.descriptor = STDOUT_FILENO};
     static struct batch err = {.descriptor = STDERR_FILENO};
 
     (void)context;
+    out.is_file = is_file(STDOUT_FILENO);
+    err.is_file = is_file(STDERR_FILENO);
     for (;;) {
         bool stopping = atomic_load(&state.stopping); /* before draining: then all is seen */
         bool empty;
@@ -477,7 +510,8 @@ static void *writer(void *context)
         if (empty && out.length == 0 && err.length == 0) {
             if (stopping)
                 break;
-            sleep_until_woken();
+            sleep_until_woken(-1);
+            gather();
             continue;
         }
         atomic_store(&state.sleeping, false);
@@ -487,6 +521,8 @@ static void *writer(void *context)
             discard_rings(&out, &err);
             break;
         }
+        if (empty)
+            gather();
     }
     pthread_mutex_lock(&state.mutex);
     state.finished = true;

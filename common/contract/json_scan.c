@@ -15,7 +15,7 @@ void json_scan_begin(struct json_scan *scan, struct view text)
     static const char nothing[] = "";
     const char *at = text.data ? text.data : nothing;
 
-    *scan = (struct json_scan){at, at + text.length, false};
+    *scan = (struct json_scan){.at = at, .end = at + text.length};
 }
 
 static void skip_space(struct json_scan *scan)
@@ -222,15 +222,33 @@ static bool skip_escape(struct json_scan *scan)
 /* The first quote, back-slash or control byte. */
 static const char *skip_plain(const char *at, const char *end)
 {
-    for (; end - at >= (ptrdiff_t)sizeof(uint64_t); at += sizeof(uint64_t)) {
-        uint64_t found = word_json_special(word_load(at));
+    for (; end - at >= BLOCK_BYTES; at += BLOCK_BYTES) {
+        unsigned found = block_json_special(at);
 
         if (found)
-            return at + word_before(found);
+            return at + block_before(found);
     }
     while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20)
         at++;
     return at;
+}
+
+/* Past the escapes of two bytes (\", \n, …) of the block, all of which `found` tells; up to what is no such escape, or the
+ * block's end. JSON in a JSON string has one every few bytes. */
+static const char *skip_short_escapes(const char *block, unsigned found)
+{
+    unsigned at = BLOCK_BYTES;
+
+    while (found) {
+        at = block_before(found);
+        if (block[at] != '\\' || meaning_of((unsigned char)block[at + 1]) == 0)
+            return block + at;
+        at += 2;
+        if (at >= BLOCK_BYTES)
+            return block + at;
+        found &= BLOCK_ALL << at;
+    }
+    return block + BLOCK_BYTES;
 }
 
 /* A string whose quote is next. */
@@ -239,7 +257,21 @@ static bool scan_string(struct json_scan *scan, struct json_part *part)
     const char *start = ++scan->at;
 
     *part = (struct json_part){.type = JSON_STRING};
-    while ((scan->at = skip_plain(scan->at, scan->end)) < scan->end) {
+    for (;;) {
+        while (scan->end - scan->at > BLOCK_BYTES) {
+            unsigned found = block_json_special(scan->at);
+            const char *next = skip_short_escapes(scan->at, found);
+
+            part->escaped = part->escaped || (found && next != scan->at + block_before(found));
+            if (next - scan->at < BLOCK_BYTES) {
+                scan->at = next;
+                break;
+            }
+            scan->at = next;
+        }
+        scan->at = skip_plain(scan->at, scan->end);
+        if (scan->at == scan->end)
+            return false;
         if (*scan->at == '"') {
             part->text = view_from(start, (size_t)(scan->at - start));
             scan->at++;
@@ -249,7 +281,23 @@ static bool scan_string(struct json_scan *scan, struct json_part *part)
         if (*scan->at != '\\' || !skip_escape(scan))
             return false;
     }
-    return false;
+}
+
+bool json_scan_open(struct json_scan *scan)
+{
+    return take(scan, '{');
+}
+
+bool json_scan_member(struct json_scan *scan, struct json_part *name, struct json_part *value)
+{
+    bool first = !scan->inside;
+
+    scan->inside = true;
+    if (scan->broken || take(scan, '}'))
+        return false;
+    scan->broken = (!first && !take(scan, ',')) || !scan_token(scan, name) ||
+                   name->type != JSON_STRING || !take(scan, ':');
+    return !scan->broken && json_scan_value(scan, value);
 }
 
 void json_scan_enter(struct json_scan *scan, const struct json_part *container)
@@ -330,8 +378,38 @@ static size_t unescape_one(const char *at, const char *end, char **to)
     return length;
 }
 
-#define SHORT_RUN                                                                                  \
-    16 /* JSON in a JSON string has an escape every few bytes: a call for each is dear */
+/* Unescapes what it can of one block; gives how many bytes that was, and moves `to`. It stops at an escape that is not of two
+ * bytes. What is meant is put together apart and goes out at once, as the two may be the same memory. Two more blocks may be
+ * read, and one be written. */
+static size_t unescape_block(const char *at, char **to)
+{
+    char text[3 * BLOCK_BYTES], meant[3 * BLOCK_BYTES];
+    unsigned found = block_equal(at, '\\');
+    size_t used = 0, filled = 0;
+
+    memcpy(text, at, 2 * BLOCK_BYTES);
+    while (found && used < BLOCK_BYTES) {
+        size_t slash = block_before(found);
+
+        memcpy(meant + filled, text + used, BLOCK_BYTES);
+        filled += slash - used;
+        used = slash;
+        if (text[slash + 1] == 'u')
+            break;
+        meant[filled++] = meaning_of((unsigned char)text[slash + 1]);
+        used += 2;
+        found &= used < BLOCK_BYTES ? BLOCK_ALL << used : 0;
+    }
+    if (!found && used < BLOCK_BYTES) {
+        memcpy(meant + filled, text + used, BLOCK_BYTES);
+        filled += BLOCK_BYTES - used;
+        used = BLOCK_BYTES;
+    }
+    memcpy(*to, meant,
+           used < BLOCK_BYTES ? filled : BLOCK_BYTES); /* never over what is not read yet */
+    *to += filled;
+    return used;
+}
 
 size_t json_scan_unescape(const struct json_part *string, char *to)
 {
@@ -340,17 +418,15 @@ size_t json_scan_unescape(const struct json_part *string, char *to)
     char *start = to;
 
     while (at < end) {
-        size_t plain = (size_t)(skip_plain(at, end) - at);
+        size_t step = end - at >= 2 * BLOCK_BYTES ? unescape_block(at, &to) : 0;
 
-        if (plain < SHORT_RUN)
-            for (size_t i = 0; i < plain; i++)
-                to[i] = at[i];
-        else
-            memmove(to, at, plain);
-        to += plain;
-        at += plain;
-        if (at < end)
+        at += step;
+        if (step)
+            continue;
+        if (*at == '\\')
             at += unescape_one(at, end, &to);
+        else
+            *to++ = *at++;
     }
     return (size_t)(to - start);
 }

@@ -16,6 +16,7 @@ struct json_scan {
     const char *at;
     const char *end;
     bool broken; /* not JSON, or nested too deeply; sticks */
+    bool inside; /* of json_scan_member's object: its first member was asked for */
 };
 
 /* One value and where it stands. */
@@ -30,6 +31,11 @@ void json_scan_begin(struct json_scan *scan, struct view text);
 bool json_scan_value(struct json_scan *scan, struct json_part *part);
 /* Whether nothing but white space is left. */
 bool json_scan_done(struct json_scan *scan);
+
+/* Takes the brace of an object, which is walked and checked in one pass by json_scan_member; false when something else is next. */
+bool json_scan_open(struct json_scan *scan);
+/* The next member of the object that was opened, checked in full; false behind its last, with its brace taken, or when it is broken. */
+bool json_scan_member(struct json_scan *scan, struct json_part *name, struct json_part *value);
 
 /* Begins to walk the members of an object, or the elements of an array, that json_scan_value gave. */
 void json_scan_enter(struct json_scan *scan, const struct json_part *container);

@@ -37,7 +37,7 @@ enum {
     NOT_IN_PRELUDE = MEMBER_BODY | MEMBER_BASE64 | MEMBER_UNKNOWN
 };
 
-static bool read_envelope(struct json_scan scan, struct envelope *envelope);
+static void read_envelope(struct json_scan *scan, struct envelope *envelope);
 static enum error read_status(struct decoder *decoder, const struct envelope *envelope);
 static enum error read_headers(struct decoder *decoder, const struct envelope *envelope);
 static enum error read_body(struct decoder *decoder, const struct envelope *envelope);
@@ -74,27 +74,38 @@ static bool parse_payload(struct view payload, struct json_part *value)
     return json_scan_value(&scan, value) && json_scan_done(&scan);
 }
 
+/* The same; of an object the envelope is read on the way, as a second pass over megabytes is dear. */
+static bool parse_reply(struct view payload, bool *is_object, struct envelope *envelope)
+{
+    struct json_scan scan;
+    struct json_part value;
+
+    if (!utf8_valid(payload))
+        return false;
+    json_scan_begin(&scan, payload);
+    *is_object = json_scan_open(&scan);
+    if (*is_object)
+        read_envelope(&scan, envelope);
+    else
+        json_scan_value(&scan, &value);
+    return json_scan_done(&scan);
+}
+
 enum error reply_decode(enum event_format format, struct view payload, struct arena *arena,
                         struct reply *reply, struct buffer *problem)
 {
     struct decoder decoder = {
         .format = format, .payload = payload, .arena = arena, .reply = reply, .problem = problem};
     struct envelope envelope = {.seen = 0};
-    struct json_part value;
-    struct json_scan scan;
+    bool is_object;
     enum error error;
 
     *reply = (struct reply){.status = 200};
-    if (!parse_payload(payload, &value))
+    if (!parse_reply(payload, &is_object, &envelope))
         return refuse(&decoder, ERROR_INVALID, "the reply is not JSON");
-    if (value.type == JSON_OBJECT) {
-        json_scan_enter(&scan, &value);
-        if (!read_envelope(scan, &envelope))
-            return refuse(&decoder, ERROR_INVALID, "the reply is not JSON");
-    }
     if (format == EVENT_2_0 && !(envelope.seen & MEMBER_STATUS))
         return infer(&decoder);
-    if (value.type != JSON_OBJECT)
+    if (!is_object)
         return refuse(&decoder, ERROR_INVALID, "the reply is no JSON object");
     if (format == EVENT_1_0 && envelope.seen & NOT_IN_1_0)
         return refuse(&decoder, ERROR_INVALID,
@@ -119,15 +130,11 @@ enum error reply_decode_prelude(struct view text, struct arena *arena, struct re
                               .reply = reply,
                               .problem = problem};
     struct envelope envelope = {.seen = 0};
-    struct json_part value;
-    struct json_scan scan;
+    bool is_object;
     enum error error;
 
     *reply = (struct reply){.status = 200};
-    if (!parse_payload(text, &value) || value.type != JSON_OBJECT)
-        return ERROR_NOT_FOUND;
-    json_scan_enter(&scan, &value);
-    if (!read_envelope(scan, &envelope))
+    if (!parse_reply(text, &is_object, &envelope) || !is_object)
         return ERROR_NOT_FOUND;
     if (envelope.seen & NOT_IN_PRELUDE)
         return refuse(&decoder, ERROR_INVALID,
@@ -139,7 +146,7 @@ enum error reply_decode_prelude(struct view text, struct arena *arena, struct re
 
 /* The last of members of one name counts, as in every common JSON reader. The order of names is
  * that of the bits. */
-static bool read_envelope(struct json_scan scan, struct envelope *envelope)
+static void read_envelope(struct json_scan *scan, struct envelope *envelope)
 {
     struct json_part *const places[] = {&envelope->status,        &envelope->headers,
                                         &envelope->multi_headers, &envelope->cookies,
@@ -148,7 +155,7 @@ static bool read_envelope(struct json_scan scan, struct envelope *envelope)
                                         "cookies",    "body",    "isBase64Encoded"};
     struct json_part name, value;
 
-    while (json_scan_next(&scan, &name, &value)) {
+    while (json_scan_member(scan, &name, &value)) {
         size_t i = 0;
 
         while (i < sizeof(names) / sizeof(*names) && !json_scan_equals(&name, names[i]))
@@ -158,7 +165,6 @@ static bool read_envelope(struct json_scan scan, struct envelope *envelope)
                 value.type == JSON_NULL && i > 0 ? (struct json_part){.type = JSON_NULL} : value;
         envelope->seen |= 1U << i;
     }
-    return !scan.broken;
 }
 
 /* AWS documents a whole number; its own examples also send one as a string ("200"), and some

@@ -1,4 +1,4 @@
-/* Plays Lambda for measurements: answers each Invoke with the same payload, after a fixed time, on one thread. */
+/* Plays Lambda for measurements: answers each Invoke with the same payload, after a fixed time, on one thread, as a whole or as a stream. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "common/contract/event_stream.h"
 
 #define MOST_PEERS   65536
 #define HEAD_MAX     16384
@@ -33,6 +35,7 @@ static struct {
     int epoll;
     char *answer;
     size_t answer_length;
+    bool streams;
     uint64_t delay_us;
     struct peer *peers[MOST_PEERS];
     struct peer *first_due, **last_due; /* in order of time, as the delay is the same for all */
@@ -67,12 +70,51 @@ static void hang_up(struct peer *peer)
     free(peer);
 }
 
+static void append_chunk(struct buffer *out, const struct buffer *frame)
+{
+    buffer_append_format(out, "%zx\r\n", frame->length);
+    buffer_append_view(out, buffer_view(frame));
+    buffer_append_string(out, "\r\n");
+    REQUIRE(out->error == ERROR_NONE);
+}
+
+/* A stream's first bytes of output are the time at which it is sent (load.c --stamped). Streams are for
+ * measuring that time, so this one is made anew for each and goes out as a whole. */
+static void make_stream(void)
+{
+    static struct buffer out = {.ceiling = 4096}, frame = {.ceiling = 4096};
+    static const char prelude[] =
+        "{\"statusCode\":200,\"headers\":{\"content-type\":\"text/plain\"}}\0\0\0\0\0\0\0";
+    char stamp[32];
+
+    buffer_clear(&out);
+    buffer_append_string(&out,
+                         "HTTP/1.1 200 OK\r\nContent-Type: "
+                         "application/vnd.amazon.eventstream\r\nTransfer-Encoding: chunked\r\n"
+                         "x-amzn-RequestId: 0af1a5b2-2f4e-4c37-9d58-6f7f0a0b1c2d\r\n\r\n");
+    buffer_clear(&frame);
+    event_stream_append_output(&frame, (struct view){prelude, sizeof prelude});
+    append_chunk(&out, &frame);
+    buffer_clear(&frame);
+    snprintf(stamp, sizeof stamp, "#%020llu\n", (unsigned long long)now_us() * 1000);
+    event_stream_append_output(&frame, view_of(stamp));
+    append_chunk(&out, &frame);
+    buffer_clear(&frame);
+    event_stream_append_complete(&frame, (struct view){0}, (struct view){0}, (struct view){0});
+    append_chunk(&out, &frame);
+    buffer_append_string(&out, "0\r\n\r\n");
+    fake.answer = out.data;
+    fake.answer_length = out.length;
+}
+
 static void send_on(struct peer *peer)
 {
     if (peer->gone) {
         hang_up(peer);
         return;
     }
+    if (fake.streams && peer->sent == 0)
+        make_stream();
     ssize_t n = send(peer->fd, fake.answer + peer->sent, fake.answer_length - peer->sent,
                      MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -243,7 +285,7 @@ static void allow_many_files(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* fast_lambda PAYLOAD-FILE [DELAY-MS]: prints the port, and serves until it is ended. */
+/* fast_lambda PAYLOAD-FILE [DELAY-MS [stream]]: prints the port, and serves until it is ended. */
 int main(int count, char **arguments)
 {
     struct epoll_event events[EVENTS_MAX] = {{.events = EPOLLIN}};
@@ -253,6 +295,7 @@ int main(int count, char **arguments)
     allow_many_files();
     make_answer(arguments[1]);
     fake.delay_us = count > 2 ? strtoull(arguments[2], NULL, 10) * 1000 : 0;
+    fake.streams = count > 3;
     fake.last_due = &fake.first_due;
     fake.epoll = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_anywhere();

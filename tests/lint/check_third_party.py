@@ -8,6 +8,7 @@ ONLY = {
     "cjson/": ["common/base/json.c"],
     "expat.h": ["common/base/xml.c"],
     "zip.h": ["common/base/archive.c"],
+    "emmintrin.h": ["common/base/words.h"],  # the compiler's: SSE2
     "zlib.h": ["common/contract/event_stream.c", "managerd/"],
     "openssl/": ["common/base/crypto.c", "common/base/signature.c", "common/aws/sigv4.c", "common/net/tls"],
     "event2/": ["common/net/", "proxyd/", "managerd/", "deploy/lambda-local/", "common/aws/"],

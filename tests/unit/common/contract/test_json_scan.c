@@ -1,6 +1,7 @@
 /* Tests of the walk over JSON: what it takes, what it gives out, and what strings mean. */
 #include "tests/unit/common/contract/vectors.h"
 
+#include "common/base/escape.h"
 #include "common/contract/json_scan.h"
 
 static bool is_json(const char *text)
@@ -138,7 +139,43 @@ static void unescaping_over_itself_is_fine(void **state)
     check_view(view_from(text + 1, length), "a\nbc\xC3\xA9\xF0\x9F\x98\x80 and some more text");
 }
 
-/* A quote, a back-slash or a control byte is seen wherever it stands in a word of eight. */
+/* Texts of every length around that of a block, full of what needs an escape, in memory of exactly their size. */
+static void what_was_escaped_means_the_same_again(void **state)
+{
+    static const char *const pieces[] = {
+        "\"", "\\", "\n", "\x01", "a", "bcd", "efghijklmnopqrst", "\xC3\xA9", "\xF0\x9F\x98\x80",
+        "/"};
+    struct buffer text, quoted;
+
+    (void)state;
+    srandom(7);
+    buffer_init(&text, 4096);
+    buffer_init(&quoted, 16384);
+    for (int round = 0; round < 20000; round++) {
+        buffer_clear(&text);
+        for (long left = random() % 30; left > 0; left--)
+            buffer_append_string(&text,
+                                 pieces[(size_t)random() % (sizeof(pieces) / sizeof(*pieces))]);
+        buffer_clear(&quoted);
+        buffer_append_byte(&quoted, '"');
+        json_escape(&quoted, buffer_view(&text));
+        buffer_append_byte(&quoted, '"');
+        char *exact = view_duplicate(buffer_view(&quoted));
+        struct json_scan scan;
+        struct json_part part;
+        json_scan_begin(&scan, view_from(exact, quoted.length));
+        assert_true(json_scan_value(&scan, &part) && json_scan_done(&scan));
+        assert_int_equal(part.text.length, quoted.length - 2);
+        size_t meant = json_scan_unescape(&part, exact + 1);
+        assert_int_equal(meant, text.length);
+        assert_true(meant == 0 || memcmp(exact + 1, text.data, meant) == 0);
+        free(exact);
+    }
+    buffer_release(&text);
+    buffer_release(&quoted);
+}
+
+/* A quote, a back-slash or a control byte is seen wherever it stands in a block. */
 static void special_bytes_are_seen_at_every_place(void **state)
 {
     (void)state;
@@ -185,6 +222,7 @@ int main(void)
         cmocka_unit_test(members_come_out_as_parts_of_the_text),
         cmocka_unit_test(strings_mean_what_their_escapes_say),
         cmocka_unit_test(unescaping_over_itself_is_fine),
+        cmocka_unit_test(what_was_escaped_means_the_same_again),
         cmocka_unit_test(special_bytes_are_seen_at_every_place),
         cmocka_unit_test(names_are_compared_by_what_they_mean),
     };
