@@ -276,6 +276,7 @@ class Process:
         return found
 
     def access_lines(self):
+        time.sleep(0.03)  # lines gather for 2 ms before they are written
         if not self.access_log_path.exists():
             return []
         return [json.loads(line) for line in self.access_log_path.read_text("utf-8", "replace").splitlines()
