@@ -30,6 +30,7 @@ struct function *function_new(const char *name, char *folder)
     function->folder = folder;
     function->tags = json_new_object();
     function->reserved_concurrency = -1;
+    function->provisioned = json_new_object();
     function->next_version = 1;
     return function;
 }
@@ -58,6 +59,7 @@ static void function_free(struct function *function)
     free(function->aliases);
     free(function->versions);
     json_free(function->tags);
+    json_free(function->provisioned);
     free(function->folder);
     free(function);
 }

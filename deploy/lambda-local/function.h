@@ -66,6 +66,7 @@ struct function {
     struct code *codes;
     struct json *tags;                                /* object of strings */
     int64_t reserved_concurrency;                     /* -1: none */
+    struct json *provisioned;                         /* by qualifier; provisioned.h */
     int64_t next_version;                             /* numbers are never used twice */
     int64_t published_version;                        /* last publish; 0: never */
     char published_fingerprint[2 * SHA256_BYTES + 1]; /* of $LATEST at that time */

@@ -31,6 +31,7 @@ void function_record_write(const struct function *function, struct buffer *out)
     json_write_integer(&w, "publishedVersion", function->published_version);
     json_write_string(&w, "publishedFingerprint", view_of(function->published_fingerprint));
     json_write_integer(&w, "reservedConcurrency", function->reserved_concurrency);
+    json_write_tree(&w, "provisioned", function->provisioned);
     json_write_tree(&w, "tags", function->tags);
     json_open_array(&w, "aliases");
     for (size_t i = 0; i < function->alias_count; i++)
@@ -115,6 +116,7 @@ static enum error read_members(struct function *function, const struct json *rec
 {
     const struct json *latest = json_get(record, "latest"), *tags = json_get(record, "tags");
     const struct json *aliases = json_get(record, "aliases");
+    const struct json *provisioned = json_get(record, "provisioned");
     char name[FUNCTION_NAME_SIZE];
     enum error error;
 
@@ -129,6 +131,10 @@ static enum error read_members(struct function *function, const struct json *rec
         return ERROR_INVALID;
     json_free(function->tags);
     function->tags = json_copy(tags);
+    if (json_type_of(provisioned) == JSON_OBJECT) { /* absent: of an older release */
+        json_free(function->provisioned);
+        function->provisioned = json_copy(provisioned);
+    }
     for (const struct json *each = json_first(aliases); each; each = json_next(each)) {
         if ((error = read_alias(function, each)))
             return error;

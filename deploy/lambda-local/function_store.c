@@ -8,6 +8,7 @@
 #include "deploy/lambda-local/function_record.h"
 #include "deploy/lambda-local/function_state.h"
 #include "deploy/lambda-local/package.h"
+#include "deploy/lambda-local/surroundings.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -292,6 +293,7 @@ static struct version *copy_as(struct function *function, int64_t number,
     json_set_string(configuration, "FunctionArn", view_of(arn));
     if (description)
         json_set_string(configuration, "Description", *description);
+    surroundings_published(configuration);
     return version_new(function, function->latest->code, configuration, number);
 }
 

@@ -141,6 +141,22 @@ bool runtime_entry_valid(const struct version *version)
 
 /* -- the environment -- */
 
+/* Functions see how they are to log; what they print is kept as it comes. */
+static void add_logging(struct list *list, const struct version *version)
+{
+    const struct json *logging = json_get(version->configuration, "LoggingConfig");
+    struct view text;
+
+    if (json_get_string(logging, "LogGroup", &text))
+        add_format(list, "AWS_LAMBDA_LOG_GROUP_NAME=%.*s", VIEW_FORMAT(text));
+    else
+        add_format(list, "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/%s", version->function->name);
+    if (json_get_string(logging, "ApplicationLogLevel", &text))
+        add_format(list, "AWS_LAMBDA_LOG_LEVEL=%.*s", VIEW_FORMAT(text));
+    add_format(list, "AWS_LAMBDA_LOG_FORMAT=%.*s",
+               VIEW_FORMAT(json_get_string(logging, "LogFormat", &text) ? text : VIEW("Text")));
+}
+
 static void add_aws(struct list *list, const struct config *config, const struct version *version,
                     const struct runtime_place *place)
 {
@@ -153,10 +169,9 @@ static void add_aws(struct list *list, const struct config *config, const struct
     add_format(list, "AWS_LAMBDA_FUNCTION_NAME=%s", version->function->name);
     add_format(list, "AWS_LAMBDA_FUNCTION_VERSION=%s", label);
     add_format(list, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%lld", (long long)version->memory_mb);
-    add_format(list, "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/%s", version->function->name);
     add_format(list, "AWS_LAMBDA_LOG_STREAM_NAME=%s", place->log_stream);
     add_format(list, "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand");
-    add_format(list, "AWS_LAMBDA_LOG_FORMAT=Text");
+    add_logging(list, version);
     add_format(list, "AWS_REGION=" CONFIG_REGION);
     add_format(list, "AWS_DEFAULT_REGION=" CONFIG_REGION);
     add_format(list, "AWS_ACCESS_KEY_ID=%s", config->access_key_id);

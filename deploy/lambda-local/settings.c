@@ -2,6 +2,7 @@
 #include "deploy/lambda-local/settings.h"
 
 #include "deploy/lambda-local/runtimes.h"
+#include "deploy/lambda-local/surroundings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +36,8 @@ static enum settings_verdict check_storage(const struct setting *setting, const 
                                            struct buffer *problem);
 static enum settings_verdict check_absent(const struct setting *setting, const struct json *value,
                                           struct buffer *problem);
-static enum settings_verdict check_nothing(const struct setting *setting, const struct json *value,
-                                           struct buffer *problem);
+static enum settings_verdict check_surroundings(const struct setting *setting,
+                                                const struct json *value, struct buffer *problem);
 
 static const struct setting settings[] = {
     {"Runtime", "runtime", JSON_STRING, 1, 64, check_runtime},
@@ -47,13 +48,13 @@ static const struct setting settings[] = {
     {"MemorySize", "memorySize", JSON_NUMBER, 128, 10240, check_integer},
     {"Environment", "environment", JSON_OBJECT, 0, 0, check_environment},
     {"EphemeralStorage", "ephemeralStorage", JSON_OBJECT, 512, 10240, check_storage},
-    {"KMSKeyArn", "kMSKeyArn", JSON_STRING, 0, 2048, check_text},
-    {"TracingConfig", "tracingConfig", JSON_OBJECT, 0, 0, check_nothing},
-    {"DeadLetterConfig", "deadLetterConfig", JSON_OBJECT, 0, 0, check_nothing},
-    {"LoggingConfig", "loggingConfig", JSON_OBJECT, 0, 0, check_nothing},
-    {"VpcConfig", "vpcConfig", JSON_OBJECT, 0, 0, check_nothing},
-    {"SnapStart", "snapStart", JSON_OBJECT, 0, 0, check_nothing},
-    {"Layers", "layers", JSON_ARRAY, 0, 0, check_absent},
+    {"KMSKeyArn", "kMSKeyArn", JSON_STRING, 0, 2048, check_surroundings},
+    {"TracingConfig", "tracingConfig", JSON_OBJECT, 0, 0, check_surroundings},
+    {"DeadLetterConfig", "deadLetterConfig", JSON_OBJECT, 0, 0, check_surroundings},
+    {"LoggingConfig", "loggingConfig", JSON_OBJECT, 0, 0, check_surroundings},
+    {"VpcConfig", "vpcConfig", JSON_OBJECT, 0, 0, check_surroundings},
+    {"SnapStart", "snapStart", JSON_OBJECT, 0, 0, check_surroundings},
+    {"Layers", "layers", JSON_ARRAY, 0, 0, check_surroundings},
     {"FileSystemConfigs", "fileSystemConfigs", JSON_ARRAY, 0, 0, check_absent},
 };
 
@@ -243,32 +244,23 @@ static enum settings_verdict check_absent(const struct setting *setting, const s
     return SETTINGS_UNSUPPORTED;
 }
 
-static enum settings_verdict check_nothing(const struct setting *setting, const struct json *value,
-                                           struct buffer *problem)
+static enum settings_verdict check_surroundings(const struct setting *setting,
+                                                const struct json *value, struct buffer *problem)
 {
-    (void)setting;
-    (void)value;
-    (void)problem;
-    return SETTINGS_FINE;
+    return surroundings_check(setting->name, value, problem);
 }
 
-/* SnapStart's answer says more than its request. */
 static void store(struct json *configuration, const struct setting *setting,
                   const struct json *value)
 {
-    struct json *copy = json_copy(value);
-
-    if (strcmp(setting->name, "Environment") == 0 &&
-        json_count(json_get(value, "Variables")) == 0) {
-        json_free(copy);
+    if (setting->check == check_surroundings)
+        surroundings_set(configuration, setting->name, value);
+    else if ((setting->check == check_environment &&
+              json_count(json_get(value, "Variables")) == 0) ||
+             setting->check == check_absent)
         json_remove(configuration, setting->name);
-        return;
-    }
-    if (strcmp(setting->name, "SnapStart") == 0)
-        json_set_string(copy, "OptimizationStatus", VIEW("Off"));
-    if (strcmp(setting->name, "VpcConfig") == 0)
-        json_set_string(copy, "VpcId", VIEW(""));
-    json_set(configuration, setting->name, copy);
+    else
+        json_set(configuration, setting->name, json_copy(value));
 }
 
 enum settings_verdict settings_apply(const struct json *document, struct json *configuration,
@@ -291,7 +283,7 @@ enum settings_verdict settings_apply(const struct json *document, struct json *c
             return verdict;
         store(configuration, &settings[i], value);
     }
-    return SETTINGS_FINE;
+    return surroundings_agree(configuration, problem);
 }
 
 static void set_object(struct json *configuration, const char *member, const char *name,

@@ -30,7 +30,21 @@ Result = namedtuple("Result", "status error version payload log headers")
 def client_of(server, **config):
     """A boto3 client that tries everything once (botocore would try throttled calls again)."""
     from botocore.config import Config
-    return server.boto3(config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=60, **config))
+    return knowing_logs(server.boto3(config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=60,
+                                                   **config)))
+
+
+def knowing_logs(client):
+    """Debian's botocore is older than LoggingConfig and IPv6 in a VPC: here it learns what newer models have."""
+    shapes = client.meta.service_model._shape_resolver._shape_map
+    shapes.setdefault("LoggingConfig", {"type": "structure", "members": {
+        "LogFormat": {"shape": "String"}, "ApplicationLogLevel": {"shape": "String"},
+        "SystemLogLevel": {"shape": "String"}, "LogGroup": {"shape": "String"}}})
+    for name in ("CreateFunctionRequest", "UpdateFunctionConfigurationRequest", "FunctionConfiguration"):
+        shapes[name]["members"].setdefault("LoggingConfig", {"shape": "LoggingConfig"})
+    for name in ("VpcConfig", "VpcConfigResponse"):
+        shapes[name]["members"].setdefault("Ipv6AllowedForDualStack", {"shape": "Boolean"})
+    return client
 
 
 def create(client, name, files, runtime=NODE, handler="index.handler", **more):

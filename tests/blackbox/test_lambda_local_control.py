@@ -271,7 +271,20 @@ def test_names_that_lead_elsewhere_are_refused_as_aws_does(client):
     ({"Environment": {"Variables": {"BIG": "x" * 4096}}}, "InvalidParameterValueException", "4KB"),
     ({"Environment": {"Variables": {"1x": "x"}}}, "ValidationException", "environment.variables"),
     ({"EphemeralStorage": {"Size": 5}}, "ValidationException", "ephemeralStorage.size"),
-    ({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:a:1"]}, "InvalidParameterValueException", "Layers"),
+    ({"Layers": ["layer"]}, "ValidationException", "'layers' failed to satisfy constraint"),
+    ({"Layers": [f"arn:aws:lambda:us-east-1:000000000000:layer:l{n}:1" for n in range(6)]},
+     "InvalidParameterValueException", "more than 5 layers"),
+    ({"Layers": [f"arn:aws:lambda:us-east-1:000000000000:layer:a:{n}" for n in (1, 2)]},
+     "InvalidParameterValueException", "same layer"),
+    ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, "InvalidParameterValueException", "must coexist"),
+    ({"VpcConfig": {"SubnetIds": ["s"] * 17, "SecurityGroupIds": ["g"]}}, "ValidationException", "vpcConfig.subnetIds"),
+    ({"TracingConfig": {"Mode": "Off"}}, "ValidationException", "[Active, PassThrough]"),
+    ({"LoggingConfig": {"LogFormat": "XML"}}, "ValidationException", "loggingConfig.logFormat"),
+    ({"LoggingConfig": {"LogFormat": "Text", "ApplicationLogLevel": "INFO"}}, "InvalidParameterValueException", "JSON"),
+    ({"LoggingConfig": {"LogGroup": "a b"}}, "ValidationException", "loggingConfig.logGroup"),
+    ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, "InvalidParameterValueException", "not supported for SnapStart"),
+    ({"FileSystemConfigs": [{}]}, "InvalidParameterValueException", "FileSystemConfigs"),
+    ({"KMSKeyArn": "key"}, "ValidationException", "kMSKeyArn"),
     ({"PackageType": "Image"}, "InvalidParameterValueException", "PackageType"),
     ({"Tags": {"aws:a": "b"}}, "ValidationException", "tags"),
 ])
@@ -409,3 +422,87 @@ def test_a_second_lambda_local_does_not_touch_the_same_folder(lambda_local):
     second = LambdaLocal(data=lambda_local.data).launch()
     second.wait(expect=1)
     assert "in use by another process" in second.log_tail()
+
+
+LAYER = "arn:aws:lambda:us-east-1:000000000000:layer:tools:3"
+
+
+def test_what_a_function_has_around_it_is_kept_and_taken_back(client):
+    create(client, "hello", SAY % "hi")
+    client.update_function_configuration(
+        FunctionName="hello", Layers=[LAYER], TracingConfig={"Mode": "Active"},
+        VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"], "Ipv6AllowedForDualStack": True},
+        LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "WARN", "LogGroup": "shared"},
+        DeadLetterConfig={"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"},
+        KMSKeyArn="arn:aws:kms:us-east-1:000000000000:key/1", EphemeralStorage={"Size": 1024})
+    got = client.get_function_configuration(FunctionName="hello")
+    assert got["Layers"] == [{"Arn": LAYER, "CodeSize": 0}] and got["TracingConfig"] == {"Mode": "Active"}
+    assert got["VpcConfig"]["SubnetIds"] == ["subnet-1"] and got["VpcConfig"]["VpcId"].startswith("vpc-")
+    assert got["VpcConfig"]["SecurityGroupIds"] == ["sg-1"]
+    assert got["LoggingConfig"] == {"LogFormat": "JSON", "ApplicationLogLevel": "INFO", "SystemLogLevel": "WARN",
+                                    "LogGroup": "shared"}
+    assert got["DeadLetterConfig"]["TargetArn"].endswith(":dead") and got["KMSKeyArn"].endswith("key/1")
+    client.update_function_configuration(
+        FunctionName="hello", Layers=[], TracingConfig={"Mode": "PassThrough"},
+        VpcConfig={"SubnetIds": [], "SecurityGroupIds": []}, LoggingConfig={"LogFormat": "Text"},
+        DeadLetterConfig={"TargetArn": ""}, KMSKeyArn="")
+    got = client.get_function_configuration(FunctionName="hello")
+    assert not {"Layers", "DeadLetterConfig", "KMSKeyArn"} & set(got)
+    assert got["VpcConfig"] == {"SubnetIds": [], "SecurityGroupIds": [], "VpcId": "", "Ipv6AllowedForDualStack": False}
+    assert got["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/aws/lambda/hello"}
+
+
+def test_functions_see_how_they_are_to_log(client):
+    create(client, "hello", "exports.handler = async () => [process.env.AWS_LAMBDA_LOG_FORMAT, "
+                            "process.env.AWS_LAMBDA_LOG_LEVEL, process.env.AWS_LAMBDA_LOG_GROUP_NAME]",
+           LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG", "LogGroup": "shared"})
+    assert call(client, "hello").payload == ["JSON", "DEBUG", "shared"]
+
+
+def test_published_versions_of_a_snapstart_function_are_optimized(client):
+    client.create_function(FunctionName="hello", Role=ROLE, Runtime="python3.12", Handler="index.handler",
+                           Code={"ZipFile": make_zip({"index.py": "def handler(event, context): return 1"})},
+                           SnapStart={"ApplyOn": "PublishedVersions"})
+    assert client.get_function_configuration(FunctionName="hello")["SnapStart"] == {
+        "ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}
+    version = client.publish_version(FunctionName="hello")
+    assert version["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
+    with refused("InvalidParameterValueException"):
+        client.update_function_configuration(FunctionName="hello", EphemeralStorage={"Size": 1024})
+    with refused("InvalidParameterValueException"):
+        client.put_provisioned_concurrency_config(FunctionName="hello", Qualifier="1",
+                                                  ProvisionedConcurrentExecutions=1)
+
+
+def test_provisioned_concurrency_is_ready_after_the_delay_and_survives_a_restart():
+    with with_options(READY_DELAY_MS="300ms") as server:
+        client = client_of(server)
+        state = lambda name: client.get_function(FunctionName=name)["Configuration"]["State"]
+        create(client, "hello", SAY % "hi")
+        wait_for(lambda: state("hello") == "Active", what="the function was active")
+        client.publish_version(FunctionName="hello")
+        wait_for(lambda: state("hello:1") == "Active", what="the version was active")
+        key = {"FunctionName": "hello", "Qualifier": "1"}
+        with refused("ProvisionedConcurrencyConfigNotFoundException", 404):
+            client.get_provisioned_concurrency_config(**key)
+        made = client.put_provisioned_concurrency_config(**key, ProvisionedConcurrentExecutions=2)
+        assert made["ResponseMetadata"]["HTTPStatusCode"] == 202 and made["Status"] == "IN_PROGRESS"
+        wait_for(lambda: client.get_provisioned_concurrency_config(**key)["Status"] == "READY", what="it is READY")
+        assert client.get_provisioned_concurrency_config(**key)["AvailableProvisionedConcurrentExecutions"] == 2
+        server.restart()
+        client = client_of(server)
+        listed = client.list_provisioned_concurrency_configs(FunctionName="hello")["ProvisionedConcurrencyConfigs"]
+        assert [(one["FunctionArn"], one["RequestedProvisionedConcurrentExecutions"]) for one in listed] == [
+            (ARN + "hello:1", 2)]
+        with refused("InvalidParameterValueException") as refusal:
+            client.put_function_concurrency(FunctionName="hello", ReservedConcurrentExecutions=1)
+        assert "total provisioned concurrency [2]" in refusal.message
+        client.put_function_concurrency(FunctionName="hello", ReservedConcurrentExecutions=3)
+        with refused("InvalidParameterValueException"):
+            client.put_provisioned_concurrency_config(**key, ProvisionedConcurrentExecutions=4)
+        with refused("InvalidParameterValueException"):
+            client.put_provisioned_concurrency_config(FunctionName="hello", Qualifier="$LATEST",
+                                                      ProvisionedConcurrentExecutions=1)
+        client.delete_provisioned_concurrency_config(**key)
+        with refused("ProvisionedConcurrencyConfigNotFoundException", 404):
+            client.get_provisioned_concurrency_config(**key)

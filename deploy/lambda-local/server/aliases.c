@@ -1,6 +1,7 @@
 /* Creates, changes, lists and deletes aliases, with a second version for part of the calls. */
 #include "deploy/lambda-local/server/api.h"
 
+#include "deploy/lambda-local/provisioned.h"
 #include "deploy/lambda-local/server/answers.h"
 
 #include <stdio.h>
@@ -252,6 +253,7 @@ void aliases_delete(struct api_call *call)
         return;
     alias = function_alias(function, call->labels[1]);
     if (alias) {
+        provisioned_remove(function, alias->name);
         function_remove_alias(function, alias);
         if (api_failed(call, function_store_save(api_options(call)->store, function),
                        "The function could not be saved"))

@@ -30,7 +30,8 @@ struct api {
 #define IDLE_TIMEOUT_MS    120000
 #define ARENA_BYTES        (2 * 1024 * 1024)
 
-#define FUNCTION "/2015-03-31/functions/{}"
+#define FUNCTION    "/2015-03-31/functions/{}"
+#define PROVISIONED "/2019-09-30/functions/{}/provisioned-concurrency"
 
 static const struct api_operation operations[] = {
     {"CreateFunction", "POST", "/2015-03-31/functions", functions_create, MAX_BODY_BYTES, false},
@@ -61,6 +62,10 @@ static const struct api_operation operations[] = {
      concurrency_delete, 0, false},
     {"GetFunctionConcurrency", "GET", "/2019-09-30/functions/{}/concurrency", concurrency_get, 0,
      false},
+    {"PutProvisionedConcurrencyConfig", "PUT", PROVISIONED, provisioned_put, SETTING_BODY_BYTES,
+     false},
+    {"GetProvisionedConcurrencyConfig", "GET", PROVISIONED, provisioned_get, 0, false},
+    {"DeleteProvisionedConcurrencyConfig", "DELETE", PROVISIONED, provisioned_delete, 0, false},
     {"GetAccountSettings", "GET", "/2016-08-19/account-settings", functions_account_settings, 0,
      false},
     {"FilterLogEvents", "POST", "/", logs_filter_events, SETTING_BODY_BYTES, false},

@@ -147,6 +147,9 @@ void tags_list(struct api_call *call);
 void concurrency_put(struct api_call *call);
 void concurrency_get(struct api_call *call);
 void concurrency_delete(struct api_call *call);
+void provisioned_put(struct api_call *call);
+void provisioned_get(struct api_call *call); /* and lists */
+void provisioned_delete(struct api_call *call);
 void logs_filter_events(struct api_call *call);
 void caller_identity(struct api_call *call);
 void invoke(struct api_call *call);

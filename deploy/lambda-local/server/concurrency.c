@@ -2,6 +2,7 @@
 #include "deploy/lambda-local/server/api.h"
 
 #include "deploy/lambda-local/package.h"
+#include "deploy/lambda-local/provisioned.h"
 
 /* What must stay for functions that reserve nothing. */
 #define LEAST_UNRESERVED 100
@@ -49,6 +50,13 @@ void concurrency_put(struct api_call *call)
                    "1 validation error detected: Value at 'reservedConcurrentExecutions' failed "
                    "to satisfy constraint: Member must be a whole number greater than or equal to "
                    "0");
+        return;
+    }
+    if (wanted < provisioned_sum(function, NULL)) {
+        api_refuse(call, REFUSAL_INVALID_PARAMETER,
+                   "ReservedConcurrentExecutions %lld should not be lower than function's total "
+                   "provisioned concurrency [%lld].",
+                   (long long)wanted, (long long)provisioned_sum(function, NULL));
         return;
     }
     if (!affordable(call, function, wanted)) {

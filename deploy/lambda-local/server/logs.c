@@ -163,6 +163,25 @@ static struct view group_of(const struct json *document)
     return group;
 }
 
+/* The function that logs into the group: the one it is named after, or the first that was told to. */
+static struct function *function_of(const struct function_store *store, struct view group)
+{
+    struct function *function = NULL;
+    struct view its;
+
+    if (view_starts_with(group, VIEW(GROUP_START)))
+        function = function_store_find(store, view_slice(group, sizeof GROUP_START - 1, SIZE_MAX));
+    for (size_t i = 0; !function && i < function_store_count(store); i++) {
+        struct function *one = function_store_at(store, i);
+
+        if (json_get_string(json_get(one->latest->configuration, "LoggingConfig"), "LogGroup",
+                            &its) &&
+            view_equal(its, group))
+            function = one;
+    }
+    return function;
+}
+
 void logs_filter_events(struct api_call *call)
 {
     struct page page = {
@@ -187,11 +206,7 @@ void logs_filter_events(struct api_call *call)
         return;
     }
     group = group_of(document);
-    struct function *function =
-        view_starts_with(group, VIEW(GROUP_START))
-            ? function_store_find(api_options(call)->store,
-                                  view_slice(group, sizeof GROUP_START - 1, SIZE_MAX))
-            : NULL;
+    struct function *function = function_of(api_options(call)->store, group);
     if (function)
         answer_page(call, function, &page, &place);
     else

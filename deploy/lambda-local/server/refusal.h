@@ -21,6 +21,7 @@
     X(WRONG_SIGNATURE, "InvalidSignatureException", 403, NULL, "message")                          \
     X(ACCESS_DENIED, "AccessDeniedException", 403, NULL, "Message")                                \
     X(NOT_FOUND, "ResourceNotFoundException", 404, "User", "Message")                              \
+    X(NOT_PROVISIONED, "ProvisionedConcurrencyConfigNotFoundException", 404, "User", "message")    \
     X(UNKNOWN_OPERATION, "UnknownOperationException", 404, NULL, "Message")                        \
     X(CONFLICT, "ResourceConflictException", 409, "User", "Message")                               \
     X(PRECONDITION, "PreconditionFailedException", 412, "User", "Message")                         \

@@ -10,7 +10,8 @@
     "\"revision\":\"r\"}"
 #define RECORD(name, aliases, latest)                                                              \
     "{\"name\":\"" name "\",\"nextVersion\":3,\"publishedVersion\":2,"                             \
-    "\"publishedFingerprint\":\"ab\",\"reservedConcurrency\":-1,\"tags\":{\"a\":\"b\"},"           \
+    "\"publishedFingerprint\":\"ab\",\"reservedConcurrency\":-1,"                                  \
+    "\"provisioned\":{\"1\":{\"requested\":2,\"sinceMs\":5}},\"tags\":{\"a\":\"b\"},"              \
     "\"aliases\":[" aliases "],\"latest\":" latest "}"
 
 static enum error read_record(const char *text, struct function **function)

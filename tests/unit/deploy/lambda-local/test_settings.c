@@ -59,7 +59,11 @@ static void wrong_settings_are_told_apart(void **state)
          "reserved keys"},
         {"{\"Environment\":{\"Variables\":5}}", SETTINGS_CONTENT, "must be an object"},
         {"{\"EphemeralStorage\":{}}", SETTINGS_CONTENT, "EphemeralStorage.Size"},
-        {"{\"Layers\":[\"a\"]}", SETTINGS_UNSUPPORTED, "Layers"},
+        {"{\"Layers\":[\"a\"]}", SETTINGS_INVALID, "'layers'"},
+        {"{\"Layers\":[1]}", SETTINGS_CONTENT, "list of strings"},
+        {"{\"VpcConfig\":{\"SubnetIds\":7}}", SETTINGS_CONTENT, "list of strings"},
+        {"{\"TracingConfig\":{\"Mode\":7}}", SETTINGS_CONTENT, "a string"},
+        {"{\"FileSystemConfigs\":[{}]}", SETTINGS_UNSUPPORTED, "FileSystemConfigs"},
     };
 
     (void)state;
