@@ -13,7 +13,7 @@
 #include "common/base/log.h"
 #include "common/net/outgoing.h"
 #include "managerd/quota.h"
-#include "managerd/retry.h"
+#include "common/aws/retry.h"
 
 #include <event2/event.h>
 #include <stdio.h>

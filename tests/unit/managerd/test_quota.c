@@ -1,7 +1,6 @@
-/* Tests that no second holds more turns than a quota allows, who gets them, and when calls are retried. */
+/* Tests that no second holds more turns than a quota allows, and who gets them. */
 #include "managerd/quota.h"
 #include "common/base/clock.h"
-#include "managerd/retry.h"
 
 #include <event2/event.h>
 #include <setjmp.h>
@@ -143,40 +142,6 @@ static void throttling_slows_once_and_recovers(void **state)
     clock_thaw();
 }
 
-static void retries_cost_tokens_that_success_gives_back(void **state)
-{
-    struct retry_budget budget = {RETRY_TOKENS};
-    int cost = 0, retries = 0;
-    (void)state;
-    while (retry_take(&budget, false, &cost))
-        retries++;
-    assert_int_equal(retries, RETRY_TOKENS / 14);
-    assert_int_equal(cost, 14);
-    assert_true(retry_take(&budget, true, &cost));
-    assert_int_equal(cost, 5);
-    assert_int_equal(budget.tokens, RETRY_TOKENS % 14 - 5);
-    retry_give_back(&budget, 0);
-    assert_int_equal(budget.tokens, RETRY_TOKENS % 14 - 4);
-    for (int i = 0; i < RETRY_TOKENS; i++)
-        retry_give_back(&budget, 14);
-    assert_int_equal(budget.tokens, RETRY_TOKENS);
-}
-
-static void delays_double_up_to_their_cap_and_heed_the_hint(void **state)
-{
-    (void)state;
-    assert_int_equal(retry_delay_us(1, false, UINT32_MAX, -1), 50000);
-    assert_int_equal(retry_delay_us(2, false, UINT32_MAX, -1), 100000);
-    assert_int_equal(retry_delay_us(1, true, UINT32_MAX, -1), 1000000);
-    assert_int_equal(retry_delay_us(40, true, UINT32_MAX, -1), 20000000);
-    assert_int_equal(retry_delay_us(3, true, 0, -1), 0);
-    assert_int_equal(retry_delay_us(1, false, 0, 700), 700000);
-    assert_int_equal(retry_delay_us(1, true, UINT32_MAX, 700), 1000000);
-    assert_int_equal(retry_delay_us(1, true, UINT32_MAX, 86400000), 6000000);
-    assert_true(retry_is_throttle(VIEW("TooManyRequestsException")));
-    assert_false(retry_is_throttle(VIEW("ServiceException")));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,8 +149,6 @@ int main(void)
         cmocka_unit_test(who_leaves_takes_no_turn),
         cmocka_unit_test(an_empty_line_ends_and_costs_no_time),
         cmocka_unit_test(throttling_slows_once_and_recovers),
-        cmocka_unit_test(retries_cost_tokens_that_success_gives_back),
-        cmocka_unit_test(delays_double_up_to_their_cap_and_heed_the_hint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@ unit_test(common/aws/test_credentials_answer LIBRARIES common_aws)
 unit_test(common/aws/test_endpoint LIBRARIES common_aws)
 unit_test(common/aws/test_ini LIBRARIES common_aws)
 unit_test(common/aws/test_refusal LIBRARIES common_aws)
+unit_test(common/aws/test_retry LIBRARIES common_aws)
 
 foreach(tool sigv4_cli identity_cli)
   add_executable(${tool} ${CMAKE_CURRENT_SOURCE_DIR}/common/aws/${tool}.c)

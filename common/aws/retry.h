@@ -3,8 +3,8 @@
  * (aws-contract 6.8; botocore/retries/standard.py). 500 tokens; a retry costs 14, after throttling
  * 5; a call that succeeds gives its last retry's cost back, or 1. Without tokens there is no retry.
  */
-#ifndef MANAGERD_RETRY_H
-#define MANAGERD_RETRY_H
+#ifndef COMMON_AWS_RETRY_H
+#define COMMON_AWS_RETRY_H
 
 #include "common/base/bytes.h"
 

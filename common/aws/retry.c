@@ -1,5 +1,5 @@
 /* Decides whether and when a failed call to AWS is made once more. */
-#include "managerd/retry.h"
+#include "common/aws/retry.h"
 
 #define COST           14
 #define COST_THROTTLED 5
