@@ -5,6 +5,7 @@
 #include "managerd/difference.h"
 #include "managerd/domains.h"
 #include "managerd/history.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/names.h"
 #include "managerd/resources.h"
 #include "managerd/traffic.h"
@@ -208,6 +209,7 @@ static struct json *wish_of_app(const struct apply_context *context, struct faul
     shape_fill(&app_shape, settings);
     complete_function(context, faults, name, app, settings);
     access_check(json_get(settings, "access"), faults);
+    lambda_settings_agree(settings, faults);
     json_set(wish, "settings", settings);
     if (environment && (environment = wish_environment(context, faults, name, app, environment)))
         json_set(wish, "environment", (struct json *)(uintptr_t)environment);

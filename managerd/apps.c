@@ -3,12 +3,14 @@
 
 #include "common/base/clock.h"
 #include "managerd/access.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/proxies.h"
 #include "managerd/resources.h"
 #include "managerd/roster.h"
 #include "managerd/secrets.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_FUNCTION_NAME 64
@@ -55,6 +57,7 @@ struct json *apps_create(struct call *call, struct json *settings)
     struct view name = call_app(call);
     shape_fill(&app_shape, settings);
     access_check(json_get(settings, "access"), &call->faults);
+    lambda_settings_agree(settings, &call->faults);
     if (!apps_complete_function(call, settings)) {
         call_fail_faults(call);
         goto fail;
@@ -103,11 +106,7 @@ static void apply_settings(struct call *call, struct json *app, const struct jso
         shape_merge(&app_shape, app, patch);
         json_free(patch);
     }
-    struct json *http = object_in(app, "http");
-    shape_fill(shape_field(&app_shape, VIEW("http"))->of, http);
-    struct json *probe = (struct json *)(uintptr_t)json_get(app, "probe");
-    if (json_type_of(probe) == JSON_OBJECT)
-        shape_fill(shape_field(&app_shape, VIEW("probe"))->of, probe);
+    records_fill_versioned(app);
     if (environment)
         json_set(object_in(app, "internal"), "environment",
                  secrets_seal(call->server->secrets, call_app(call), environment));
@@ -181,6 +180,27 @@ static enum progress accept_deployment(struct call *call, struct json *app, uint
     return call_start_operation(call, operation);
 }
 
+/* A deployment by query has parameters in place of members. */
+static bool settings_agree(struct call *call, const struct json *app)
+{
+    struct faults *faults = calloc(1, sizeof *faults);
+    REQUIRE(faults);
+    faults_init(faults, &call->arena);
+    lambda_settings_agree(app, faults);
+    for (size_t i = 0; i < faults->count; i++) {
+        const struct fault *fault = &faults->list[i];
+        struct view name = view_slice(view_of(fault->pointer), 1, SIZE_MAX);
+        name = view_slice(name, 0, view_find(name, '/'));
+        if (call->body)
+            fault_pointer(&call->faults, fault->pointer, "%s", fault->detail);
+        else
+            fault_parameter(&call->faults, arena_string(&call->arena, name), "%s", fault->detail);
+    }
+    bool agree = faults->count == 0;
+    free(faults);
+    return agree;
+}
+
 enum progress apps_deploy(struct call *call, const struct json *wish,
                           const struct acceptance_package *package, bool enable)
 {
@@ -210,7 +230,9 @@ enum progress apps_deploy(struct call *call, const struct json *wish,
         if (enable)
             json_set_bool(app.json, "enabled", true);
         apply_settings(call, app.json, wish);
-        verdict = accept_deployment(call, app.json, app.revision, wish, package);
+        verdict = settings_agree(call, app.json)
+                      ? accept_deployment(call, app.json, app.revision, wish, package)
+                      : call_fail_faults(call);
     }
     record_release(&app);
     return verdict;

@@ -3,12 +3,13 @@
 
 #include "common/base/clock.h"
 #include "managerd/canary.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/prune.h"
 #include "managerd/publish.h"
 #include "managerd/records.h"
 #include "managerd/traffic.h"
 
-#define LATE "The new version did not become ready within five minutes."
+#define LATE "The new version did not become ready in time."
 
 static void step_save_version(struct operation *operation);
 static void step_shift_traffic(struct operation *operation);
@@ -93,6 +94,7 @@ static void look_at_published(struct operation *operation)
         .operation = LAMBDA_GET_FUNCTION,
         .function = text_of(json_get(version.json, "function"), "name"),
         .qualifier = text_of(operation_work(operation), "lambdaVersion")};
+    operation_have_patience(operation, lambda_settings_patience_ms(version.json));
     operation_send(operation, &request, on_published_seen);
     record_release(&version);
 }

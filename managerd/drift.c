@@ -1,12 +1,14 @@
 /* Compares what was deployed with what AWS has, and plans what to do about the differences. */
 #include "managerd/drift.h"
 
+#include "managerd/lambda_settings.h"
 #include "managerd/records.h"
 
 #include <string.h>
 
-static const char *const fields[] = {"code",     "runtime",        "handler", "architecture",
-                                     "memoryMb", "timeoutSeconds", "role",    "environment"};
+static const char *const fields[] = {"code",         "runtime",     "handler",
+                                     "architecture", "memoryMb",    "timeoutSeconds",
+                                     "role",         "environment", LAMBDA_SETTING_NAMES};
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])
 
 static const char *const policies[] = {
@@ -76,7 +78,7 @@ struct json *drift_latest(const struct json *expected, int64_t version)
 /* Of variables only the fingerprint counts: names may come in any order. */
 static bool same(const struct json *a, const struct json *b)
 {
-    if (json_type_of(a) == JSON_OBJECT && json_type_of(b) == JSON_OBJECT)
+    if (json_get(a, "fingerprint") && json_get(b, "fingerprint"))
         return view_equal(text_of(a, "fingerprint"), text_of(b, "fingerprint"));
     return json_equal(a, b);
 }

@@ -4,7 +4,8 @@
  *
  * A picture is what we set of a function or of a Lambda version, as one object: {"code", "runtime",
  * "handler", "architecture", "memoryMb", "timeoutSeconds", "role", "environment": {"names",
- * "fingerprint"}} (picture.h). A member that is absent is not known, and not compared.
+ * "fingerprint"}, and Lambda's own settings (lambda_settings.h)} (picture.h). A member that is absent is not
+ * known, and not compared; so it is with settings that are younger than a version.
  *
  * Expected (expectation.h): {"defaultRole", "adopted", "accepted"?: {"version", "picture"}, "versions":
  *   [{"version", "usable", "withdrawn", "live", "needed", "lambdaVersion", "stamp", "picture"}]}: the

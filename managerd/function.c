@@ -4,6 +4,7 @@
 #include "common/base/escape.h"
 #include "managerd/drift.h"
 #include "managerd/expectation.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/packages.h"
 #include "managerd/picture.h"
 #include "managerd/records.h"
@@ -14,7 +15,7 @@
 
 #define STAMP_START "app-orchestrator "
 #define ROLE_POLLS  12 /* about 8 s */
-#define LATE        "The function did not become ready within five minutes."
+#define LATE        "The function did not become ready in time."
 
 /* Each step looks first and then asks for what is missing, so it can be begun again at any time. */
 
@@ -56,6 +57,7 @@ void function_configuration(struct json_writer *w, const struct json *version, c
     json_open_object(w, "Environment");
     json_write_tree(w, "Variables", variables);
     json_close_object(w);
+    lambda_settings_write(w, version, text_of(json_get(version, "function"), "name"));
 }
 
 /* What a step knows of the version it works for; in the operation's arena. */
@@ -91,6 +93,7 @@ static bool read_wanted(struct operation *operation, struct wanted *wanted)
         return false;
     }
     take_accepted(operation, &wanted->version);
+    operation_have_patience(operation, lambda_settings_patience_ms(wanted->version.json));
     buffer_init(&bytes, 64);
     buffer_init(&text, 128);
     bool good = !hex_decode(&bytes, text_of(json_get(wanted->version.json, "package"), "sha256"));

@@ -71,6 +71,7 @@ static void step_release(struct operation *operation)
     json_free(operation->result);
     operation->result = NULL;
     operation->polls = operation->tries = 0;
+    operation->patience_ms = 0;
 }
 
 static void operation_free(struct operation *operation)

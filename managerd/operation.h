@@ -91,9 +91,10 @@ struct operation {
     uint64_t step_began_us;
     void *step_data; /* the step's own, freed with it; NULL: none */
     void (*free_step_data)(void *data);
-    unsigned polls;   /* looks taken in this step, for the rising delay */
-    unsigned tries;   /* changes that AWS accepted in this step */
-    unsigned repeats; /* times that this step was begun again because AWS gave no answer */
+    int64_t patience_ms; /* for polling; 0: 300 s */
+    unsigned polls;      /* looks taken in this step, for the rising delay */
+    unsigned tries;      /* changes that AWS accepted in this step */
+    unsigned repeats;    /* times that this step was begun again because AWS gave no answer */
 
     bool repeatable; /* the call under way: without an answer the step is begun again, */
     bool only_asks;  /* it changes nothing: so it is when the function is busy */
@@ -157,8 +158,9 @@ void operation_after(struct operation *operation, int64_t delay_ms,
  * that come to places where they may be cancelled. */
 bool operation_gives_way(struct operation *operation,
                          void (*next)(struct operation *operation)) MUST_CHECK;
-/* As operation_after, with the rising delay of polling: 50 ms, doubled up to 1 s; after 300 s the step fails
- * with `late`. */
+/* As operation_after, with the rising delay of polling: 50 ms, doubled up to 1 s; after 300 s, or the
+ * patience that was asked for since the step began, the step fails with `late`. */
+void operation_have_patience(struct operation *operation, int64_t patience_ms);
 void operation_poll(struct operation *operation, void (*next)(struct operation *operation),
                     const char *late);
 /* Begins the step under way again after the delay: it looks first at what is there. */

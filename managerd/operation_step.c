@@ -8,7 +8,7 @@
 
 #define POLL_FIRST_MS 50
 #define POLL_CAP_MS   1000
-#define POLL_LIMIT_US (300ull * 1000000)
+#define PATIENCE_MS   300000
 
 void operation_after(struct operation *operation, int64_t delay_ms,
                      void (*next)(struct operation *operation))
@@ -20,11 +20,17 @@ void operation_after(struct operation *operation, int64_t delay_ms,
     REQUIRE(evtimer_add(operation->timer, &delay) == 0);
 }
 
+void operation_have_patience(struct operation *operation, int64_t patience_ms)
+{
+    operation->patience_ms = patience_ms;
+}
+
 void operation_poll(struct operation *operation, void (*next)(struct operation *operation),
                     const char *late)
 {
     int64_t delay_ms = POLL_FIRST_MS;
-    if (clock_monotonic_us() - operation->step_began_us > POLL_LIMIT_US) {
+    int64_t patience_ms = operation->patience_ms ? operation->patience_ms : PATIENCE_MS;
+    if (clock_monotonic_us() - operation->step_began_us > (uint64_t)patience_ms * 1000) {
         operation_step_problem(operation, PROBLEM_TIMEOUT, "%s", late);
         return;
     }

@@ -2,6 +2,7 @@
 #include "managerd/picture.h"
 
 #include "common/base/escape.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/records.h"
 
 static struct json *show_environment(const struct secrets *secrets, struct view app,
@@ -54,6 +55,7 @@ struct json *picture_of_version(const struct secrets *secrets, struct view app,
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
         copy(picture, members[i], version, members[i]);
     copy(picture, "role", json_get(version, "function"), "role");
+    lambda_settings_of_version(picture, version);
     if (json_get(version, "environment") &&
         !secrets_unseal(secrets, app, json_get(version, "environment"), &variables))
         json_set(picture, "environment", show_environment(secrets, app, variables));
@@ -74,6 +76,7 @@ struct json *picture_of_configuration(const struct secrets *secrets, struct view
     const struct json *architecture = json_first(json_get(configuration, "Architectures"));
     if (architecture)
         json_set(picture, "architecture", json_copy(architecture));
+    lambda_settings_of_configuration(picture, configuration);
     if (json_type_of(json_get(environment, "Error")) != JSON_OBJECT)
         json_set(picture, "environment",
                  show_environment(secrets, app, json_get(environment, "Variables")));

@@ -244,6 +244,25 @@ struct json *app_new(struct view name, struct json *settings, uint32_t slot, int
     return app;
 }
 
+void records_fill_versioned(struct json *object)
+{
+    struct json *defaults = NULL;
+    for (size_t i = 0; versioned_members[i]; i++) {
+        const struct shape_field *field = shape_field(&app_shape, view_of(versioned_members[i]));
+        struct json *member = (struct json *)(uintptr_t)json_get(object, field->name);
+        if (member && field->of && json_type_of(member) == JSON_OBJECT)
+            shape_fill(field->of, member);
+        if (member)
+            continue;
+        if (!defaults) {
+            defaults = json_new_object();
+            shape_fill(&app_shape, defaults);
+        }
+        json_set(object, field->name, json_copy(json_get(defaults, field->name)));
+    }
+    json_free(defaults);
+}
+
 struct json *version_new(const struct json *app, int64_t number, struct json *package,
                          struct view description, struct view operation, struct view created_by,
                          int64_t now_ms)
@@ -252,10 +271,10 @@ struct json *version_new(const struct json *app, int64_t number, struct json *pa
     json_set_integer(version, "version", number);
     json_set_string(version, "state", VIEW("pending"));
     json_set(version, "package", package);
-    for (size_t i = 0; versioned_members[i]; i++) {
-        const struct json *member = json_get(app, versioned_members[i]);
-        json_set(version, versioned_members[i], member ? json_copy(member) : json_new_null());
-    }
+    for (size_t i = 0; versioned_members[i]; i++)
+        if (json_get(app, versioned_members[i]))
+            json_set(version, versioned_members[i], json_copy(json_get(app, versioned_members[i])));
+    records_fill_versioned(version);
     json_set(version, "environment", json_copy(json_get(internal_of(app), "environment")));
     json_set(version, "function", json_copy(json_get(app, "function")));
     json_set_null(version, "lambdaVersion");
@@ -339,6 +358,7 @@ struct json *version_public(const struct json *version, uint64_t revision)
     struct json *public = json_copy(version);
     const struct json *names = json_get(json_get(version, "environment"), "names");
     json_set(public, "environment", names ? json_copy(names) : json_new_array());
+    records_fill_versioned(public); /* settings that are younger than the version */
     json_remove(public, "function");
     json_remove(public, "withdrawn");
     json_remove(public, "publication");

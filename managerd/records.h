@@ -84,6 +84,8 @@ void set_time(struct json *object, const char *member, int64_t wall_ms);
 
 /* A new app with every default: `settings` (public, complete) is consumed. */
 struct json *app_new(struct view name, struct json *settings, uint32_t slot, int64_t now_ms);
+/* Gives each versioned member that is absent, or lacks members, its default: in an app or a version. */
+void records_fill_versioned(struct json *object);
 /* A version that is pending: the versioned members of the app as they are now, frozen. */
 struct json *version_new(const struct json *app, int64_t number, struct json *package,
                          struct view description, struct view operation, struct view created_by,

@@ -5,14 +5,16 @@
 #include "managerd/access.h"
 #include "managerd/apply.h"
 #include "managerd/apply_package.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/traffic.h"
 
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-const char *const versioned_members[] = {"runtime",        "handler", "architecture", "memoryMb",
-                                         "timeoutSeconds", "http",    "probe",        NULL};
+const char *const versioned_members[] = {
+    "runtime", "handler", "architecture",       "memoryMb", "timeoutSeconds",
+    "http",    "probe",   LAMBDA_SETTING_NAMES, NULL};
 
 static bool is_token(struct view text, const char *more)
 {
@@ -215,10 +217,13 @@ static const struct shape limits_shape = {
          .of = &http_shape,                                                                        \
          .default_json = DEFAULTS("{}"),                                                           \
          .description = "HTTP behaviour."},                                                        \
-    {                                                                                              \
-        .name = "probe", .kind = SHAPE_OBJECT, .flags = SHAPE_NULLABLE, .of = &probe_shape,        \
-        .default_json = DEFAULTS("{\"path\":\"/\"}"), .description = "null: no probe."             \
-    }
+        {.name = "probe",                                                                          \
+         .kind = SHAPE_OBJECT,                                                                     \
+         .flags = SHAPE_NULLABLE,                                                                  \
+         .of = &probe_shape,                                                                       \
+         .default_json = DEFAULTS("{\"path\":\"/\"}"),                                             \
+         .description = "null: no probe."},                                                        \
+        LAMBDA_SETTINGS(DEFAULTS)
 #define KEEP(text) text
 #define NONE(text) NULL
 

@@ -77,8 +77,7 @@ static const struct shape_field finding_fields[] = {
          "version-withdrawn",
          0, "What differs."),
     FIELD("version", SHAPE_INTEGER, SHAPE_NULLABLE, "Of which version; null: of the function."),
-    TEXT_OR_NULL("field", "code, runtime, handler, architecture, memoryMb, timeoutSeconds, role or "
-                          "environment."),
+    TEXT_OR_NULL("field", "code, role, environment, or a member of a version that AWS has."),
     {.name = "expected",
      .kind = SHAPE_ANY,
      .flags = SHAPE_READ_ONLY,

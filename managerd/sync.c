@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "managerd/drift.h"
 #include "managerd/expectation.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/observe.h"
 #include "managerd/observer.h"
 #include "managerd/picture.h"
@@ -224,6 +225,12 @@ static void accept_field(struct operation *operation, struct view field, const s
             json_set(app, plain[i], json_copy(json_get(picture, plain[i])));
             json_set(accepted, plain[i], json_copy(json_get(picture, plain[i])));
         }
+    if (lambda_settings_have(field)) {
+        char *name = view_duplicate(field);
+        json_set(app, name, json_copy(json_get(picture, name)));
+        json_set(accepted, name, json_copy(json_get(picture, name)));
+        free(name);
+    }
     if (view_equal_string(field, "role") && json_get(picture, "role")) {
         json_set(object_in(app, "function"), "role", json_copy(json_get(picture, "role")));
         json_set(object_in(accepted, "function"), "role", json_copy(json_get(picture, "role")));

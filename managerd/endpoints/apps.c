@@ -4,6 +4,7 @@
 #include "managerd/apps.h"
 #include "managerd/authorize.h"
 #include "managerd/endpoints/endpoints.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/plan.h"
 #include "managerd/resources.h"
 #include "managerd/roster.h"
@@ -103,8 +104,10 @@ static enum progress save_settings(struct call *call, const struct record *app,
     if (!view_equal(text_of(json_get(settings, "function"), "name"), present))
         fault_pointer(&call->faults, "/function/name", "cannot change after creation: it is %.*s",
                       VIEW_FORMAT(present));
-    if (call->faults.count == 0)
+    if (call->faults.count == 0) {
         access_check(json_get(settings, "access"), &call->faults);
+        lambda_settings_agree(settings, &call->faults);
+    }
     if (call->faults.count) {
         json_free(settings);
         return call_fail_faults(call);

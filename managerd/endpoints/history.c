@@ -5,6 +5,7 @@
 #include "managerd/difference.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/history.h"
+#include "managerd/lambda_settings.h"
 #include "managerd/resources.h"
 #include "managerd/retention.h"
 #include "managerd/traffic.h"
@@ -171,6 +172,7 @@ static void check_image(struct call *call, const struct json *image, const struc
     shape_check(&app_shape, settings, "", &call->faults);
     if (call->faults.count == 0)
         access_check(json_get(settings, "access"), &call->faults);
+    lambda_settings_agree(settings, &call->faults);
     json_free(settings);
     if (!json_equal(traffic, json_get(present, "traffic")) && traffic_any(traffic))
         apps_hold_versions(call, traffic, "/traffic/versions");

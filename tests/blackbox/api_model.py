@@ -56,11 +56,21 @@ class Model:
 
     # -- what calls do ------------------------------------------------------------------------------------------------
 
-    def put_app(self, name, body, revision):
+    @staticmethod
+    def agrees(settings):
+        """Whether no member forbids another: levels want JSON, snapshots want small storage and nothing provisioned."""
+        logging = settings["logging"]
+        levels = logging["format"] == "json" or not (logging["applicationLevel"] or logging["systemLevel"])
+        return levels and not (settings["snapStart"] and settings["ephemeralStorageMb"] > 512)
+
+    def as_put(self, name, body):
         settings = {key: value for key, value in body.items() if key not in READ_ONLY_APP}
         present = self.apps.get(name)
         function = {"name": present["settings"]["function"]["name"] if present else name, "role": None, **settings.get("function", {})}
-        settings = {**fill(self.schema, settings), "function": function}
+        return {**fill(self.schema, settings), "function": function}
+
+    def put_app(self, name, body, revision):
+        settings, present = self.as_put(name, body), self.apps.get(name)
         if present:
             present["settings"] = settings
         else:
@@ -68,11 +78,14 @@ class Model:
                                "last": 0}
         self.apps[name]["revision"] = revision
 
+    def as_patched(self, name, body):
+        return merge(self.schema, self.apps[name]["settings"], {key: value for key, value in body.items() if key not in READ_ONLY_APP})
+
     def patch_app(self, name, body, revision):
         app = self.apps[name]
         patch = {key: value for key, value in body.items() if key not in READ_ONLY_APP}
         function = app["settings"]["function"]
-        app["settings"] = merge(self.schema, app["settings"], patch)
+        app["settings"] = self.as_patched(name, body)
         app["settings"]["function"] = {**function, **app["settings"].get("function", {})}
         if "function" in patch and (patch["function"] is None or patch["function"].get("role", 0) is None):
             app["settings"]["function"]["role"] = None

@@ -78,6 +78,9 @@ class Requests:
             return rng.choice([low, high, min(high, low + 1), max(low, high - 1), rng.randint(low, high)])
         if kind == "string":
             return self.text_for(schema)
+        if kind == "array":
+            count = rng.choice([schema.get("minItems", 0), schema.get("minItems", 0) + 1, schema.get("maxItems", 3)])
+            return [self.value_for(schema["items"], depth + 1) for _ in range(count)]
         if kind == "object" and "properties" in schema:
             return self.object_for(schema, depth + 1)
         if kind == "object":
@@ -87,6 +90,8 @@ class Requests:
     def text_for(self, schema):
         low, high = schema.get("minLength", 0), min(schema.get("maxLength", 40), 1024)
         pattern = schema.get("pattern", "")
+        if ":layer:" in pattern:
+            return f"arn:aws:lambda:us-east-1:000000000000:layer:l{self.rng.getrandbits(40)}:{self.rng.randint(1, 9)}"
         if pattern.startswith("^arn:"):
             return "arn:aws:iam::000000000000:role/" + "r" * self.rng.randint(1, 200)
         if pattern.startswith("^/"):
@@ -139,8 +144,9 @@ class Requests:
         name, body = self.rng.choice(self.names), self.settings()
         if name in self.model.apps and self.rng.random() < 0.2:
             body.update(revision="1", urls=["x"], name=name, domains=[], createdAt="never")  # read-only members are taken back
+        agrees = self.model.agrees(self.model.as_put(name, body))
         request = self.changes_app("putApp", name, body, lambda shown: self.model.put_app(name, body, int(shown["revision"])),
-                                   must={200} if name in self.model.apps else {201})
+                                   must={422} if not agrees else {200} if name in self.model.apps else {201})
         if self.rng.random() < 0.1:
             request.headers["If-None-Match"] = "*"
             if name in self.model.apps:
@@ -155,10 +161,11 @@ class Requests:
         for member in list(body):
             if self.rng.random() < 0.2:
                 body[member] = None
-            elif isinstance(body[member], dict) and body[member] and self.rng.random() < 0.3 and member != "probe":
+            elif isinstance(body[member], dict) and body[member] and self.rng.random() < 0.3 and member not in ("probe", "vpc"):
                 body[member] = {**body[member], self.some(body[member]): None}
         kind = self.rng.choice(["application/json", "application/merge-patch+json", "application/merge-patch+json; charset=utf-8", "APPLICATION/JSON"])
-        return self.changes_app("patchApp", name, body, lambda shown: self.model.patch_app(name, body, int(shown["revision"])), kind, must={200})
+        must = {200} if self.model.agrees(self.model.as_patched(name, body)) else {422}
+        return self.changes_app("patchApp", name, body, lambda shown: self.model.patch_app(name, body, int(shown["revision"])), kind, must=must)
 
     def environment(self):
         name = self.app()
@@ -280,7 +287,7 @@ class Requests:
 
     def deploy(self):
         name = self.rng.choice(self.names)
-        body = {"package": {"zip": ARCHIVE}, "runtime": "nodejs20.x", "handler": "index.handler", "probe": None, "timeoutSeconds": 30, "architecture": "x86_64",
+        body = {"package": {"zip": ARCHIVE}, "runtime": "nodejs20.x", "handler": "index.handler", "probe": None, "timeoutSeconds": 30, "architecture": "x86_64", "snapStart": False,
                 "memoryMb": self.rng.choice([128, 10240]), "traffic": self.rng.choice(["all", "none"]), **self.rng.choice([{}, {"environment": {"A1": "x"}}])}
         last = self.model.apps.get(name, {}).get("last", 0)
 
@@ -316,10 +323,12 @@ class Requests:
     def check_plan(self):
         """What changes nothing though it is a POST: plans."""
         if self.rng.random() < 0.5:
-            request = Request(self.calls["apply"], query=[("dryRun", "true")], body={"apps": [{"name": self.rng.choice(self.names), **self.settings()}]}, kind="application/json")
+            name, settings = self.rng.choice(self.names), self.settings()
+            request = Request(self.calls["apply"], query=[("dryRun", "true")], body={"apps": [{"name": name, **settings}]}, kind="application/json")
+            request.must = {200} if self.model.agrees(self.model.as_put(name, settings)) else {422}
         else:
             request = Request(self.calls["deploy"], {"name": self.rng.choice(self.names)}, query=[("dryRun", "true")], body={"package": {"zip": ARCHIVE}}, kind="application/json")
-        request.must = {200}
+            request.must = {200}
         return request
 
     def read(self):

@@ -16,8 +16,8 @@ MOMENTS = ("before", "forwarded", "answered")  # not yet sent on; sent on, answe
 
 
 class Call:
-    def __init__(self, number, method, target):
-        self.number, self.method, self.target = number, method, target
+    def __init__(self, number, method, target, body=b""):
+        self.number, self.method, self.target, self.body = number, method, target, body
 
     def __repr__(self):
         return f"{self.number}: {self.method} {self.target}"
@@ -91,7 +91,7 @@ class Relay:
             return False
         method, target = message.split(b" ", 2)[:2]
         with self.lock:
-            call = Call(len(self.calls) + 1, method.decode(), target.decode())
+            call = Call(len(self.calls) + 1, method.decode(), target.decode(), message.split(b"\r\n\r\n", 1)[1])
             self.calls.append(call)
             plan = self.plan
         due = plan is not None and plan[0] == call.number
