@@ -120,6 +120,29 @@ static const char *ca_file(const struct settings *settings, struct arena *arena)
     return file.length ? arena_string(arena, file) : NULL;
 }
 
+/* Lines below "s3 =" of the profile. */
+static enum error find_addressing(const struct settings *settings, struct endpoint *endpoint,
+                                  struct buffer *problem)
+{
+    struct view style;
+
+    endpoint->addressing = ENDPOINT_ADDRESSING_AUTO;
+    if (!ini_nested(profile_key(settings, "s3"), "addressing_style", &style) ||
+        view_equal(style, VIEW("auto")))
+        return ERROR_NONE;
+    if (view_equal(style, VIEW("path"))) {
+        endpoint->addressing = ENDPOINT_ADDRESSING_PATH;
+    } else if (view_equal(style, VIEW("virtual"))) {
+        endpoint->addressing = ENDPOINT_ADDRESSING_VIRTUAL;
+    } else {
+        buffer_append_string(problem,
+                             "The addressing_style of the profile's s3 is not auto, path or "
+                             "virtual.");
+        return ERROR_INVALID;
+    }
+    return ERROR_NONE;
+}
+
 static enum error resolve(const struct settings *settings, const struct service *service,
                           struct arena *arena, struct endpoint *endpoint, struct buffer *problem)
 {
@@ -142,7 +165,10 @@ static enum error resolve(const struct settings *settings, const struct service 
     }
     if (error == ERROR_NONE)
         error = parse_url(buffer_view(&url), name, arena, endpoint, problem);
+    if (error == ERROR_NONE && strcmp(service->name, "s3") == 0)
+        error = find_addressing(settings, endpoint, problem);
     if (error == ERROR_NONE) {
+        endpoint->custom = custom.length > 0;
         endpoint->region = arena_copy(arena, region);
         endpoint->ca_file = ca_file(settings, arena);
         error = arena->error;

@@ -6,6 +6,13 @@
 #include "common/base/arena.h"
 #include "common/base/bytes.h"
 
+/* How buckets are told from one another: s3's addressing_style in the profile. */
+enum endpoint_addressing {
+    ENDPOINT_ADDRESSING_AUTO,    /* by host name where that can be */
+    ENDPOINT_ADDRESSING_PATH,    /* the bucket is the first part of the path */
+    ENDPOINT_ADDRESSING_VIRTUAL, /* the bucket is the first part of the host's name */
+};
+
 struct endpoint {
     struct view url;    /* "https://lambda.us-east-1.amazonaws.com", no trailing slash; a custom
                            endpoint's path prefix is kept; NUL behind */
@@ -13,6 +20,8 @@ struct endpoint {
     struct view path;   /* "" or "/prefix" */
     struct view region; /* AWS_REGION, AWS_DEFAULT_REGION, the profile's region */
     bool tls;
+    bool custom;                         /* somebody configured the URL; else it is AWS's own */
+    enum endpoint_addressing addressing; /* AUTO but for s3 */
     const char
         *ca_file; /* whom TLS trusts: AWS_CA_BUNDLE, the profile's ca_bundle; NULL: the system's */
 };

@@ -28,8 +28,13 @@ bool refusal_doubts_clock(struct view code)
 
 bool refusal_doubts_credentials(struct view code)
 {
-    static const char *const codes[] = {"ExpiredToken", "ExpiredTokenException",
-                                        "InvalidClientTokenId", "UnrecognizedClientException",
+    static const char *const codes[] = {"ExpiredToken",
+                                        "ExpiredTokenException",
+                                        "InvalidClientTokenId",
+                                        "UnrecognizedClientException",
+                                        "InvalidAccessKeyId", /* s3's */
+                                        "InvalidToken",
+                                        "TokenRefreshRequired",
                                         NULL};
 
     return is_one_of(code, codes);

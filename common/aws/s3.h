@@ -113,8 +113,11 @@ struct s3_request {
     struct s3_content content; /* PUT_OBJECT, UPLOAD_PART */
     const struct s3_properties *properties; /* PUT_OBJECT, BEGIN_UPLOAD; NULL: none. Copied */
     struct view upload_id;                  /* of what deals with parts */
-    unsigned part;                          /* UPLOAD_PART: 1 to S3_MAX_PARTS */
-    const struct s3_item *parts;            /* COMPLETE_UPLOAD: rising; copied */
+    /* UPLOAD_PART: what a list says is there: the same bytes are not sent again (`status` 0). NULL:
+     * nothing. Copied */
+    const struct s3_item *present;
+    unsigned part;               /* UPLOAD_PART: 1 to S3_MAX_PARTS */
+    const struct s3_item *parts; /* COMPLETE_UPLOAD: rising; copied */
     size_t part_count;
     struct view prefix;       /* LIST_OBJECTS, LIST_UPLOADS */
     struct view after;        /* lists: `next` of the answer before; empty: from the beginning */
@@ -125,7 +128,7 @@ struct s3_request {
     uint64_t offset, length;
     struct view if_match;
     /* GET_OBJECT: the bytes as they come, in order, each once. False: it has enough, the call ends as
-     * S3_STOPPED. */
+     * S3_STOPPED. May cancel the call. */
     bool (*on_bytes)(struct view bytes, const struct s3_object *object, void *context);
     struct view expected_owner; /* x-amz-expected-bucket-owner; empty: the client's own */
     int64_t deadline_ms;        /* of one attempt; 0: a minute and what the bytes may take */

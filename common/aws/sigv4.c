@@ -77,15 +77,10 @@ void sigv4_signer_free(struct sigv4_signer *signer)
     free(signer);
 }
 
-enum error sigv4_sign(struct sigv4_signer *signer, const struct sigv4_request *request,
-                      const struct credentials *credentials, int64_t now_ms, struct arena *arena,
-                      struct sigv4_signature *signature)
+/* Date, scope and key of this second. */
+static void prepare(struct sigv4_signer *signer, const struct sigv4_request *request,
+                    const struct credentials *credentials, int64_t now_ms)
 {
-    struct canonical_headers list;
-    char hash[HEX_BYTES + 1] = "";
-    char hex[HEX_BYTES];
-    struct view payload;
-
     REQUIRE(view_equal_string(request->region, signer->region) &&
             view_equal_string(request->service, signer->service));
     if (now_ms / 1000 != signer->second) {
@@ -95,6 +90,18 @@ enum error sigv4_sign(struct sigv4_signer *signer, const struct sigv4_request *r
     if (signer->scope_length == 0 || signer->serial != credentials->serial ||
         memcmp(signer->scope, signer->amz_date, DAY_BYTES) != 0)
         set_day_key(signer, credentials);
+}
+
+enum error sigv4_sign(struct sigv4_signer *signer, const struct sigv4_request *request,
+                      const struct credentials *credentials, int64_t now_ms, struct arena *arena,
+                      struct sigv4_signature *signature)
+{
+    struct canonical_headers list;
+    char hash[HEX_BYTES + 1] = "";
+    char hex[HEX_BYTES];
+    struct view payload;
+
+    prepare(signer, request, credentials, now_ms);
     payload = payload_line(request, hash);
     if (payload.length == 0) {
         digest(signer, request->body, hash);
@@ -115,6 +122,68 @@ enum error sigv4_sign(struct sigv4_signer *signer, const struct sigv4_request *r
            payload.length < HEX_BYTES ? payload.length : HEX_BYTES);
     signature->session_token = credentials->session_token;
     return write_authorization(signer, credentials, &list, hex, arena, &signature->authorization);
+}
+
+/* All that is signed of a presigned query, but for the signature. */
+static void write_query(struct sigv4_signer *signer, const struct sigv4_request *request,
+                        const struct credentials *credentials, int64_t expires_s,
+                        const struct canonical_headers *list, struct buffer *out)
+{
+    struct buffer *text = &signer->scratch;
+
+    buffer_append_view(out, request->query);
+    buffer_append_string(out, request->query.length ? "&" : "");
+    buffer_append_string(out, "X-Amz-Algorithm=" SIGV4_ALGORITHM "&X-Amz-Credential=");
+    percent_encode(out, credentials->access_key_id, "");
+    buffer_append_string(out, "%2F");
+    percent_encode(out, view_from(signer->scope, signer->scope_length), "");
+    buffer_append_format(out, "&X-Amz-Date=%s&X-Amz-Expires=%lld", signer->amz_date,
+                         (long long)expires_s);
+    if (credentials->session_token.length) {
+        buffer_append_string(out, "&X-Amz-Security-Token=");
+        percent_encode(out, credentials->session_token, "");
+    }
+    buffer_append_string(out, "&X-Amz-SignedHeaders=");
+    buffer_clear(text);
+    canonical_names(text, list);
+    percent_encode(out, buffer_view(text), "");
+}
+
+enum error sigv4_presign(struct sigv4_signer *signer, const struct sigv4_request *request,
+                         const struct credentials *credentials, int64_t now_ms, int64_t expires_s,
+                         struct buffer *query)
+{
+    struct sigv4_request whole = *request;
+    struct canonical_headers list = {.count = 0};
+    size_t start = query->length;
+    char hex[HEX_BYTES];
+    struct view payload = VIEW("UNSIGNED-PAYLOAD");
+
+    REQUIRE(expires_s >= 1 && expires_s <= SIGV4_MAX_EXPIRY_S);
+    if (request->header_count > SIGV4_MAX_HEADERS)
+        return ERROR_TOO_BIG;
+    prepare(signer, request, credentials, now_ms);
+    for (size_t i = 0; i < request->header_count; i++)
+        if (!canonical_never_signed(request->headers[i].name))
+            canonical_insert(&list, request->headers[i].name, request->headers[i].value);
+    canonical_insert(&list, VIEW("host"), request->host);
+    write_query(signer, request, credentials, expires_s, &list, query);
+    if (query->error != ERROR_NONE)
+        return query->error;
+    if (!request->s3) {
+        digest(signer, request->body, hex);
+        payload = view_from(hex, HEX_BYTES);
+    }
+    whole.query = view_slice(buffer_view(query), start, SIZE_MAX);
+    buffer_clear(&signer->scratch);
+    canonical_request(&signer->scratch, &whole, &list, payload);
+    if (signer->scratch.error != ERROR_NONE)
+        return signer->scratch.error;
+    digest(signer, buffer_view(&signer->scratch), hex);
+    sign_text(signer, hex, hex);
+    buffer_append_string(query, "&X-Amz-Signature=");
+    buffer_append(query, hex, HEX_BYTES);
+    return query->error;
 }
 
 void sigv4_canonical_request(struct buffer *out, const struct sigv4_request *request,

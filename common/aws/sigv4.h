@@ -52,6 +52,15 @@ enum error sigv4_sign(struct sigv4_signer *signer, const struct sigv4_request *r
                       const struct credentials *credentials, int64_t now_ms, struct arena *arena,
                       struct sigv4_signature *signature) MUST_CHECK;
 
+#define SIGV4_MAX_EXPIRY_S (INT64_C(7) * 24 * 60 * 60)
+/* Signs in the query, for whoever gets the URL: appends the request's query and X-Amz-Algorithm,
+ * -Credential, -Date, -Expires (1 to SIGV4_MAX_EXPIRY_S from now), -Security-Token, -SignedHeaders and
+ * -Signature. The request's headers must then be sent as they are here. S3 signs no payload, others that
+ * of the body. ERROR_TOO_BIG as above, or beyond the ceiling of `query`. */
+enum error sigv4_presign(struct sigv4_signer *signer, const struct sigv4_request *request,
+                         const struct credentials *credentials, int64_t now_ms, int64_t expires_s,
+                         struct buffer *query) MUST_CHECK;
+
 /* The canonical request and string to sign, for tests. */
 void sigv4_canonical_request(struct buffer *out, const struct sigv4_request *request,
                              struct view amz_date, struct view session_token);
