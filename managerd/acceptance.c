@@ -2,6 +2,7 @@
 #include "managerd/acceptance.h"
 
 #include "managerd/canary.h"
+#include "managerd/configure.h"
 #include "managerd/records.h"
 
 static bool is_none(const struct json *traffic)
@@ -26,16 +27,32 @@ static struct json *package_record(const struct acceptance_package *package)
     return stored;
 }
 
+static unsigned parts_of(const struct json *app, const struct acceptance *acceptance)
+{
+    const struct json *internal = internal_of(app);
+    unsigned parts = 0;
+    if (truth_of(internal, "functionClaimed"))
+        parts |= PLAN_KNOWN;
+    if (json_type_of(json_get(app, "probe")) == JSON_OBJECT)
+        parts |= PLAN_PROBE;
+    if (acceptance->adopt)
+        parts |= PLAN_ADOPT;
+    if (truth_of(internal, "reserves") || json_count(json_get(internal, "tagged")))
+        parts |= PLAN_CONFIGURE;
+    if (configure_provisioned(app) > 0)
+        parts |= PLAN_PROVIDE;
+    return parts;
+}
+
 struct json *acceptance_make(struct change *change, struct json *app, uint64_t revision,
                              const struct acceptance *acceptance, bool *canary_ended)
 {
     const struct plan_operation *plan = acceptance->operation;
     struct json *internal = object_in(app, "internal");
     int64_t number = integer_of(internal, "lastVersion") + 1;
-    struct json *operation =
-        plan_deploy(plan, number, truth_of(internal, "functionClaimed"),
-                    json_type_of(json_get(app, "probe")) == JSON_OBJECT, acceptance->adopt,
-                    acceptance->traffic, acceptance->canary);
+    configure_mark(app);
+    struct json *operation = plan_deploy(plan, number, parts_of(app, acceptance),
+                                         acceptance->traffic, acceptance->canary);
     *canary_ended = !is_none(acceptance->traffic) && end_canaries(internal, plan->now_ms);
     struct json *version =
         version_new(app, number, package_record(acceptance->package), acceptance->description,

@@ -6,6 +6,7 @@
 #include "managerd/acceptance.h"
 #include "managerd/audit.h"
 #include "managerd/authorize.h"
+#include "managerd/configure.h"
 #include "managerd/history.h"
 #include "managerd/idempotency.h"
 #include "managerd/operation_told.h"
@@ -107,6 +108,7 @@ static void act_again(struct call *call)
     call->result = NULL;
     call->status = 0;
     call->location = NULL;
+    call->follows = NULL;
     call->unchanged = 0;
     json_free(call->operation);
     call->operation = NULL;
@@ -210,6 +212,18 @@ enum progress call_commit(struct call *call, int status, struct json *result, bo
         publish_change(call);
     }
     return PROGRESS_WAIT;
+}
+
+void call_configure(struct call *call, const struct json *before, const struct json *app)
+{
+    json_free(call->operation);
+    call->operation = configure_after(before, app, view_of(call->principal.label));
+    call->starts = call->operation != NULL;
+    if (!call->starts)
+        return;
+    acceptance_queue(&call->change, call->operation);
+    call->follows = arena_format(&call->arena, "</v1/operations/%.*s>; rel=\"monitor\"",
+                                 VIEW_FORMAT(text_of(call->operation, "id")));
 }
 
 enum progress call_start_operation(struct call *call, struct json *operation)

@@ -5,6 +5,7 @@
 #include "managerd/acceptance.h"
 #include "managerd/apply.h"
 #include "managerd/canary.h"
+#include "managerd/configure.h"
 #include "managerd/domains.h"
 #include "managerd/history.h"
 #include "managerd/plan.h"
@@ -95,11 +96,21 @@ static void save_app(struct operation *operation, struct apply_task *task,
     for (size_t i = 0; i < sizeof routed / sizeof routed[0]; i++)
         if (differs(image, before, routed[i]))
             json_set_integer(internal, "trafficChangedAt", now);
+    struct json *former = json_copy(app);
     history_into_app(app, image);
+    configure_mark(app);
     set_time(app, "updatedAt", now);
     change_compare(&operation->change, key.text, task->present.revision);
     change_put(&operation->change, key.text, app);
-    apply_change_done(operation, task, "");
+    struct json *next = configure_after(former, app, text_of(operation->document, "createdBy"));
+    if (next) {
+        acceptance_queue(&operation->change, next);
+        apply_change_started(operation, task, text_of(next, "id"));
+    } else {
+        apply_change_done(operation, task, "");
+    }
+    json_free(next);
+    json_free(former);
 }
 
 void apply_app(struct operation *operation, struct apply_task *task)

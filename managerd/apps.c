@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "managerd/access.h"
+#include "managerd/configure.h"
 #include "managerd/lambda_settings.h"
 #include "managerd/proxies.h"
 #include "managerd/resources.h"
@@ -76,6 +77,7 @@ struct json *apps_create(struct call *call, struct json *settings)
     }
     uint32_t slot = roster_offer_slot(server->roster);
     struct json *app = app_new(name, settings, slot, clock_wall_ms());
+    configure_mark(app);
     struct json *note = json_new_object();
     struct key key = key_app(name), slot_key = key_slot(slot), removed = key_removed(name);
     json_set_string(note, "app", name);

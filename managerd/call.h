@@ -83,6 +83,7 @@ struct call {
     struct buffer text;  /* another body, of this type: */
     const char *text_type;
     const char *location; /* in the arena */
+    const char *follows;  /* a Link to the operation that follows; in the arena; NULL: none */
     bool replayed;
     bool streamed;      /* it has answered by itself */
     const char *action; /* for the audit line: what was done, to what */
@@ -115,6 +116,9 @@ enum progress call_fail_error(struct call *call, enum error error);
  * when that is set. */
 enum progress call_commit(struct call *call, int status, struct json *result, bool publish);
 /* Commits call->change, which holds the operation's records; starts it; answers 202 or waits. */
+/* Adds to the change that is about to be committed the operation that has to follow it, by AWS's side
+ * (configure.h): `before` as there. The answer's Link names it. */
+void call_configure(struct call *call, const struct json *before, const struct json *app);
 enum progress call_start_operation(struct call *call, struct json *operation);
 /* Waits for an operation that is there already (call->operation), as Prefer says. */
 enum progress call_wait_operation(struct call *call);

@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "managerd/canary.h"
+#include "managerd/configure.h"
 #include "managerd/lambda_settings.h"
 #include "managerd/prune.h"
 #include "managerd/publish.h"
@@ -23,9 +24,11 @@ static const struct operation_step deploy_steps[] = {
     {"update-code", step_code, true},
     {"update-configuration", step_configuration, true},
     {"wait-until-ready", step_ready, true},
+    {"configure-function", step_configure_function, true},
     {"publish-version", step_publish_version, true},
     {"probe", step_probe, true},
     {"save-version", step_save_version, true},
+    {"provide-concurrency", step_provide_concurrency, true},
     {"shift-traffic", step_shift_traffic, false},
     {"shift-canary", step_shift_canary, true},
     {"watch-canary", step_watch_canary, true},
@@ -274,6 +277,7 @@ static void on_success(struct operation *operation)
     struct key key = key_app(view_of(operation->app));
     bool adopted = truth_of(operation_work(operation), "adopted");
     note_last_deployment(operation, "succeeded");
+    configure_follow(operation);
     if (record_read(operation->environment->state, key.text, &app))
         return;
     struct json *internal = object_in(app.json, "internal");
@@ -307,12 +311,14 @@ static void on_failure(struct operation *operation, const struct json *problem)
     bool cancelled = view_equal_string(text_of(problem, "type"), "/problems/cancelled");
     note_last_deployment(operation, cancelled ? "cancelled" : "failed");
     canary_go_back(operation);
+    configure_follow(operation);
 }
 
 /* There is one version more. */
 static void after_success(struct operation *operation)
 {
     prune_due(operation->environment->prune, view_of(operation->app));
+    configure_accept_follow(operation);
 }
 
 static void on_published_again(enum error error, void *context)
@@ -327,4 +333,5 @@ static void after_failure(struct operation *operation)
         publish_app(operation->environment->publisher, view_of(operation->app), on_published_again,
                     NULL);
     prune_due(operation->environment->prune, view_of(operation->app));
+    configure_accept_follow(operation);
 }

@@ -181,6 +181,21 @@ static void on_create_body(enum error error, struct lambda_stream *body, void *c
     operation_send(operation, &request, on_code_changed);
 }
 
+/* The app's own, beside ours; a later step looks at them again. */
+static void write_tags(struct json_writer *w, struct operation *operation)
+{
+    struct record app;
+    struct key key = key_app(view_of(operation->app));
+    if (record_read(operation->environment->state, key.text, &app))
+        return;
+    for (const struct json *one = json_first(json_get(app.json, "tags")); one;
+         one = json_next(one)) {
+        json_member(w, json_name(one));
+        json_write_string(w, NULL, json_string(one));
+    }
+    record_release(&app);
+}
+
 /* {…,"Code":{"ZipFile":"} and {"}}: what comes before and behind the package. */
 static void create_function(struct operation *operation, const struct wanted *wanted)
 {
@@ -205,6 +220,7 @@ static void create_function(struct operation *operation, const struct wanted *wa
     json_open_object(&w, "Tags");
     json_write_string(&w, TAG_INSTALLATION, view_of(operation->environment->installation));
     json_write_string(&w, TAG_APP, view_of(operation->app));
+    write_tags(&w, operation);
     json_close_object(&w);
     json_open_object(&w, "Code");
     buffer_append_string(&head, "\"ZipFile\":\"");

@@ -513,6 +513,8 @@ static void make_target(struct lambda_call *call, const struct lambda_request *r
     buffer_init(&url, 16384);
     buffer_append_view(&path, call->control->endpoint.path);
     lambda_operation_path(&path, request->operation, request->function);
+    if (request->operation == LAMBDA_LIST_PROVISIONED)
+        append_parameter(&query, "List", VIEW("ALL"));
     append_parameter(&query, "Qualifier", request->qualifier);
     append_parameter(&query, "Marker", request->marker);
     for (size_t i = 0; i < request->tag_key_count; i++)

@@ -19,8 +19,8 @@ enum lambda_operation {
     LAMBDA_DELETE_FUNCTION,
     LAMBDA_PUT_CONCURRENCY,    /* PutFunctionConcurrency: what is reserved */
     LAMBDA_DELETE_CONCURRENCY, /* DeleteFunctionConcurrency */
-    LAMBDA_PUT_PROVISIONED,    /* PutProvisionedConcurrencyConfig; these three want a qualifier */
-    LAMBDA_GET_PROVISIONED,
+    LAMBDA_PUT_PROVISIONED, /* PutProvisionedConcurrencyConfig; wants a qualifier, as DELETE does */
+    LAMBDA_LIST_PROVISIONED, /* of all versions and aliases */
     LAMBDA_DELETE_PROVISIONED,
     LAMBDA_TAG_RESOURCE,
     LAMBDA_UNTAG_RESOURCE,

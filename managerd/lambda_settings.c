@@ -127,6 +127,32 @@ static const struct shape_field logging_fields[] = {
 const struct shape logging_shape = {
     .name = "Logging", .fields = logging_fields, .count = COUNT(logging_fields)};
 
+static const struct shape_field concurrency_fields[] = {
+    {.name = "reserved",
+     .kind = SHAPE_INTEGER,
+     .flags = SHAPE_NULLABLE,
+     .max = 1000000,
+     .default_json = "null",
+     .description = "Kept for this function of what the account has, and its limit; 0: it does not "
+                    "run; null: it shares what nobody reserved."},
+    {.name = "provisioned",
+     .kind = SHAPE_INTEGER,
+     .flags = SHAPE_NULLABLE,
+     .min = 1,
+     .max = 1000000,
+     .default_json = "null",
+     .description = "Kept ready, for each version that has traffic; null: none."},
+};
+const struct shape concurrency_shape = {
+    .name = "Concurrency", .fields = concurrency_fields, .count = COUNT(concurrency_fields)};
+
+bool tag_name_valid(struct view name)
+{
+    return name.length <= 128 && is_made_of(name, " _.:/=+@-") &&
+           !view_starts_with(name, VIEW("aws:")) &&
+           !view_starts_with(name, VIEW("app-orchestrator:"));
+}
+
 static bool is_json(const struct json *logging)
 {
     return view_equal_string(text_of(logging, "format"), "json");
@@ -168,8 +194,11 @@ void lambda_settings_agree(const struct json *settings, struct faults *faults)
         integer_of(settings, "ephemeralStorageMb") > SNAPSHOT_STORAGE_MB)
         fault_pointer(faults, "/snapStart", "needs ephemeralStorageMb to be %d",
                       SNAPSHOT_STORAGE_MB);
-    if (truth_of(settings, "snapStart") &&
-        integer_of(json_get(settings, "concurrency"), "provisioned") > 0)
+    const struct json *concurrency = json_get(settings, "concurrency");
+    int64_t reserved, provisioned = integer_of(concurrency, "provisioned");
+    if (json_get_integer(concurrency, "reserved", &reserved) && provisioned > reserved)
+        fault_pointer(faults, "/concurrency/provisioned", "must not be above what is reserved");
+    if (truth_of(settings, "snapStart") && provisioned > 0)
         fault_pointer(faults, "/snapStart", "cannot be together with provisioned concurrency");
 }
 

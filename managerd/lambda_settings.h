@@ -11,7 +11,8 @@
 
 #include "managerd/shape.h"
 
-extern const struct shape vpc_shape, logging_shape;
+extern const struct shape vpc_shape, logging_shape, concurrency_shape;
+bool tag_name_valid(struct view name);
 bool layer_arn_valid(struct view arn);
 bool arn_valid(struct view arn);
 
@@ -87,6 +88,23 @@ int64_t lambda_settings_patience_ms(const struct json *version);
         .default_json = DEFAULTS("null"),                                                          \
         .description = "Queue or topic that gets asynchronous events which failed; null: none."    \
     }
+
+/* Those of an app that act at once, whichever version serves (configure.h). */
+#define LAMBDA_SETTINGS_AT_ONCE                                                                    \
+    {.name = "concurrency",                                                                        \
+     .kind = SHAPE_OBJECT,                                                                         \
+     .of = &concurrency_shape,                                                                     \
+     .default_json = "{}",                                                                         \
+     .description = "How many run at once. Acts at once."},                                        \
+    {                                                                                              \
+        .name = "tags", .kind = SHAPE_MAP, .max = 48, .max_bytes = 16384, .max_each = 256,         \
+        .check = tag_name_valid, .wants = TAG_NAME_WANTS, .pattern = TAG_NAME_PATTERN,             \
+        .default_json = "{}", .description = "Tags of the Lambda function. Acts at once."          \
+    }
+#define TAG_NAME_WANTS                                                                             \
+    "must have 1 to 128 letters, digits, blanks and _ . : / = + - @, and begin with neither aws: " \
+    "nor app-orchestrator:"
+#define TAG_NAME_PATTERN "^(?!aws:|app-orchestrator:)[A-Za-z0-9 _.:/=+@-]{1,128}$"
 
 #define LAMBDA_SETTING_NAMES                                                                       \
     "layers", "vpc", "ephemeralStorageMb", "tracing", "logging", "snapStart", "kmsKeyArn",         \

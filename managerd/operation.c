@@ -26,8 +26,8 @@ struct operations {
     struct event *dispatch;
 };
 
-static const struct operation_type *const types[] = {&deploy_type, &delete_type,
-                                                     &delete_version_type, &apply_type, &sync_type};
+static const struct operation_type *const types[] = {
+    &deploy_type, &delete_type, &delete_version_type, &apply_type, &sync_type, &configure_type};
 
 static void dispatch(struct operations *operations);
 static struct json *present_step(struct json *document);
@@ -228,6 +228,14 @@ bool operations_busy(const struct operations *operations, struct view app)
 {
     const struct operation *one = operations->first;
     while (one && !view_equal_string(app, one->app))
+        one = one->next;
+    return one != NULL;
+}
+
+bool operation_is_awaited(const struct operation *operation)
+{
+    const struct operation *one = operation->next;
+    while (one && strcmp(one->app, operation->app) != 0)
         one = one->next;
     return one != NULL;
 }

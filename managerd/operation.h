@@ -125,6 +125,8 @@ void operations_accept(struct operations *operations, const struct json *documen
                        uint64_t revision);
 /* Whether an operation of this type is queued or running for the app; its id, borrowed, or NULL. */
 const char *operations_find(const struct operations *operations, struct view app, const char *type);
+/* Whether another operation of its app comes behind this one. */
+bool operation_is_awaited(const struct operation *operation);
 /* Whether anything of the app is queued or running. */
 bool operations_busy(const struct operations *operations, struct view app);
 /* Begins no cancellable step of it for a moment, so that a wish to cancel it comes to be written. */
@@ -185,5 +187,6 @@ extern const struct operation_type delete_type;
 extern const struct operation_type delete_version_type;
 extern const struct operation_type apply_type;
 extern const struct operation_type sync_type;
+extern const struct operation_type configure_type;
 
 #endif

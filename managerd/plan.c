@@ -56,30 +56,33 @@ static void add_canary_steps(struct json *steps, const struct json *canary)
     }
 }
 
-struct json *plan_deploy(const struct plan_operation *plan, int64_t version, bool function_known,
-                         bool probe, bool adopt, const struct json *traffic,
-                         const struct json *canary)
+struct json *plan_deploy(const struct plan_operation *plan, int64_t version, unsigned parts,
+                         const struct json *traffic, const struct json *canary)
 {
     struct json *steps = json_new_array(), *work = json_new_object();
     bool serves =
         !(json_type_of(traffic) == JSON_STRING && view_equal_string(json_string(traffic), "none"));
     json_set_integer(work, "version", version);
-    json_set_bool(work, "adopt", adopt);
+    json_set_bool(work, "adopt", parts & PLAN_ADOPT);
     if (canary)
         json_set(work, "canary", json_copy(canary));
     json_set(work, "traffic", traffic ? json_copy(traffic) : json_new_string(VIEW("all")));
     add_step(steps, "store-package");
-    if (function_known || adopt) {
+    if (parts & (PLAN_KNOWN | PLAN_ADOPT)) {
         add_step(steps, "update-code");
         add_step(steps, "update-configuration");
     } else {
         add_step(steps, "create-function");
     }
     add_step(steps, "wait-until-ready");
+    if (parts & PLAN_CONFIGURE)
+        add_step(steps, "configure-function");
     add_step(steps, "publish-version");
-    if (probe)
+    if (parts & PLAN_PROBE)
         add_step(steps, "probe");
     add_step(steps, "save-version");
+    if (serves && parts & PLAN_PROVIDE)
+        add_step(steps, "provide-concurrency");
     if (canary)
         add_canary_steps(steps, canary);
     else if (serves)
@@ -115,6 +118,20 @@ struct json *plan_delete_version(const struct plan_operation *plan, int64_t vers
     add_step(steps, "delete-lambda-version");
     add_step(steps, "remove-version");
     return begin(plan, "delete-version", steps, work);
+}
+
+struct json *plan_configure(const struct plan_operation *plan, bool settings, bool provisions)
+{
+    struct json *steps = json_new_array();
+    if (settings && provisions)
+        add_step(steps, "lower-concurrency");
+    if (settings)
+        add_step(steps, "configure-function");
+    if (provisions) {
+        add_step(steps, "provide-concurrency");
+        add_step(steps, "release-concurrency");
+    }
+    return begin(plan, "configure", steps, json_new_object());
 }
 
 struct json *plan_sync(const struct plan_operation *plan, struct view policy)

@@ -273,7 +273,7 @@ static const struct shape_field operation_fields[] = {
     {.name = "type",
      .kind = SHAPE_STRING,
      .flags = SHAPE_READ_ONLY,
-     .choices = "deploy|delete|delete-version|apply|sync",
+     .choices = "deploy|delete|delete-version|apply|sync|configure",
      .description = "What it does."},
     READ_ONLY_STRING("app", "For which app."),
     {.name = "state",

@@ -60,6 +60,8 @@ static void add_fixed(struct call *call, struct answer *answer)
     add(answer, "X-Content-Type-Options", VIEW("nosniff"));
     if (call->location)
         add(answer, "Location", view_of(call->location));
+    if (call->follows && call->status < 300)
+        add(answer, "Link", view_of(call->follows));
     if (call->replayed)
         add(answer, "Idempotency-Replayed", VIEW("true"));
     if (call->status == 401)
@@ -78,7 +80,7 @@ static void add_fixed(struct call *call, struct answer *answer)
         call->problem.type == PROBLEM_LOG_READERS_BUSY ||
         call->problem.type == PROBLEM_INVOCATIONS_RUNNING)
         add(answer, "Retry-After", VIEW("1"));
-    if (call->operation && call->wait_ms >= 0)
+    if (call->operation && !call->follows && call->wait_ms >= 0)
         add(answer, "Preference-Applied",
             view_of(arena_format(&call->arena, "wait=%lld", (long long)call->wait_ms / 1000)));
 }

@@ -268,7 +268,7 @@ static const struct shape drift_shape = {
          .of = &function_shape,                                                                    \
          .default_json = "{}",                                                                     \
          .description = "The Lambda function behind it."},                                         \
-        VERSIONED_FIELDS(KEEP),                                                                    \
+        VERSIONED_FIELDS(KEEP), LAMBDA_SETTINGS_AT_ONCE,                                           \
         {.name = "limits",                                                                         \
          .kind = SHAPE_OBJECT,                                                                     \
          .of = &limits_shape,                                                                      \

@@ -124,6 +124,9 @@ static void check_map(const struct shape_field *field, const struct json *value,
         if (json_type_of(member) != JSON_STRING)
             fault_pointer(faults, place, "must be a string, not %s",
                           json_type_name(json_type_of(member)));
+        else if (field->max_each && json_string(member).length > (size_t)field->max_each)
+            fault_pointer(faults, place, "must have at most %lld bytes",
+                          (long long)field->max_each);
         else
             bytes += json_name(member).length + json_string(member).length;
         if (field->check && !field->check(json_name(member)))

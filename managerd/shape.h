@@ -46,6 +46,7 @@ struct shape_field {
     enum shape_kind kind;
     unsigned flags;
     int64_t min, max;                /* numbers: range; strings: bytes; lists and maps: members */
+    int64_t max_each;                /* maps: bytes of a value; 0: any */
     int64_t max_bytes;               /* maps: names and values together; lists of strings; 0: any */
     const char *choices;             /* "x86_64|arm64", or NULL */
     bool (*check)(struct view text); /* strings, those in lists, and the names of maps */

@@ -87,7 +87,11 @@ static void write_map(const struct shape_field *field, struct json_writer *w, en
         /* What cannot be there may be taken away all the same. */
         json_open_object(w, "patternProperties");
         json_member(w, view_of(field->pattern));
-        json_write_raw(w, NULL, VIEW("{\"type\":[\"string\",\"null\"]}"));
+        json_open_object(w, NULL);
+        json_write_raw(w, "type", VIEW("[\"string\",\"null\"]"));
+        if (field->max_each)
+            json_write_integer(w, "maxLength", field->max_each);
+        json_close_object(w);
         json_close_object(w);
         json_write_raw(w, "additionalProperties", VIEW("{\"type\":\"null\"}"));
         return;
@@ -102,6 +106,8 @@ static void write_map(const struct shape_field *field, struct json_writer *w, en
         json_write_raw(w, "type", VIEW("[\"string\",\"null\"]"));
     else
         json_write_string(w, "type", VIEW("string"));
+    if (field->max_each)
+        json_write_integer(w, "maxLength", field->max_each);
     json_close_object(w);
 }
 

@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "managerd/configure.h"
 #include "managerd/drift.h"
 #include "managerd/expectation.h"
 #include "managerd/lambda_settings.h"
@@ -35,6 +36,9 @@ static const struct operation_step sync_steps[] = {
     {"update-code", step_code, true},
     {"update-configuration", step_configuration, true},
     {"wait-until-ready", step_ready, true},
+    {"lower-concurrency", step_lower_concurrency, true},
+    {"configure-function", step_configure_function, true},
+    {"provide-concurrency", step_provide_concurrency, true},
     {"publish-version", step_publish_version, true},
     {"save-version", step_save, true},
     {"publish-routes", step_publish_routes, false},

@@ -3,6 +3,7 @@
 #include "managerd/access.h"
 #include "managerd/apps.h"
 #include "managerd/authorize.h"
+#include "managerd/configure.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/lambda_settings.h"
 #include "managerd/plan.h"
@@ -121,6 +122,8 @@ static enum progress save_settings(struct call *call, const struct record *app,
         truth_of(settings, "versionHeader") != truth_of(app->json, "versionHeader") ||
         truth_of(settings, "respondAsync") != truth_of(app->json, "respondAsync"))
         json_set_integer(object_in(settings, "internal"), "trafficChangedAt", clock_wall_ms());
+    configure_mark(settings);
+    call_configure(call, app->json, settings);
     change_compare(&call->change, key.text, app->revision);
     change_put(&call->change, key.text, settings);
     struct json *shown = apps_show(call, settings, 0);

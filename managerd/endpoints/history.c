@@ -5,6 +5,7 @@
 #include "managerd/difference.h"
 #include "managerd/endpoints/endpoints.h"
 #include "managerd/history.h"
+#include "managerd/configure.h"
 #include "managerd/lambda_settings.h"
 #include "managerd/resources.h"
 #include "managerd/retention.h"
@@ -184,6 +185,7 @@ static enum progress revert(struct call *call, struct record *app, const struct 
                                          "respondAsync"};
     struct json *before = history_of_app(app->json), *image = json_copy(before);
     struct key key = key_app(call_app(call));
+    struct json *former = json_copy(app->json);
     enum progress verdict = PROGRESS_FAIL;
     difference_revert(image, json_get(entry, "changes"), &call->faults);
     if (call->faults.count) {
@@ -204,11 +206,14 @@ static enum progress revert(struct call *call, struct record *app, const struct 
                 if (!json_equal(json_get(image, routed[i]), json_get(before, routed[i])))
                     json_set_integer(object_in(app->json, "internal"), "trafficChangedAt",
                                      clock_wall_ms());
+            configure_mark(app->json);
+            call_configure(call, former, app->json);
             change_compare(&call->change, key.text, app->revision);
             change_put(&call->change, key.text, app->json);
             verdict = call_commit(call, 200, apps_show(call, app->json, 0), true);
         }
     }
+    json_free(former);
     json_free(before);
     json_free(image);
     return verdict;

@@ -31,6 +31,7 @@ static enum progress save(struct call *call, struct record *app, struct json *sh
 {
     struct key key = key_app(call_app(call));
     set_time(app->json, "updatedAt", clock_wall_ms());
+    call_configure(call, NULL, app->json);
     change_compare(&call->change, key.text, app->revision);
     change_put(&call->change, key.text, app->json);
     return call_commit(call, 200, shown, true);

@@ -61,7 +61,9 @@ class Model:
         """Whether no member forbids another: levels want JSON, snapshots want small storage and nothing provisioned."""
         logging = settings["logging"]
         levels = logging["format"] == "json" or not (logging["applicationLevel"] or logging["systemLevel"])
-        return levels and not (settings["snapStart"] and settings["ephemeralStorageMb"] > 512)
+        reserved, provisioned = settings["concurrency"]["reserved"], settings["concurrency"]["provisioned"]
+        room = provisioned is None or reserved is None or provisioned <= reserved
+        return levels and room and not (settings["snapStart"] and (settings["ephemeralStorageMb"] > 512 or provisioned))
 
     def as_put(self, name, body):
         settings = {key: value for key, value in body.items() if key not in READ_ONLY_APP}

@@ -105,6 +105,10 @@ class Requests:
         for name, member in schema["properties"].items():
             if member.get("readOnly") or name in ("access", "function"):
                 continue
+            if name == "concurrency":  # what lambda-local's account can afford
+                if self.rng.random() < 0.1:
+                    made[name] = self.rng.choice([{"reserved": 3}, {"reserved": 0}, {"reserved": None}, {"provisioned": None}, {"provisioned": 1, "reserved": 2}])
+                continue
             if name in schema.get("required", []) or self.rng.random() < (0.3 if depth == 0 else 0.5):
                 made[name] = self.value_for(member, depth)
         return made

@@ -7,6 +7,7 @@ import jsonschema
 from api_requests import KINDS, ODD_TEXTS, ODD_VALUES, RAW_BODIES
 
 SHAPED = {"putApp", "patchApp", "putEnvironment", "patchEnvironment", "putTraffic", "createKey", "putDomain", "createToken", "rollback"}
+TOGETHER = {"layers", "vpc", "logging", "snapStart", "ephemeralStorageMb", "concurrency"}  # members whose values depend on one another
 WAYS = ["value", "value", "value", "unknown", "raw", "kind", "method", "query", "header", "path", "missing-member", "duplicate-query"]
 
 
@@ -110,6 +111,8 @@ def spoil_body(maker, request, schema, way):
     request.why = f"{'/'.join(map(str, path))} = {str(new)[:40]!r}"
     if not good:
         request.must = {400, 422}
+    elif path[0] in TOGETHER:
+        request.must = None
     elif request.call.id in ("putApp", "patchApp") and plain(request.body) and path[0] != "function" and request.must != {412}:
         pass  # what fits the document's schema is taken
     else:

@@ -1,10 +1,7 @@
 """Lambda's own settings of an app reach AWS with each version, go back to AWS's defaults, and are found when a hand changed them."""
 import pytest
 
-from harness import LambdaLocal, Managerd, make_zip
-from lambda_functions import knowing_logs
-from relay import Relay
-from request_model import RequestModel
+from function_scene import NODE, Scene
 
 LAYER = "arn:aws:lambda:us-east-1:000000000000:layer:tools:3"
 ALL = {"layers": [LAYER], "vpc": {"subnetIds": ["subnet-2", "subnet-1"], "securityGroupIds": ["sg-1"], "ipv6": True}, "ephemeralStorageMb": 1024,
@@ -13,38 +10,6 @@ ALL = {"layers": [LAYER], "vpc": {"subnetIds": ["subnet-2", "subnet-1"], "securi
 DEFAULTS = {"layers": [], "vpc": None, "ephemeralStorageMb": 512, "tracing": "pass-through",
             "logging": {"format": "text", "applicationLevel": None, "systemLevel": None, "group": None}, "snapStart": False, "kmsKeyArn": None,
             "deadLetterArn": None}
-NODE = make_zip({"index.js": "exports.handler = async () => ({statusCode: 200, body: 'hi'})"})
-
-
-class Scene:
-    """managerd, and between it and lambda-local a relay that notes what it says."""
-
-    def __init__(self):
-        self.aws = LambdaLocal()
-        self.aws.start()
-        self.relay = Relay(self.aws.url).__enter__()
-        self.managerd = Managerd(aws={**self.aws.aws_variables(), "AWS_ENDPOINT_URL_LAMBDA": self.relay.url}, options={"MANAGERD_DRAIN_MS": "0"})
-        self.managerd.start()
-        self.managerd.wait_ready()
-        self.hand = knowing_logs(self.aws.boto3())
-        self.model = RequestModel(self.aws.boto3())
-
-    def call(self, method, path, body=None, status=None, **headers):
-        answer = self.managerd.request(method, path, body, headers={"Prefer": "wait=60", **headers}, timeout=70)
-        assert status is None or answer.status == status, answer.text
-        return answer.json() if answer.body else None
-
-    def deploy(self, app, wish=None):
-        import base64
-        return self.call("POST", f"/v1/apps/{app}/deployments", {"package": {"zip": base64.b64encode(NODE).decode()}, "probe": None, **(wish or {})}, status=200)
-
-    def said(self):
-        """What managerd asked of Lambda since last asked here; every request is held against botocore's model."""
-        return [self.model.read(call) for call in self.relay.count()]
-
-    def configuration(self, app, **more):
-        return self.hand.get_function_configuration(FunctionName=app, **more)
-
 
 @pytest.fixture(scope="module")
 def scene():
@@ -52,9 +17,7 @@ def scene():
     try:
         yield made
     finally:
-        made.managerd.close()
-        made.aws.close()
-        made.relay.__exit__()
+        made.close()
 
 
 def of(things, members=DEFAULTS):

@@ -475,7 +475,7 @@ def test_published_versions_of_a_snapstart_function_are_optimized(client):
 
 
 def test_provisioned_concurrency_is_ready_after_the_delay_and_survives_a_restart():
-    with with_options(READY_DELAY_MS="300ms") as server:
+    with with_options(READY_DELAY_MS="100ms") as server:
         client = client_of(server)
         state = lambda name: client.get_function(FunctionName=name)["Configuration"]["State"]
         create(client, "hello", SAY % "hi")

@@ -27,7 +27,8 @@ static void paths_carry_the_date_of_their_family(void **state)
     lies_at(LAMBDA_LIST_ALIASES, "hello", "/2015-03-31/functions/hello/aliases");
     lies_at(LAMBDA_PUT_CONCURRENCY, "hello", "/2017-10-31/functions/hello/concurrency");
     lies_at(LAMBDA_DELETE_CONCURRENCY, "hello", "/2017-10-31/functions/hello/concurrency");
-    lies_at(LAMBDA_GET_PROVISIONED, "hello", "/2019-09-30/functions/hello/provisioned-concurrency");
+    lies_at(LAMBDA_LIST_PROVISIONED, "hello",
+            "/2019-09-30/functions/hello/provisioned-concurrency");
     lies_at(LAMBDA_GET_URL, "hello", "/2021-10-31/functions/hello/url");
     lies_at(LAMBDA_GET_ACCOUNT_SETTINGS, "", "/2016-08-19/account-settings");
     lies_at(LAMBDA_INVOKE_STREAM, "hello",

@@ -184,7 +184,7 @@ static struct json *perform(const struct lambda_call *call)
     case LAMBDA_PUT_CONCURRENCY:
     case LAMBDA_DELETE_CONCURRENCY:
     case LAMBDA_PUT_PROVISIONED:
-    case LAMBDA_GET_PROVISIONED:
+    case LAMBDA_LIST_PROVISIONED:
     case LAMBDA_DELETE_PROVISIONED:
     case LAMBDA_TAG_RESOURCE:
     case LAMBDA_UNTAG_RESOURCE:
@@ -407,7 +407,8 @@ static void deploy(int64_t version, char id[ID_SIZE])
 {
     id_make(id);
     struct plan_operation plan = {view_of(id), VIEW("hello"), VIEW("admin"), 1700000000000};
-    accept_now(plan_deploy(&plan, version, version > 1, true, false, NULL, NULL), version, id);
+    accept_now(plan_deploy(&plan, version, (version > 1 ? PLAN_KNOWN : 0) | PLAN_PROBE, NULL, NULL),
+               version, id);
 }
 
 /* Runs the loop until no operation is left, or Lambda fell silent. */

@@ -28,7 +28,7 @@ static void expect_steps(struct json *operation, const char *wanted)
 static void a_first_deployment_creates_the_function(void **state)
 {
     (void)state;
-    expect_steps(plan_deploy(&plan, 1, false, true, false, NULL, NULL),
+    expect_steps(plan_deploy(&plan, 1, PLAN_PROBE, NULL, NULL),
                  "store-package create-function wait-until-ready publish-version probe "
                  "save-version shift-traffic publish-routes");
 }
@@ -36,7 +36,7 @@ static void a_first_deployment_creates_the_function(void **state)
 static void a_later_one_updates_code_and_configuration(void **state)
 {
     (void)state;
-    expect_steps(plan_deploy(&plan, 2, true, false, false, NULL, NULL),
+    expect_steps(plan_deploy(&plan, 2, PLAN_KNOWN, NULL, NULL),
                  "store-package update-code update-configuration wait-until-ready publish-version "
                  "save-version shift-traffic publish-routes");
 }
@@ -45,7 +45,7 @@ static void without_traffic_nothing_is_shifted(void **state)
 {
     (void)state;
     struct json *none = json_new_string(VIEW("none"));
-    expect_steps(plan_deploy(&plan, 2, true, true, false, none, NULL),
+    expect_steps(plan_deploy(&plan, 2, PLAN_KNOWN | PLAN_PROBE, none, NULL),
                  "store-package update-code update-configuration wait-until-ready publish-version "
                  "probe save-version publish-routes");
     json_free(none);
@@ -56,7 +56,7 @@ static void a_canary_shifts_and_watches_each_share(void **state)
     (void)state;
     struct json *canary = NULL;
     assert_int_equal(json_parse(VIEW("{\"steps\":[10,100]}"), 5, &canary, NULL), ERROR_NONE);
-    struct json *operation = plan_deploy(&plan, 2, true, false, false, NULL, canary);
+    struct json *operation = plan_deploy(&plan, 2, PLAN_KNOWN, NULL, canary);
     const struct json *step = json_first(json_get(operation, "steps"));
     double percent = 0;
     while (!view_equal_string(text_of(step, "name"), "watch-canary"))
@@ -72,7 +72,7 @@ static void a_canary_shifts_and_watches_each_share(void **state)
 static void the_package_is_stored_before_the_plan_is_made(void **state)
 {
     (void)state;
-    struct json *operation = plan_deploy(&plan, 7, false, true, true, NULL, NULL);
+    struct json *operation = plan_deploy(&plan, 7, PLAN_PROBE | PLAN_ADOPT, NULL, NULL);
     const struct json *first = json_first(json_get(operation, "steps"));
     assert_true(view_equal_string(text_of(first, "state"), "done"));
     assert_true(view_equal_string(text_of(json_next(first), "state"), "waiting"));
@@ -96,11 +96,30 @@ static void an_end_takes_the_routes_first_and_the_function_only_when_it_is_ours(
                  "wait-for-requests delete-lambda-version remove-version");
 }
 
+static void what_acts_at_once_has_steps_of_its_own(void **state)
+{
+    (void)state;
+    expect_steps(plan_deploy(&plan, 2, PLAN_KNOWN | PLAN_CONFIGURE | PLAN_PROVIDE, NULL, NULL),
+                 "store-package update-code update-configuration wait-until-ready "
+                 "configure-function publish-version save-version provide-concurrency "
+                 "shift-traffic publish-routes");
+    struct json *none = json_new_string(VIEW("none"));
+    expect_steps(plan_deploy(&plan, 2, PLAN_KNOWN | PLAN_PROVIDE, none, NULL),
+                 "store-package update-code update-configuration wait-until-ready "
+                 "publish-version save-version publish-routes");
+    json_free(none);
+    expect_steps(plan_configure(&plan, true, false), "configure-function");
+    expect_steps(plan_configure(&plan, false, true), "provide-concurrency release-concurrency");
+    expect_steps(plan_configure(&plan, true, true),
+                 "lower-concurrency configure-function provide-concurrency release-concurrency");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_first_deployment_creates_the_function),
         cmocka_unit_test(a_later_one_updates_code_and_configuration),
+        cmocka_unit_test(what_acts_at_once_has_steps_of_its_own),
         cmocka_unit_test(without_traffic_nothing_is_shifted),
         cmocka_unit_test(a_canary_shifts_and_watches_each_share),
         cmocka_unit_test(the_package_is_stored_before_the_plan_is_made),
