@@ -266,7 +266,7 @@ static enum error make(struct worker *worker)
         .max_idle_ms = config->upstream_idle_ms,
         .http2 = config->upstream_http2,
         .ca_file = config->endpoint.ca_file,
-        .user_agent = "app-orchestrator/" RELEASE_VERSION,
+        .user_agent = "app-orchestrator/" RELEASE_VERSION " proxyd",
     };
 
     worker->base = make_base();

@@ -116,8 +116,22 @@ blackbox() {
 
 # Most of a test's time is waiting, so three files run at once; what needs the machine's full speed runs alone.
 part_blackbox() {
+  rm -rf "$OUT/aws-calls"
+  export TEST_AWS_CALLS=$PWD/$OUT/aws-calls
   blackbox dev dev -n 3 --dist loadfile -m "not load"
   blackbox load dev -m load
+  unset TEST_AWS_CALLS
+  actions_called
+}
+
+# actions_called: what the tests called of AWS, and what the policies in deploy/iam allow.
+actions_called() {
+  /usr/bin/python3 tests/aws_actions_called.py "$OUT/aws-calls" >"$OUT/aws-calls.log"
+  sed '$d' "$OUT/aws-calls.log"
+  local figures
+  figures=$(sed -n '$s/^\([01] [01]\)$/\1/p' "$OUT/aws-calls.log")
+  # shellcheck disable=SC2086
+  count ${figures:-0 1}
 }
 
 # quickstart SENTENCE EXPECTED_CODE WORDS VARIABLE=VALUE…: one run of deploy/quickstart.sh --check in a data folder of its own.

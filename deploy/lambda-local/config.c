@@ -156,6 +156,11 @@ static const struct option_row rows[] = {
      .offset = FIELD(log_level),
      .default_text = "info",
      .help = "Least level that is logged: debug, info, warn or error."},
+    {.name = "call-log",
+     .type = OPTION_STRING,
+     .offset = FIELD(call_log),
+     .help = "File that gets one line of JSON for each call of the API, with what was asked for "
+             "(environments of functions too), up to 64 MiB. Not given: none."},
 };
 
 const struct option_table config_options = {

@@ -29,6 +29,7 @@ struct config {
     int64_t log_bytes, log_age_ms;  /* of what a function printed */
     int64_t drain_timeout_ms;       /* at SIGTERM: how long invocations may go on */
     char *log_level;
+    char *call_log; /* a line for each call goes to this file; NULL: none */
 };
 
 extern const struct option_table config_options;

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+import aws_calls
 import harness
 import npm
 
@@ -12,6 +13,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "threads: runs again under ThreadSanitizer in tests/run.sh")
     config.addinivalue_line("markers", "long: only in tests/long.sh")
     config.addinivalue_line("markers", "soak: long, against the release build")
+    config.addinivalue_line("markers", "asks_wrongly(words): AWS is to refuse a call; faults of calls with these words are no fault of ours")
     config.addinivalue_line("markers", "load: needs the machine's full speed (left out under valgrind)")
 
 
@@ -38,6 +40,8 @@ def daemons_behave(request):
     faults = []
     for process in list(harness.processes):
         faults += process.look_for_reports()
+    wanted = [mark.args[0] for mark in request.node.iter_markers("asks_wrongly")]
+    faults += [fault for fault in aws_calls.faults(harness.processes) if not any(words in fault for words in wanted)]
     reports = [getattr(request.node, f"report_{phase}", None) for phase in ("setup", "call")]
     failed = bool(faults) or any(report is not None and report.failed for report in reports)
     if failed:
@@ -54,6 +58,7 @@ def pytest_sessionfinish(session, exitstatus):
     for process in harness.processes:
         process.kill9()
     harness.sweep()
+    aws_calls.leave()
 
 
 def scene(make):

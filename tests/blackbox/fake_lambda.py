@@ -14,6 +14,7 @@ import threading
 import time
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import aws_calls
 import harness
 
 ROUTE_TOOL = "unit/proxyd/route_tool"
@@ -106,6 +107,7 @@ class FakeLambda:
                 break
             name, _, value = line.partition(":")
             headers.append((name, value.strip()))
+        aws_calls.note("lambda", method, target, headers, None)
         length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
         return Call(peer, number, method, target, headers, stream.read(length))
 

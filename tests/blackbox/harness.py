@@ -332,9 +332,23 @@ class LambdaLocal(Process):
     def __init__(self, directory=None, data=None, **more):
         super().__init__(directory, **more)
         self.data = Path(data or self.directory / "data")
+        self.call_log = self.directory / f"{self.name}.calls"
+        self.calls_read = 0  # bytes of the call log
 
     def variables(self):
-        return {"LAMBDA_LOCAL_LISTEN": self.listen or "127.0.0.1:0", "ORCHESTRATOR_DATA_DIR": str(self.data)}
+        return {"LAMBDA_LOCAL_LISTEN": self.listen or "127.0.0.1:0", "ORCHESTRATOR_DATA_DIR": str(self.data),
+                "LAMBDA_LOCAL_CALL_LOG": str(self.call_log)}
+
+    def new_calls(self):
+        """The lines of the call log since the last time."""
+        if not self.call_log.exists():
+            return []
+        with open(self.call_log, "rb") as log:
+            log.seek(self.calls_read)
+            text = log.read()
+        text = text[:text.rfind(b"\n") + 1]
+        self.calls_read += len(text)
+        return text.splitlines()
 
     def aws_variables(self):
         """What a client needs to use it as if it were AWS."""

@@ -11,6 +11,7 @@ import threading
 import time
 from urllib.parse import parse_qs
 
+import aws_calls
 import harness
 from sigv4_oracle import Server, find_problem
 
@@ -125,6 +126,8 @@ class IssuerHandler(http.server.BaseHTTPRequestHandler):
         with self.owner.lock:
             self.owner.asked.append((kind, (dict(self.headers), body)))
             broken = self.owner.broken.get(kind)
+        if kind in ("role", "web"):
+            aws_calls.note("sts", self.command, self.path, self.headers, body)
         if broken:
             self.send(*broken)
         else:

@@ -90,6 +90,7 @@ def test_deleting_a_version_that_failed_its_probe_deletes_what_was_published_of_
     assert failed["lambdaVersion"] not in published() and stack.app("tidy").text == "old"
 
 
+@pytest.mark.asks_wrongly("Runtime is none of its enumeration")
 def test_what_aws_refuses_comes_with_its_own_words(stack):
     stack.deploy("refused", package("old"))
     answer = call(stack, "POST", "/v1/apps/refused/deployments?runtime=cobol85.x&handler=index.handler", package("new"),

@@ -7,6 +7,7 @@
 #include "common/base/escape.h"
 #include "common/base/log.h"
 #include "deploy/lambda-local/package.h"
+#include "deploy/lambda-local/server/call_log.h"
 #include "deploy/lambda-local/server/throttle.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@ struct api {
     uint8_t key[32];   /* signs the addresses of packages */
     size_t held_bytes; /* bodies being received, over all calls */
     struct throttle control, get;
+    struct call_log *call_log; /* NULL: none */
     bool draining;
 };
 
@@ -305,7 +307,10 @@ static void on_end(struct front_exchange *exchange, void *context)
 {
     struct api_call *call = front_data(exchange);
     struct api *api = context;
+    bool payload = call->operation && call->operation->max_body_bytes == INVOKE_BODY_BYTES;
 
+    call_log_add(api->call_log, exchange, call->operation ? call->operation->name : NULL,
+                 buffer_view(&call->body), payload);
     if (api->draining) {
         api_refuse(call, REFUSAL_UNAVAILABLE, "lambda-local is about to end.");
         return;
@@ -315,13 +320,12 @@ static void on_end(struct front_exchange *exchange, void *context)
         return;
     }
     if (call->body.error != ERROR_NONE) {
-        api_refuse(call, REFUSAL_TOO_LARGE,
-                   call->operation && call->operation->max_body_bytes == INVOKE_BODY_BYTES
-                       ? "%llu byte payload is too large for the RequestResponse invocation type "
-                         "(limit %llu bytes)"
-                       : "Request must be smaller than %llu bytes; the limit is %llu bytes",
-                   (unsigned long long)call->received_bytes,
-                   (unsigned long long)call->body.ceiling);
+        api_refuse(
+            call, REFUSAL_TOO_LARGE,
+            payload ? "%llu byte payload is too large for the RequestResponse invocation type "
+                      "(limit %llu bytes)"
+                    : "Request must be smaller than %llu bytes; the limit is %llu bytes",
+            (unsigned long long)call->received_bytes, (unsigned long long)call->body.ceiling);
         return;
     }
     if (!authorized(call))
@@ -368,6 +372,11 @@ enum error api_start(struct event_base *base, const struct api_options *options,
     made->options = *options;
     random_bytes(made->key, sizeof made->key);
     limits.max_body_bytes = MAX_BODY_BYTES;
+    if (options->config->call_log &&
+        call_log_open(options->config->call_log, &made->call_log, problem) != ERROR_NONE) {
+        free(made);
+        return ERROR_IO;
+    }
     made->front = front_new(base, &limits, &handlers, made);
     front_set_timeout(made->front, IDLE_TIMEOUT_MS);
     error = front_listen(made->front, options->config->listen, problem);
@@ -392,6 +401,7 @@ void api_drain(struct api *api)
 void api_stop(struct api *api)
 {
     front_free(api->front);
+    call_log_close(api->call_log);
     free(api);
 }
 
