@@ -1,4 +1,5 @@
 """Many deployments at once keep to the quota of AWS's control API, through throttling and failures."""
+import json
 import random
 import threading
 import time
@@ -10,6 +11,10 @@ from harness import LambdaLocal, Managerd, assert_lawful_metrics, make_zip, wait
 from relay import Call, Relay, read_message
 
 
+def body_of(message):
+    return json.loads(message.split(b"\r\n\r\n", 1)[1])
+
+
 class Capricious(Relay):
     """Refuses some calls with 429, fails some with 500 (before or after they were carried out) or cuts them off, all by
     chance; notes when the others went on, and what the API itself answered."""
@@ -18,6 +23,8 @@ class Capricious(Relay):
         super().__init__(upstream)
         self.share, self.chance = share, random.Random(seed)
         self.times, self.throttled, self.injected = [], [], {}
+        self.effects = {}  # (function, what was done to it) -> how many calls did it, whether or not managerd heard of it
+        self.told_again = 0
 
     def _one(self, peer, upstream):
         message = read_message(peer)
@@ -42,14 +49,32 @@ class Capricious(Relay):
         answer = read_message(upstream, answer_to=method.encode())
         if not answer:
             return False
-        if answer.split(b" ", 2)[1] == b"429":
+        status = answer.split(b" ", 2)[1]
+        if status == b"429":
             self.throttled.append(call)
+        if control and status.startswith(b"2"):
+            with self.lock:
+                self.note_effect(method, target, message, answer)
         if whim == "cut":
             return False
         if whim == "500 after":
             return self.refuse(peer, 500, "ServiceException")
         peer.sendall(answer)
         return True
+
+    def note_effect(self, method, target, message, answer):
+        """What became of a call in AWS. Of a function that has not changed AWS publishes no second version: it tells the first."""
+        function, _, what = target.removeprefix("/2015-03-31/functions").lstrip("/").partition("/")
+        if not function:
+            function, effect = body_of(message)["FunctionName"], "created"
+        elif what == "versions":
+            effect = f"version {body_of(answer)['Version']}"
+            if (function, effect) in self.effects:
+                self.told_again += 1
+                return
+        else:
+            effect = f"{method} {what}"
+        self.effects[function, effect] = self.effects.get((function, effect), 0) + 1
 
     def refuse(self, peer, status, code):
         body = b'{"message":"by chance"}'
@@ -72,7 +97,7 @@ def deploy_at_once(count, rate, share, bound):
                                         headers={"Content-Type": "application/zip"}, timeout=60)
                 accepted.append((answer.status, answer.json().get("id")))
 
-            accepted = []
+            accepted, began = [], time.monotonic()
             threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
             for thread in threads:
                 thread.start()
@@ -82,6 +107,7 @@ def deploy_at_once(count, rate, share, bound):
             wait_for(lambda: daemon.request("GET", "/v1/operations?limit=1&state=queued").json()["items"] == []
                      and daemon.request("GET", "/v1/operations?limit=1&state=running").json()["items"] == [],
                      bound, "all deployments ended", pause=0.2)
+            seconds = time.monotonic() - began
             for _, id in accepted:
                 operation = daemon.request("GET", f"/v1/operations/{id}").json()
                 assert operation["state"] == "succeeded" and operation["result"] == {"version": 1}, operation
@@ -96,6 +122,8 @@ def deploy_at_once(count, rate, share, bound):
             time.sleep(1.2 / rate)
             versions = [v["Version"] for v in client.list_versions_by_function(FunctionName=name)["Versions"]]
             assert versions == ["$LATEST", "1"], f"{name} has {versions}"
+    # What was done but not told was not done again: each function was made once, published once, and nothing else.
+    assert relay.effects == {(name, done): 1 for name in names for done in ("created", "version 1")}
     assert relay.throttled == [], "the API never had to refuse for being asked too much"
     times = sorted(relay.times)
     worst = max(sum(1 for t in times if start <= t < start + 1) for start in times)
@@ -105,6 +133,8 @@ def deploy_at_once(count, rate, share, bound):
     assert spread <= 5 * rate, f"{spread} control calls within five seconds"
     for whim in ("429", "500", "500 after", "cut"):
         assert relay.injected.get(whim), f"no call met {whim}"
+    print(f"{count} deployments in {seconds:.1f} s, {len(times)} control calls, at most {worst} in a second, {spread} in five; "
+          f"met on the way: {relay.injected}, {relay.told_again} versions told again")
     return figures, relay
 
 
