@@ -1,5 +1,6 @@
 # Tests of common/aws, and the programs by which tests/blackbox holds it against botocore.
 unit_test(common/aws/test_sigv4 LIBRARIES common_aws)
+unit_test(common/aws/test_sigv4_verify LIBRARIES common_aws)
 unit_test(common/aws/test_credentials LIBRARIES common_aws)
 unit_test(common/aws/test_credentials_source LIBRARIES common_aws common_net PkgConfig::LIBEVENT)
 unit_test(common/aws/test_credentials_answer LIBRARIES common_aws)
