@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -319,17 +320,27 @@ enum error store_commit(struct store_write *write)
     return error;
 }
 
-/* To LMDB a write that is cut short by a full disk is an error of input and output like others. */
-static enum error commit_error(struct store *store, int rc)
+/* Whether a write to the file may have been cut short: the disk is full, or the file has reached the
+ * size that this process may give it. */
+static bool has_no_room(int file)
 {
     struct statvfs disk;
+    struct rlimit size;
+    struct stat status;
+
+    if (fstatvfs(file, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < FULL_DISK_BYTES)
+        return true;
+    return getrlimit(RLIMIT_FSIZE, &size) == 0 && size.rlim_cur != RLIM_INFINITY &&
+           fstat(file, &status) == 0 && (rlim_t)status.st_size >= size.rlim_cur;
+}
+
+/* To LMDB a write that is cut short is an error of input and output like others. */
+static enum error commit_error(struct store *store, int rc)
+{
     int file;
 
     mdb_env_get_fd(store->environment, &file);
-    if (rc == EFBIG || rc == EDQUOT)
-        return ERROR_FULL;
-    if (rc == EIO && fstatvfs(file, &disk) == 0 &&
-        (uint64_t)disk.f_bavail * disk.f_frsize < FULL_DISK_BYTES)
+    if (rc == EFBIG || rc == EDQUOT || (rc == EIO && has_no_room(file)))
         return ERROR_FULL;
     return store_error(rc);
 }
